@@ -1,0 +1,72 @@
+package orchestrator
+
+import "time"
+
+// Noun is what a command is about.
+type Noun string
+
+// The two nouns of the grammar.
+const (
+	NounEnv    Noun = "env"
+	NounServer Noun = "server"
+)
+
+// Verb is what a command does.
+type Verb string
+
+// The verbs of the grammar.
+const (
+	VerbCreate  Verb = "create"
+	VerbList    Verb = "list"
+	VerbShow    Verb = "show"
+	VerbWhy     Verb = "why"
+	VerbLogs    Verb = "logs"
+	VerbHistory Verb = "history"
+	VerbPlan    Verb = "plan"
+	VerbDeploy  Verb = "deploy"
+	VerbRetry   Verb = "retry"
+	VerbCancel  Verb = "cancel"
+	VerbDestroy Verb = "destroy"
+	VerbExtend  Verb = "extend"
+	VerbRename  Verb = "rename"
+	VerbHelp    Verb = "help"
+)
+
+// Command is what a person asked for, whichever door they used. It is data:
+// nothing in it has been checked against the catalog or the store.
+type Command struct {
+	Noun Noun `json:"noun"`
+	Verb Verb `json:"verb"`
+	// Environment is the environment's name, or the lone server's.
+	Environment string `json:"environment,omitempty"`
+	// App narrows to one server (ENV/APP), names the app of server create,
+	// or filters server list.
+	App       string `json:"app,omitempty"`
+	Blueprint string `json:"blueprint,omitempty"`
+	// Branches is app → branch as typed (for server create: its app's).
+	// In server deploy without ENV/APP the key may be empty: the lone app's.
+	Branches map[string]string `json:"branches,omitempty"`
+	TTL      time.Duration     `json:"ttl,omitempty"` // 0: not given
+	Size     string            `json:"size,omitempty"`
+	Target   string            `json:"target,omitempty"`
+	Name     string            `json:"name,omitempty"` // server create name=
+	NewName  string            `json:"new_name,omitempty"`
+	Mine     bool              `json:"mine,omitempty"`
+}
+
+// Changes reports whether running the command changes anything.
+func (c Command) Changes() bool {
+	switch c.Verb {
+	case VerbCreate, VerbDeploy, VerbRetry, VerbCancel, VerbDestroy, VerbExtend, VerbRename:
+		return true
+	}
+	return false
+}
+
+// Actor is who asks. Ops and Teams come from the catalog, or from the socket's
+// peer credentials.
+type Actor struct {
+	Name  string   `json:"name"`
+	Ops   bool     `json:"ops"`
+	Teams []string `json:"teams,omitempty"`
+}

@@ -1,0 +1,176 @@
+package orchestrator
+
+import "time"
+
+// Status is the state of an environment or of a server.
+type Status string
+
+// The states of environments and servers, in the contract's words.
+const (
+	StatusCreating   Status = "creating"
+	StatusReady      Status = "ready"
+	StatusDeploying  Status = "deploying"
+	StatusFailed     Status = "failed"
+	StatusDestroying Status = "destroying"
+	StatusDestroyed  Status = "destroyed"
+)
+
+// OperationStatus is the state of an operation.
+type OperationStatus string
+
+// The states of an operation, in the contract's words.
+const (
+	OperationQueued    OperationStatus = "queued"
+	OperationRunning   OperationStatus = "running"
+	OperationSucceeded OperationStatus = "succeeded"
+	OperationFailed    OperationStatus = "failed"
+	OperationCanceled  OperationStatus = "canceled"
+)
+
+// Ended reports whether the operation has come to its end.
+func (s OperationStatus) Ended() bool {
+	return s == OperationSucceeded || s == OperationFailed || s == OperationCanceled
+}
+
+// AgentStatus says whether a server's agent is heard.
+type AgentStatus string
+
+// The states of an agent, in the contract's words.
+const (
+	AgentOnline AgentStatus = "online"
+	AgentSilent AgentStatus = "silent"
+	AgentNever  AgentStatus = "never"
+)
+
+// Environment is a named set of servers with one owner, one Terraform
+// workspace and one expiry. ID never changes; Name is a label.
+type Environment struct {
+	ID        string     `json:"id"`
+	Name      string     `json:"name"`
+	Owner     string     `json:"owner"`
+	Target    string     `json:"target"`
+	Blueprint string     `json:"blueprint,omitempty"`
+	Size      string     `json:"size,omitempty"`
+	Status    Status     `json:"status"`
+	CreatedAt time.Time  `json:"created_at"`
+	ExpiresAt time.Time  `json:"expires_at"`
+	Servers   []Server   `json:"servers"`
+	Operation *Operation `json:"operation"`
+	Diagnosis *Diagnosis `json:"diagnosis"`
+}
+
+// Server is one machine that runs one app at one revision. Branch, Commit and
+// Needs are what is desired at Generation; Revision is what really runs (empty
+// until a report has said so).
+type Server struct {
+	ID            string            `json:"id"`
+	EnvironmentID string            `json:"-"`
+	Environment   string            `json:"environment,omitempty"`
+	Name          string            `json:"name"` // ENV/APP
+	App           string            `json:"app"`
+	Repository    string            `json:"repository"`
+	Branch        string            `json:"branch"`
+	Commit        string            `json:"commit"` // desired, 40 hex
+	Revision      string            `json:"revision"`
+	Generation    int               `json:"generation"`
+	Status        Status            `json:"status"`
+	Agent         AgentStatus       `json:"agent"`
+	LastSeen      *time.Time        `json:"last_seen"`
+	Address       string            `json:"address"`
+	Port          int               `json:"port,omitempty"`
+	URL           string            `json:"url"`
+	Needs         map[string]string `json:"needs,omitempty"`
+	// What the server was made with; never shown.
+	UserData string `json:"-"`
+	UID      int    `json:"-"`
+	// Desired is the document that the agent applies; see package agent.
+	Desired []byte `json:"-"`
+	// RunningBranch is the branch of Revision.
+	RunningBranch string `json:"-"`
+}
+
+// Kind is what an operation does.
+type Kind string
+
+// The kinds of operation.
+const (
+	KindCreate        Kind = "create"
+	KindServerCreate  Kind = "server-create"
+	KindDeploy        Kind = "deploy"
+	KindRetry         Kind = "retry"
+	KindDestroy       Kind = "destroy"
+	KindServerDestroy Kind = "server-destroy"
+	KindExtend        Kind = "extend"
+	KindRename        Kind = "rename"
+)
+
+// Operation is one requested change. Apps are the apps that it touches;
+// empty means all. Position is the place in the queue, 0 when it runs.
+type Operation struct {
+	ID            string          `json:"id"`
+	EnvironmentID string          `json:"-"`
+	Kind          Kind            `json:"kind"`
+	Status        OperationStatus `json:"status"`
+	Actor         string          `json:"actor,omitempty"`
+	Text          string          `json:"text,omitempty"` // the canonical command
+	Apps          []string        `json:"apps,omitempty"`
+	Position      int             `json:"position,omitempty"`
+	CreatedAt     time.Time       `json:"created_at"`
+	StartedAt     *time.Time      `json:"started_at"`
+	EndedAt       *time.Time      `json:"ended_at"`
+	Diagnosis     *Diagnosis      `json:"-"`
+	// Servers carries what is to change when the operation starts:
+	// the branch and commit of each app.
+	Changes []Change `json:"-"`
+}
+
+// Change is the desired revision of one app.
+type Change struct {
+	App    string `json:"app"`
+	Branch string `json:"branch"`
+	Commit string `json:"commit"`
+}
+
+// Event is one step of an operation's progress. Server is empty for the
+// environment as a whole.
+type Event struct {
+	Seq         int64     `json:"seq"`
+	OperationID string    `json:"operation"`
+	At          time.Time `json:"at"`
+	Server      string    `json:"server,omitempty"`
+	Step        string    `json:"step"` // queued, init, plan, apply, booting, configuring, health, ready, failed …
+	Text        string    `json:"text"`
+}
+
+// Outcome says what a diagnosed result was.
+type Outcome string
+
+// The outcomes of a diagnosis.
+const (
+	OutcomeOK         Outcome = "ok"
+	OutcomeFailed     Outcome = "failed"
+	OutcomeBusy       Outcome = "busy"
+	OutcomeUnreadable Outcome = "unreadable"
+)
+
+// Diagnosis is what is known about a failure: its causes in the order in which
+// they happened. Blocked counts what failed only because something before it
+// did; Total counts all that ran or should have.
+type Diagnosis struct {
+	Outcome Outcome `json:"outcome"`
+	Causes  []Cause `json:"causes"`
+	Blocked int     `json:"blocked"`
+	Total   int     `json:"total"`
+}
+
+// Cause is one root: Sentence in the developer's words (at most 240
+// characters), Who can mend it (developer, ops or retry), Next what to do.
+type Cause struct {
+	Code     string `json:"code"`
+	Who      string `json:"who"`
+	Where    string `json:"where"`
+	Server   string `json:"server,omitempty"`
+	Sentence string `json:"sentence"`
+	Next     string `json:"next"`
+	Evidence string `json:"evidence"`
+}
