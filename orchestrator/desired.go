@@ -1,0 +1,128 @@
+package orchestrator
+
+import (
+	"encoding/json"
+	"time"
+)
+
+// Desired is what a server should be at one generation: the document that its
+// agent fetches, applies with Salt and reports about.
+type Desired struct {
+	Generation int    `json:"generation"`
+	ServerID   string `json:"server_id"`
+	// Stop asks the agent to stop the app and itself.
+	Stop       bool   `json:"stop,omitempty"`
+	Repository string `json:"repository"`
+	Branch     string `json:"branch"`
+	Commit     string `json:"commit"`
+	// States are the recipes to apply, StatesDigest the SHA-256 (hex) of the
+	// tar archive of file_roots, fetched from /agent/v1/states/DIGEST.
+	States       []string `json:"states"`
+	StatesDigest string   `json:"states_digest"`
+	// Pillar is {"berth": {...}} as the contracts give it. The agent fills in
+	// berth.root, berth.systemd and berth.app.checkout, which only it knows.
+	Pillar json.RawMessage `json:"pillar"`
+	// Health is the path to ask, HealthTimeout in seconds (default 60).
+	Health        string `json:"health,omitempty"`
+	HealthTimeout int    `json:"health_timeout,omitempty"`
+	Port          int    `json:"port,omitempty"`
+}
+
+// Pillar is the data that recipes get under the key "berth".
+type Pillar struct {
+	Server      string            `json:"server"`
+	Environment string            `json:"environment"`
+	Target      string            `json:"target"`
+	Systemd     bool              `json:"systemd"`
+	Root        string            `json:"root"`
+	App         PillarApp         `json:"app"`
+	Settings    map[string]string `json:"settings"`
+	// Env is the whole .env: ops' file byte for byte, then the addresses.
+	Env   string            `json:"env"`
+	Needs map[string]string `json:"needs"`
+}
+
+// PillarApp is the app's part of Pillar.
+type PillarApp struct {
+	Name       string `json:"name"`
+	Repository string `json:"repository"`
+	Branch     string `json:"branch"`
+	Revision   string `json:"revision"`
+	Checkout   string `json:"checkout"`
+	Port       int    `json:"port"`
+	Health     string `json:"health"`
+	Build      string `json:"build"`
+	Start      string `json:"start"`
+}
+
+// Report is what an agent sends after Salt ran and the app was checked.
+// Stdout is salt-call's standard output as printed, Stderr its standard
+// error (at most 64 KiB: the first 16 and the last 48). Exit is as a shell
+// sees it (137: killed). A report is idempotent by (server, generation, Run).
+type Report struct {
+	Generation int       `json:"generation"`
+	Run        string    `json:"run"`
+	StartedAt  time.Time `json:"started_at"`
+	EndedAt    time.Time `json:"ended_at"`
+	Stdout     string    `json:"stdout"`
+	Stderr     string    `json:"stderr"`
+	Exit       int       `json:"exit"`
+	// Problem is set when the agent could not come as far as running Salt
+	// (Salt missing, folder unwritable): one plain sentence.
+	Problem string `json:"problem,omitempty"`
+	// Revision is the commit that the checkout stands at (empty: none).
+	Revision string `json:"revision"`
+	// Healthy is the result of the health check; HealthDetail says why not.
+	Healthy      bool   `json:"healthy"`
+	HealthDetail string `json:"health_detail,omitempty"`
+	// AppLog is the tail of the app's own output (at most 16 KiB).
+	AppLog string `json:"app_log,omitempty"`
+}
+
+// Progress is one line that an agent streams while it works, or of the app's
+// output. Step is booting, installing, configuring, starting, health or log
+// (an output line: Source app or salt).
+type Progress struct {
+	Generation int       `json:"generation"`
+	At         time.Time `json:"at"`
+	Step       string    `json:"step"`
+	Source     string    `json:"source,omitempty"`
+	Text       string    `json:"text"`
+}
+
+// Boot is what user-data holds: all that a new machine needs to call home.
+type Boot struct {
+	ServerID    string `json:"server_id"`
+	URL         string `json:"url"`   // Berth's address
+	Token       string `json:"token"` // enrolment token, dead after use
+	SaltVersion string `json:"salt_version"`
+	CA          string `json:"ca,omitempty"` // PEM to pin, empty: system roots
+}
+
+// Workspace is everything that Terraform's folder is rendered from.
+type Workspace struct {
+	EnvironmentID string
+	Target        Target
+	Servers       []WorkspaceServer
+	// Tags go on every resource of a cloud.
+	Tags map[string]string
+}
+
+// WorkspaceServer is one machine of a Workspace. Variables are the size's.
+type WorkspaceServer struct {
+	ID        string
+	App       string
+	Variables map[string]any
+	UserData  string
+	// Port and UID are for the local target: the port that the app gets and
+	// the user that it runs as (0: the user that serve runs as).
+	Port int
+	UID  int
+}
+
+// Machine is what Terraform says of a server that it made.
+type Machine struct {
+	Address        string `json:"address"`
+	PrivateAddress string `json:"private_address"`
+	ProviderID     string `json:"provider_id"`
+}

@@ -1,0 +1,83 @@
+package orchestrator
+
+import (
+	"context"
+	"time"
+)
+
+// Checker resolves what a person typed for an app's branch (a branch, commit,
+// pull request or GitHub address) to a pinned commit, or answers an *Error.
+type Checker interface {
+	Resolve(ctx context.Context, app App, ref string) (Resolved, error)
+}
+
+// Resolved is a checked branch. Branch is the real branch's name.
+type Resolved struct {
+	Branch string
+	Commit string
+}
+
+// Catalogs gives the catalog in force.
+type Catalogs interface {
+	Current() *Catalog
+}
+
+// Policy says who may do what; each answers nil or an *Error. Count is how
+// many live environments the actor owns.
+type Policy interface {
+	Allow(c *Catalog, a Actor, verb Verb, owner string) error
+	Quota(c *Catalog, a Actor, count int) error
+	Lifetime(c *Catalog, asked time.Duration) (time.Duration, error)
+}
+
+// Provisioner makes and destroys machines. Apply and Destroy are safe to call
+// again with the same run ID: they attach to what still runs, or give the
+// result of what has ended. Canceling ctx with cause ErrCanceled interrupts
+// the run and waits for its end; any other cancelation detaches and leaves it
+// running. A failure is a *ProvisionError.
+type Provisioner interface {
+	Apply(ctx context.Context, w Workspace, run string, progress func(step, text string)) (map[string]Machine, error)
+	Destroy(ctx context.Context, environmentID, run string, progress func(step, text string)) error
+}
+
+// ProvisionError is a failed Terraform run: Log is its JSON event log (lines
+// of `terraform apply -json`, or init's text), to be diagnosed. Lost says that
+// the run died without a result and the outcome is uncertain.
+type ProvisionError struct {
+	Log  string
+	Lost bool
+	Err  error
+}
+
+func (e *ProvisionError) Error() string { return e.Err.Error() }
+func (e *ProvisionError) Unwrap() error { return e.Err }
+
+// Diagnoser turns evidence into causes.
+type Diagnoser interface {
+	Report(app App, branch string, r Report) Diagnosis
+	Terraform(log string) Diagnosis
+}
+
+// Submission is what one accepted command writes, in one transaction: the
+// environment when New, servers to add, the operation (queued, with its place,
+// when another one of the environment has not ended; running needs its job)
+// and its first event.
+type Submission struct {
+	New         bool
+	Environment Environment // without Servers
+	Servers     []Server    // to insert; Port and UID are allotted in the transaction when NeedPort
+	NeedPort    bool
+	Operation   Operation
+	Event       Event
+}
+
+// Ending is the end of an operation, written in one transaction together with
+// the start of the next queued one of the environment.
+type Ending struct {
+	OperationID string
+	Status      OperationStatus
+	At          time.Time
+	Environment Status
+	Diagnosis   *Diagnosis
+	Event       Event
+}
