@@ -10,6 +10,8 @@ import (
 type Desired struct {
 	Generation int    `json:"generation"`
 	ServerID   string `json:"server_id"`
+	// Operation is the operation that asked for this generation.
+	Operation string `json:"operation"`
 	// Stop asks the agent to stop the app and itself.
 	Stop       bool   `json:"stop,omitempty"`
 	Repository string `json:"repository"`

@@ -1,0 +1,576 @@
+package orchestrator
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
+	"time"
+)
+
+// Ledger is where an operation's course is written.
+type Ledger interface {
+	Start(ctx context.Context, operationID string, at time.Time, environment Status, servers map[string]Status) error
+	End(ctx context.Context, e Ending) error
+	AddEvents(ctx context.Context, events []Event) error
+	CancelRequested(ctx context.Context, operationID string) (bool, error)
+}
+
+// Servers is what the executor changes on servers.
+type Servers interface {
+	UpdateServer(ctx context.Context, id string, change func(*Server) error) (Server, error)
+	RemoveServer(ctx context.Context, id string) error
+	SetToken(ctx context.Context, serverID, tokenHash string, expires time.Time) error
+	LastReport(ctx context.Context, serverID string, generation int) (*Report, error)
+}
+
+// Watcher tells of every committed change; stop ends it.
+type Watcher interface {
+	Watch() (changed <-chan struct{}, stop func())
+}
+
+// Executor brings operations to their end. Execute may be called again for
+// the same operation after any interruption: every step is idempotent.
+type Executor struct {
+	Operations   Operations
+	Environments Environments
+	Ledger       Ledger
+	Servers      Servers
+	Watcher      Watcher
+	Catalogs     Catalogs
+	Provisioner  Provisioner
+	Diagnoser    Diagnoser
+	Settings     SettingsReader
+	States       func(catalogStates string) (digest string, err error)
+	UserData     func(Boot) (string, error)
+	// Sweep removes what Terraform may have left of a server: its folder,
+	// processes and port on the local target. Nil: nothing to sweep.
+	Sweep func(ctx context.Context, v Server) error
+	Now   func() time.Time
+	After func(time.Duration) <-chan time.Time
+	Log   *slog.Logger
+	// PublicURL is where agents call home, CA what they pin.
+	PublicURL string
+	CA        string
+	// CallHome is how long a new server's agent may stay silent, Converge how
+	// long a server may take in all.
+	CallHome, Converge time.Duration
+	InstallationID     string
+}
+
+// Execute runs one operation to its end and returns nil, or returns an error
+// when it has to be run again later (shutdown, storage trouble).
+func (x *Executor) Execute(ctx context.Context, operationID string) error {
+	op, err := x.Operations.Operation(ctx, operationID)
+	if err != nil {
+		return err
+	}
+	if op.Status.Ended() {
+		return nil
+	}
+	e, err := x.Environments.EnvironmentByID(ctx, op.EnvironmentID)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	go x.watchCancel(ctx, op.ID, cancel)
+
+	r := &run{Executor: x, op: op, env: e}
+	var status Status
+	switch op.Kind {
+	case KindDestroy:
+		status, err = r.destroy(ctx)
+	case KindServerDestroy:
+		status, err = r.destroyServers(ctx)
+	default:
+		status, err = r.converge(ctx)
+	}
+	return r.end(ctx, status, err)
+}
+
+// watchCancel cancels ctx with ErrCanceled once somebody asked for it.
+func (x *Executor) watchCancel(ctx context.Context, operationID string, cancel context.CancelCauseFunc) {
+	changed, stop := x.Watcher.Watch()
+	defer stop()
+	for {
+		if asked, err := x.Ledger.CancelRequested(ctx, operationID); err == nil && asked {
+			cancel(ErrCanceled)
+			return
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-changed:
+		}
+	}
+}
+
+// run is one execution of one operation.
+type run struct {
+	*Executor
+	op  Operation
+	env Environment
+}
+
+// failure ends an operation as failed, with what is known.
+type failure struct{ diagnosis Diagnosis }
+
+func (f *failure) Error() string {
+	if len(f.diagnosis.Causes) > 0 {
+		return f.diagnosis.Causes[0].Sentence
+	}
+	return "the operation failed"
+}
+
+func fail(causes ...Cause) error {
+	return &failure{Diagnosis{Outcome: OutcomeFailed, Causes: causes, Total: len(causes)}}
+}
+
+// end writes the operation's end; a shutdown is no end and comes back as an
+// error, so that the job runs again.
+func (r *run) end(ctx context.Context, status Status, err error) error {
+	ending := Ending{OperationID: r.op.ID, At: r.Now(), Environment: status, Status: OperationSucceeded}
+	canceled := errors.Is(context.Cause(ctx), ErrCanceled)
+	var f *failure
+	switch {
+	case err == nil:
+	case canceled:
+		ending.Status = OperationCanceled
+		ending.Diagnosis = &Diagnosis{Outcome: OutcomeFailed, Total: 1, Causes: []Cause{{Code: "interrupted", Who: "developer",
+			Sentence: "This was canceled before it was done.", Next: "env retry " + r.env.Name + ", or env destroy " + r.env.Name}}}
+	case ctx.Err() != nil:
+		return err
+	case errors.As(err, &f):
+		ending.Status, ending.Diagnosis = OperationFailed, &f.diagnosis
+	default:
+		d := r.surprise(err)
+		ending.Status, ending.Diagnosis = OperationFailed, &d
+	}
+	if err != nil && status == "" {
+		ending.Environment = StatusFailed
+	}
+	if ending.Environment == StatusFailed {
+		r.failUnfinished(context.WithoutCancel(ctx))
+	}
+	text := string(ending.Status)
+	if ending.Diagnosis != nil && len(ending.Diagnosis.Causes) > 0 {
+		text = ending.Diagnosis.Causes[0].Sentence
+	}
+	ending.Event = Event{OperationID: r.op.ID, At: ending.At, Step: string(ending.Status), Text: text}
+	return r.Ledger.End(context.WithoutCancel(ctx), ending)
+}
+
+// surprise makes a diagnosis of an error that nobody foresaw: an Error keeps
+// its words, the rest is for the log.
+func (r *run) surprise(err error) Diagnosis {
+	c := Cause{Code: "unknown", Who: "ops", Sentence: "Something went wrong on Berth's side (operation " + r.op.ID + ").",
+		Next: "Ask ops to look at operation " + r.op.ID + " in Berth's log, then: env retry " + r.env.Name}
+	var e *Error
+	if errors.As(err, &e) {
+		c.Code, c.Sentence, c.Next = string(e.Code), e.Message, e.Hint
+	} else {
+		r.Log.Error("operation failed", "operation", r.op.ID, "environment", r.env.ID, "error", err)
+	}
+	return Diagnosis{Outcome: OutcomeFailed, Causes: []Cause{c}, Total: 1}
+}
+
+// failUnfinished leaves no server in a state of motion when nothing moves it.
+func (r *run) failUnfinished(ctx context.Context) {
+	e, err := r.Environments.EnvironmentByID(ctx, r.env.ID)
+	if err != nil {
+		r.Log.Error("reading an environment at its operation's end", "environment", r.env.ID, "error", err)
+		return
+	}
+	for _, v := range e.Servers {
+		if v.Status != StatusCreating && v.Status != StatusDeploying && v.Status != StatusDestroying {
+			continue
+		}
+		if _, err := r.Servers.UpdateServer(ctx, v.ID, func(s *Server) error { s.Status = StatusFailed; return nil }); err != nil {
+			r.Log.Error("marking a server as failed", "server", v.ID, "error", err)
+		}
+	}
+}
+
+func (r *run) say(ctx context.Context, server, step, text string) {
+	err := r.Ledger.AddEvents(ctx, []Event{{OperationID: r.op.ID, At: r.Now(), Server: server, Step: step, Text: text}})
+	if err != nil && ctx.Err() == nil {
+		r.Log.Warn("an event was not written", "operation", r.op.ID, "error", err)
+	}
+}
+
+// converge makes the machines that lack, sets what each server should be and
+// waits until all that were touched have reported.
+func (r *run) converge(ctx context.Context) (Status, error) {
+	status := StatusDeploying
+	if r.op.Kind == KindCreate {
+		status = StatusCreating
+	}
+	touched := map[string]Status{}
+	for _, v := range r.env.Servers {
+		if slices.Contains(r.op.Apps, v.App) {
+			touched[v.ID] = status
+			if v.Generation == 0 {
+				touched[v.ID] = StatusCreating
+			}
+		}
+	}
+	if err := r.Ledger.Start(ctx, r.op.ID, r.Now(), status, touched); err != nil {
+		return "", err
+	}
+	target, err := r.target()
+	if err != nil {
+		return "", err
+	}
+	if target.Module == "local" {
+		// The address is known before the machine is: everything starts at once.
+		if err := r.address(ctx, nil); err != nil {
+			return "", err
+		}
+		if err := r.desireAll(ctx); err != nil {
+			return "", err
+		}
+	}
+	if r.op.Kind != KindDeploy {
+		machines, err := r.apply(ctx, target)
+		if err != nil {
+			return "", err
+		}
+		if err := r.address(ctx, machines); err != nil {
+			return "", err
+		}
+	}
+	if err := r.desireAll(ctx); err != nil {
+		return "", err
+	}
+	return r.await(ctx)
+}
+
+func (r *run) target() (Target, error) { return chooseTarget(r.Catalogs.Current(), r.env.Target) }
+
+func (r *run) reload(ctx context.Context) error {
+	e, err := r.Environments.EnvironmentByID(ctx, r.env.ID)
+	if err == nil {
+		r.env = e
+	}
+	return err
+}
+
+// address notes where each server is; machines is nil for the local target.
+func (r *run) address(ctx context.Context, machines map[string]Machine) error {
+	for _, v := range r.env.Servers {
+		address := "127.0.0.1"
+		if machines != nil {
+			m, ok := machines[v.ID]
+			if !ok || m.Address == "" {
+				continue
+			}
+			address = m.Address
+			if m.PrivateAddress != "" {
+				address = m.PrivateAddress
+			}
+		}
+		if v.Address == address {
+			continue
+		}
+		if _, err := r.Servers.UpdateServer(ctx, v.ID, func(s *Server) error {
+			s.Address = address
+			s.URL = URLOf(*s)
+			return nil
+		}); err != nil {
+			return err
+		}
+	}
+	return r.reload(ctx)
+}
+
+// apply renders the workspace as the environment's servers are and applies it.
+func (r *run) apply(ctx context.Context, target Target, without ...string) (map[string]Machine, error) {
+	w, err := r.workspace(ctx, target, without)
+	if err != nil {
+		return nil, err
+	}
+	r.say(ctx, "", "apply", "making the servers")
+	machines, err := r.Provisioner.Apply(ctx, w, r.op.ID, func(step, text string) { r.say(ctx, "", step, text) })
+	return machines, r.provisioned(ctx, err)
+}
+
+// provisioned turns a failed Terraform run into a failure with its causes.
+func (r *run) provisioned(ctx context.Context, err error) error {
+	var p *ProvisionError
+	if err == nil || ctx.Err() != nil || !errors.As(err, &p) {
+		return err
+	}
+	r.Log.Error("provisioning failed", "operation", r.op.ID, "environment", r.env.ID, "lost", p.Lost, "error", p.Err)
+	if p.Lost {
+		return fail(Cause{Code: "killed", Who: "retry", Sentence: "The work was interrupted from outside, and Berth cannot tell how far it came.",
+			Next: "env retry " + r.env.Name})
+	}
+	return &failure{r.Diagnoser.Terraform(p.Log)}
+}
+
+func (r *run) workspace(ctx context.Context, target Target, without []string) (Workspace, error) {
+	c := r.Catalogs.Current()
+	w := Workspace{EnvironmentID: r.env.ID, Target: target, Tags: map[string]string{"berth-environment": r.env.ID, "berth-installation": r.InstallationID}}
+	size, _ := c.Size(r.env.Size)
+	for _, v := range r.env.Servers {
+		if slices.Contains(without, v.App) {
+			continue
+		}
+		if v.UserData == "" {
+			var err error
+			if v, err = r.userData(ctx, c, v); err != nil {
+				return w, err
+			}
+		}
+		w.Servers = append(w.Servers, WorkspaceServer{ID: v.ID, App: v.App, Variables: size.Variables[target.Name], UserData: v.UserData, Port: v.Port, UID: v.UID})
+	}
+	return w, nil
+}
+
+// userData renders a server's user-data once, with a fresh enrolment token.
+func (r *run) userData(ctx context.Context, c *Catalog, v Server) (Server, error) {
+	token := rand.Text()
+	sum := sha256.Sum256([]byte(token))
+	// The token first: user-data whose token nobody knows would strand the
+	// server, a token without user-data is merely replaced.
+	if err := r.Servers.SetToken(ctx, v.ID, hex.EncodeToString(sum[:]), r.Now().Add(24*time.Hour)); err != nil {
+		return v, err
+	}
+	text, err := r.UserData(Boot{ServerID: v.ID, URL: r.PublicURL, Token: token, SaltVersion: c.Salt.Version, CA: r.CA})
+	if err != nil {
+		return v, fmt.Errorf("rendering the user-data of %s: %w", v.ID, err)
+	}
+	return r.Servers.UpdateServer(ctx, v.ID, func(s *Server) error { s.UserData = text; return nil })
+}
+
+// desireAll gives a new generation to every server that this operation
+// touches, once, and to every other one whose peers' addresses have changed.
+func (r *run) desireAll(ctx context.Context) error {
+	c := r.Catalogs.Current()
+	for _, v := range r.env.Servers {
+		a, ok := c.App(v.App)
+		if !ok {
+			continue // no longer in the catalog: it keeps what it has
+		}
+		i := slices.IndexFunc(r.op.Changes, func(ch Change) bool { return ch.App == v.App })
+		moved := v.Generation > 0 && !maps.Equal(v.Needs, addresses(a, r.env))
+		if i < 0 && !moved {
+			continue
+		}
+		var stored Desired
+		if len(v.Desired) > 0 {
+			if err := json.Unmarshal(v.Desired, &stored); err != nil {
+				return fmt.Errorf("reading the desired state of %s: %w", v.ID, err)
+			}
+		}
+		if stored.Operation == r.op.ID && !moved {
+			continue // done before an interruption
+		}
+		if i >= 0 {
+			v.Branch, v.Commit = r.op.Changes[i].Branch, r.op.Changes[i].Commit
+		}
+		d, needs, err := desire(c, r.env, v, r.Settings, r.States)
+		if err != nil {
+			return err
+		}
+		if _, err := r.Servers.UpdateServer(ctx, v.ID, func(s *Server) error {
+			s.Generation++
+			s.Branch, s.Commit, s.Needs = v.Branch, v.Commit, needs
+			if s.Status != StatusCreating {
+				s.Status = StatusDeploying
+			}
+			d.Generation, d.Operation = s.Generation, r.op.ID
+			doc, err := json.Marshal(d)
+			s.Desired = doc
+			return err
+		}); err != nil {
+			return err
+		}
+		if i < 0 {
+			r.say(ctx, v.Name, "configuring", "pointing it at its peers' new addresses")
+		}
+	}
+	return r.reload(ctx)
+}
+
+// await waits until every server that this operation has given a generation
+// is ready or failed, and says which.
+func (r *run) await(ctx context.Context) (Status, error) {
+	changed, stop := r.Watcher.Watch()
+	defer stop()
+	started := r.Now()
+	for {
+		if err := r.reload(ctx); err != nil {
+			return "", err
+		}
+		var causes []Cause
+		waiting, total, blocked := false, 0, 0
+		for _, v := range r.env.Servers {
+			if !r.mine(v) {
+				continue
+			}
+			switch v.Status {
+			case StatusCreating, StatusDeploying:
+				if c := r.overdue(v, started); c != nil {
+					causes = append(causes, *c)
+				} else {
+					waiting = true
+				}
+			case StatusFailed:
+				d, err := r.diagnose(ctx, v)
+				if err != nil {
+					return "", err
+				}
+				total, blocked = total+d.Total, blocked+d.Blocked
+				causes = append(causes, d.Causes...)
+			}
+		}
+		if !waiting {
+			if len(causes) > 0 {
+				return StatusFailed, &failure{Diagnosis{Outcome: OutcomeFailed, Causes: causes, Total: total, Blocked: blocked}}
+			}
+			return r.settled(), nil
+		}
+		select {
+		case <-ctx.Done():
+			return "", context.Cause(ctx)
+		case <-changed:
+		case <-r.After(10 * time.Second):
+		}
+	}
+}
+
+// settled is the environment's status when this operation's servers are ready.
+func (r *run) settled() Status {
+	for _, v := range r.env.Servers {
+		if v.Status == StatusFailed {
+			return StatusFailed
+		}
+	}
+	return StatusReady
+}
+
+// mine says whether this operation gave the server its generation.
+func (r *run) mine(v Server) bool {
+	var d Desired
+	return len(v.Desired) > 0 && json.Unmarshal(v.Desired, &d) == nil && d.Operation == r.op.ID
+}
+
+// overdue says what is known of a server that should have reported by now.
+func (r *run) overdue(v Server, started time.Time) *Cause {
+	waited := r.Now().Sub(started)
+	switch {
+	case v.LastSeen == nil && waited > r.CallHome:
+		return &Cause{Code: "timeout", Who: "ops", Server: v.Name,
+			Sentence: fmt.Sprintf("The server %s was made, but it has not been heard of for %s.", v.Name, waited.Round(time.Second)),
+			Next:     "env retry " + r.env.Name + "; if it stays silent, ask ops to look at the machine's own log"}
+	case waited > r.Converge:
+		return &Cause{Code: "timeout", Who: "retry", Server: v.Name,
+			Sentence: fmt.Sprintf("%s has not finished its set-up within %s.", v.Name, r.Converge), Next: "env logs " + r.env.Name + ", then env retry " + r.env.Name}
+	}
+	return nil
+}
+
+func (r *run) diagnose(ctx context.Context, v Server) (Diagnosis, error) {
+	report, err := r.Servers.LastReport(ctx, v.ID, v.Generation)
+	if err != nil {
+		return Diagnosis{}, err
+	}
+	if report == nil {
+		return Diagnosis{Outcome: OutcomeFailed, Total: 1, Causes: []Cause{{Code: "unknown", Who: "ops", Server: v.Name,
+			Sentence: v.Name + " failed and left no report.", Next: "env retry " + r.env.Name}}}, nil
+	}
+	a, _ := r.Catalogs.Current().App(v.App)
+	d := r.Diagnoser.Report(a, v.Branch, *report)
+	mask := maskerOf(a, r.Settings)
+	for i := range d.Causes {
+		c := &d.Causes[i]
+		c.Server, c.Sentence, c.Next, c.Evidence = v.Name, mask(c.Sentence), mask(c.Next), mask(c.Evidence)
+	}
+	if len(d.Causes) == 0 {
+		d.Causes = []Cause{{Code: "unknown", Who: "ops", Server: v.Name, Sentence: v.Name + " did not come up, and its report does not say why.", Next: "env logs " + r.env.Name}}
+	}
+	return d, nil
+}
+
+// destroy ends the whole environment: Terraform first, then a sweep of what
+// Terraform cannot see. It never asks the catalog for apps or a branch.
+func (r *run) destroy(ctx context.Context) (Status, error) {
+	if err := r.Ledger.Start(ctx, r.op.ID, r.Now(), StatusDestroying, r.all(StatusDestroying)); err != nil {
+		return "", err
+	}
+	r.say(ctx, "", "destroy", "removing the servers")
+	err := r.Provisioner.Destroy(ctx, r.env.ID, r.op.ID, func(step, text string) { r.say(ctx, "", step, text) })
+	if err := r.provisioned(ctx, err); err != nil {
+		return "", err
+	}
+	for _, v := range r.env.Servers {
+		if err := r.sweep(ctx, v); err != nil {
+			return "", err
+		}
+	}
+	return StatusDestroyed, nil
+}
+
+func (r *run) all(s Status) map[string]Status {
+	out := map[string]Status{}
+	for _, v := range r.env.Servers {
+		out[v.ID] = s
+	}
+	return out
+}
+
+func (r *run) sweep(ctx context.Context, v Server) error {
+	if r.Sweep == nil {
+		return nil
+	}
+	if err := r.Sweep(ctx, v); err != nil {
+		return fmt.Errorf("sweeping what is left of %s: %w", v.ID, err)
+	}
+	return nil
+}
+
+// destroyServers removes the operation's servers and points the others anew.
+func (r *run) destroyServers(ctx context.Context) (Status, error) {
+	going := map[string]Status{}
+	for _, v := range r.env.Servers {
+		if slices.Contains(r.op.Apps, v.App) {
+			going[v.ID] = StatusDestroying
+		}
+	}
+	if err := r.Ledger.Start(ctx, r.op.ID, r.Now(), StatusDeploying, going); err != nil {
+		return "", err
+	}
+	target, err := r.target()
+	if err != nil {
+		return "", err
+	}
+	if _, err := r.apply(ctx, target, r.op.Apps...); err != nil {
+		return "", err
+	}
+	for _, v := range r.env.Servers {
+		if _, ok := going[v.ID]; !ok {
+			continue
+		}
+		if err := r.sweep(ctx, v); err != nil {
+			return "", err
+		}
+		if err := r.Servers.RemoveServer(ctx, v.ID); err != nil {
+			return "", err
+		}
+	}
+	if err := r.reload(ctx); err != nil {
+		return "", err
+	}
+	if err := r.desireAll(ctx); err != nil {
+		return "", err
+	}
+	return r.await(ctx)
+}

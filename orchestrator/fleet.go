@@ -1,0 +1,154 @@
+package orchestrator
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+)
+
+// AgentRecords is what the agents' side of Berth reads and writes.
+type AgentRecords interface {
+	Server(ctx context.Context, id string) (Server, error)
+	Seen(ctx context.Context, serverID string, at time.Time) error
+	SaveReport(ctx context.Context, serverID string, r Report) (fresh bool, err error)
+	UpdateServer(ctx context.Context, id string, change func(*Server) error) (Server, error)
+}
+
+// LogSink keeps what servers print, for env logs.
+type LogSink interface {
+	Append(environmentID, serverName string, lines []Progress) error
+}
+
+// Fleet is the use cases of servers' agents.
+type Fleet struct {
+	Records      AgentRecords
+	Environments Environments
+	Events       interface {
+		AddEvents(ctx context.Context, events []Event) error
+	}
+	Diagnoser Diagnoser
+	Catalogs  Catalogs
+	Watcher   Watcher
+	Logs      LogSink
+	Settings  SettingsReader
+	Now       func() time.Time
+}
+
+// masker hides the settings of the app that v runs.
+func (f *Fleet) masker(v Server) func(string) string {
+	a, ok := f.Catalogs.Current().App(v.App)
+	if !ok {
+		return Masker(nil, nil)
+	}
+	return maskerOf(a, f.Settings)
+}
+
+// Next waits until the server's desired generation is above after, and gives
+// it; nil when ctx ends first.
+func (f *Fleet) Next(ctx context.Context, serverID string, after int) (*Desired, error) {
+	changed, stop := f.Watcher.Watch()
+	defer stop()
+	if err := f.Records.Seen(ctx, serverID, f.Now()); err != nil {
+		return nil, err
+	}
+	for {
+		v, err := f.Records.Server(ctx, serverID)
+		if err != nil {
+			if ctx.Err() != nil {
+				return nil, nil
+			}
+			return nil, err
+		}
+		if v.Generation > after && len(v.Desired) > 0 {
+			var d Desired
+			if err := json.Unmarshal(v.Desired, &d); err != nil {
+				return nil, fmt.Errorf("reading the desired state of %s: %w", serverID, err)
+			}
+			return &d, nil
+		}
+		select {
+		case <-ctx.Done():
+			return nil, nil
+		case <-changed:
+		}
+	}
+}
+
+// Progress takes what a server says while it works: steps become events of
+// the operation that asked for the generation, output goes to the log.
+func (f *Fleet) Progress(ctx context.Context, serverID string, lines []Progress) error {
+	v, err := f.Records.Server(ctx, serverID)
+	if err != nil {
+		return err
+	}
+	mask := f.masker(v)
+	for i := range lines {
+		lines[i].Text = mask(lines[i].Text)
+	}
+	if err := f.Logs.Append(v.EnvironmentID, v.Name, lines); err != nil {
+		return err
+	}
+	var d Desired
+	if len(v.Desired) == 0 || json.Unmarshal(v.Desired, &d) != nil {
+		return nil
+	}
+	var events []Event
+	for _, p := range lines {
+		if p.Step != "log" && p.Generation == v.Generation && (v.Status == StatusCreating || v.Status == StatusDeploying) {
+			events = append(events, Event{OperationID: d.Operation, At: p.At, Server: v.Name, Step: p.Step, Text: p.Text})
+		}
+	}
+	if len(events) == 0 {
+		return nil
+	}
+	return f.Events.AddEvents(ctx, events)
+}
+
+// Report takes the result of one run. A report about an older generation is
+// kept as evidence and changes nothing; one sent twice counts once.
+func (f *Fleet) Report(ctx context.Context, serverID string, r Report) error {
+	fresh, err := f.Records.SaveReport(ctx, serverID, r)
+	if err != nil || !fresh {
+		return err
+	}
+	before, err := f.Records.Server(ctx, serverID)
+	if err != nil {
+		return err
+	}
+	a, _ := f.Catalogs.Current().App(before.App)
+	diagnosis := f.Diagnoser.Report(a, before.Branch, r)
+	counted := false
+	v, err := f.Records.UpdateServer(ctx, serverID, func(s *Server) error {
+		if r.Generation != s.Generation || s.Status == StatusDestroying || s.Status == StatusDestroyed {
+			return nil
+		}
+		counted = true
+		// Only a run that went through has restarted the app: after a failed
+		// one the server still runs what it ran before.
+		if r.Revision != "" && r.Exit == 0 && r.Problem == "" {
+			s.Revision, s.RunningBranch = r.Revision, s.Branch
+		}
+		s.Status = StatusFailed
+		if diagnosis.Outcome == OutcomeOK && r.Exit == 0 && r.Problem == "" && r.Healthy && r.Revision == s.Commit {
+			s.Status = StatusReady
+		}
+		return nil
+	})
+	if err != nil || !counted {
+		return err
+	}
+	var d Desired
+	if err := json.Unmarshal(v.Desired, &d); err != nil {
+		return fmt.Errorf("reading the desired state of %s: %w", serverID, err)
+	}
+	mask := maskerOf(a, f.Settings)
+	text := "ready"
+	if v.Status == StatusFailed {
+		text = "failed"
+		if len(diagnosis.Causes) > 0 {
+			text = mask(diagnosis.Causes[0].Sentence)
+		}
+	}
+	return f.Events.AddEvents(ctx, []Event{{OperationID: d.Operation, At: f.Now(), Server: v.Name, Step: string(v.Status), Text: text}})
+}
