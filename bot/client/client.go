@@ -1,0 +1,155 @@
+// Package client talks to a running berth serve: over the Unix socket in its
+// data folder, or over HTTPS with a token.
+package client
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"strconv"
+	"time"
+
+	"github.com/berth-dev/berth/bot/wire"
+	"github.com/berth-dev/berth/orchestrator"
+)
+
+// Client is a connection to Berth.
+type Client struct {
+	base  string
+	token string
+	http  *http.Client
+	where string // for messages
+}
+
+// Socket reaches the serve that listens on the Unix socket at path.
+func Socket(path string) *Client {
+	t := &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		var d net.Dialer
+		return d.DialContext(ctx, "unix", path)
+	}}
+	return &Client{base: "http://berth", http: &http.Client{Transport: t}, where: path}
+}
+
+// URL reaches a Berth over HTTP(S) with an API token.
+func URL(base, token string) *Client {
+	for len(base) > 0 && base[len(base)-1] == '/' {
+		base = base[:len(base)-1]
+	}
+	return &Client{base: base, token: token, http: &http.Client{}, where: base}
+}
+
+// Do runs one command, given in canonical text.
+func (c *Client) Do(ctx context.Context, text string) (orchestrator.Answer, error) {
+	var a orchestrator.Answer
+	err := c.call(ctx, http.MethodPost, "/api/v1/commands", wire.Command{Text: text}, &a)
+	return a, err
+}
+
+// Watch gives an operation and its events after seq, waiting up to wait for
+// something new.
+func (c *Client) Watch(ctx context.Context, operationID string, seq int64, wait time.Duration) (wire.Watch, error) {
+	var w wire.Watch
+	q := url.Values{"after": {strconv.FormatInt(seq, 10)}, "wait": {wait.String()}}
+	err := c.call(ctx, http.MethodGet, "/api/v1/operations/"+url.PathEscape(operationID)+"?"+q.Encode(), nil, &w)
+	return w, err
+}
+
+// Logs gives what an environment's servers printed from offset on, waiting up
+// to wait for something new.
+func (c *Client) Logs(ctx context.Context, name string, offset int64, wait time.Duration) (wire.Logs, error) {
+	var l wire.Logs
+	q := url.Values{"after": {strconv.FormatInt(offset, 10)}, "wait": {wait.String()}}
+	err := c.call(ctx, http.MethodGet, "/api/v1/environments/"+url.PathEscape(name)+"/logs?"+q.Encode(), nil, &l)
+	return l, err
+}
+
+// Names gives what a shell can complete.
+func (c *Client) Names(ctx context.Context) (wire.Names, error) {
+	var n wire.Names
+	err := c.call(ctx, http.MethodGet, "/api/v1/names", nil, &n)
+	return n, err
+}
+
+// CreateToken makes an API token for a person; ops only.
+func (c *Client) CreateToken(ctx context.Context, t wire.Token) (wire.Token, error) {
+	err := c.call(ctx, http.MethodPost, "/api/v1/tokens", t, &t)
+	return t, err
+}
+
+// Tokens lists the API tokens; ops only.
+func (c *Client) Tokens(ctx context.Context) ([]wire.Token, error) {
+	var all []wire.Token
+	err := c.call(ctx, http.MethodGet, "/api/v1/tokens", nil, &all)
+	return all, err
+}
+
+// RevokeToken ends an API token; ops only.
+func (c *Client) RevokeToken(ctx context.Context, id string) error {
+	return c.call(ctx, http.MethodDelete, "/api/v1/tokens/"+url.PathEscape(id), nil, nil)
+}
+
+// Reload asks serve to read its catalog again; ops only.
+func (c *Client) Reload(ctx context.Context) error {
+	return c.call(ctx, http.MethodPost, "/api/v1/reload", nil, nil)
+}
+
+func (c *Client) call(ctx context.Context, method, path string, in, out any) error {
+	var body io.Reader
+	if in != nil {
+		raw, err := json.Marshal(in)
+		if err != nil {
+			return fmt.Errorf("encoding a request: %w", err)
+		}
+		body = bytes.NewReader(raw)
+	}
+	req, err := http.NewRequestWithContext(ctx, method, c.base+path, body)
+	if err != nil {
+		return c.unreachable(err)
+	}
+	if c.token != "" {
+		req.Header.Set("Authorization", "Bearer "+c.token)
+	}
+	res, err := c.http.Do(req)
+	if err != nil {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		return c.unreachable(err)
+	}
+	defer res.Body.Close()
+	if res.StatusCode >= 400 {
+		var f wire.Failure
+		if err := json.NewDecoder(res.Body).Decode(&f); err != nil || f.Error.Message == "" {
+			return c.unreachable(fmt.Errorf("it answered %s", res.Status))
+		}
+		return &f.Error
+	}
+	if out == nil {
+		return nil
+	}
+	if err := json.NewDecoder(res.Body).Decode(out); err != nil {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		return c.unreachable(fmt.Errorf("reading its answer: %w", err))
+	}
+	return nil
+}
+
+func (c *Client) unreachable(err error) error {
+	var op *net.OpError
+	detail := err.Error()
+	if errors.As(err, &op) {
+		detail = op.Err.Error()
+	}
+	e := orchestrator.Errorf(orchestrator.CodeNoBerth, "No Berth answers at %s (%s).", c.where, detail).
+		WithHint("start one with berth serve, or name a running one with --data or BERTH_URL")
+	e.Cause = err
+	return e
+}

@@ -1,0 +1,220 @@
+// Package console shows Berth's answers in a terminal: tables, details, live
+// progress and errors. It decides how things look and nothing else.
+package console
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/berth-dev/berth/orchestrator"
+	"github.com/jedib0t/go-pretty/v6/table"
+	"github.com/jedib0t/go-pretty/v6/text"
+	"golang.org/x/term"
+)
+
+// Console writes answers to Out and progress to Err.
+type Console struct {
+	Out, Err io.Writer
+	// Live redraws progress in place; otherwise it is plain lines.
+	Live bool
+	// Color is used where it helps.
+	Color bool
+	Now   func() time.Time
+}
+
+// New looks at the streams: colour and redrawing only on a terminal, colour
+// never with NO_COLOR.
+func New(out, errw io.Writer) *Console {
+	c := &Console{Out: out, Err: errw, Now: time.Now}
+	c.Live = isTerminal(errw) && os.Getenv("TERM") != "dumb"
+	c.Color = isTerminal(out) && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"
+	return c
+}
+
+func isTerminal(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd()))
+}
+
+func (c *Console) paint(s string, colors ...text.Color) string {
+	if !c.Color {
+		return s
+	}
+	return text.Colors(colors).EscapeSeq() + s + "\x1b[0m"
+}
+
+func (c *Console) status(s string) string {
+	switch s {
+	case "ready", "succeeded", "online":
+		return c.paint(s, text.FgGreen)
+	case "failed", "silent":
+		return c.paint(s, text.FgRed)
+	case "creating", "deploying", "destroying", "running", "queued":
+		return c.paint(s, text.FgYellow)
+	}
+	return s
+}
+
+func (c *Console) table(header table.Row, rows []table.Row) {
+	t := table.NewWriter()
+	style := table.StyleDefault
+	style.Name = "berth"
+	style.Options = table.Options{}
+	style.Box.PaddingLeft, style.Box.PaddingRight = "", "  "
+	style.Format.Header = text.FormatUpper
+	t.SetStyle(style)
+	t.AppendHeader(header)
+	t.AppendRows(rows)
+	for _, line := range strings.Split(t.Render(), "\n") {
+		fmt.Fprintln(c.Out, strings.TrimRight(line, " "))
+	}
+}
+
+// Environments prints a table of environments.
+func (c *Console) Environments(all []orchestrator.Environment) {
+	if len(all) == 0 {
+		fmt.Fprintln(c.Out, "There are no environments. Make one: berth env create NAME")
+		return
+	}
+	var rows []table.Row
+	for _, e := range all {
+		var apps []string
+		for _, v := range e.Servers {
+			apps = append(apps, v.App+"="+v.Branch)
+		}
+		rows = append(rows, table.Row{e.Name, c.status(string(e.Status)), e.Owner, e.Target, c.until(e.ExpiresAt), strings.Join(apps, " ")})
+	}
+	c.table(table.Row{"name", "status", "owner", "target", "ends in", "servers"}, rows)
+}
+
+// Servers prints a table of servers.
+func (c *Console) Servers(all []orchestrator.Server) {
+	if len(all) == 0 {
+		fmt.Fprintln(c.Out, "There are no servers. Make one: berth server create APP BRANCH")
+		return
+	}
+	var rows []table.Row
+	for _, v := range all {
+		rows = append(rows, table.Row{v.Name, c.status(string(v.Status)), v.Branch, Short(v.Revision), c.status(string(v.Agent)), v.URL})
+	}
+	c.table(table.Row{"server", "status", "branch", "revision", "agent", "url"}, rows)
+}
+
+// Environment prints every detail of one environment.
+func (c *Console) Environment(e orchestrator.Environment) {
+	fmt.Fprintf(c.Out, "%s  %s  owner %s, target %s, ends in %s (%s)\n\n", c.paint(e.Name, text.Bold), c.status(string(e.Status)),
+		e.Owner, e.Target, c.until(e.ExpiresAt), e.ExpiresAt.Local().Format("Mon 2 Jan 15:04"))
+	c.Servers(e.Servers)
+	for _, v := range e.Servers {
+		for _, key := range sortedKeys(v.Needs) {
+			fmt.Fprintf(c.Out, "\n%s uses %s = %s", v.Name, key, v.Needs[key])
+		}
+	}
+	fmt.Fprintln(c.Out)
+	if op := e.Operation; op != nil {
+		fmt.Fprintf(c.Out, "Last operation: %s, %s (%s)\n", op.Kind, c.status(string(op.Status)), op.ID)
+	}
+	if e.Status == orchestrator.StatusFailed {
+		fmt.Fprintln(c.Out)
+		c.Why(e)
+	}
+}
+
+// Server prints every detail of one server.
+func (c *Console) Server(v orchestrator.Server) {
+	rows := []table.Row{{"server", v.Name}, {"status", c.status(string(v.Status))}, {"branch", v.Branch}, {"revision", v.Revision}, {"agent", c.status(string(v.Agent))}, {"url", v.URL}, {"repository", v.Repository}}
+	if v.LastSeen != nil {
+		rows = append(rows, table.Row{"last seen", v.LastSeen.Local().Format(time.RFC3339)})
+	}
+	for _, key := range sortedKeys(v.Needs) {
+		rows = append(rows, table.Row{key, v.Needs[key]})
+	}
+	c.table(nil, rows)
+}
+
+// Why prints the causes of an environment's last failure.
+func (c *Console) Why(e orchestrator.Environment) {
+	if e.Diagnosis == nil || len(e.Diagnosis.Causes) == 0 {
+		fmt.Fprintf(c.Out, "%s is %s: nothing has failed.\n", e.Name, e.Status)
+		return
+	}
+	c.Diagnosis(c.Out, *e.Diagnosis)
+	if back := orchestrator.GoBack(e); back != "" {
+		fmt.Fprintf(c.Out, "To go back to what ran before: berth %s\n", back)
+	}
+}
+
+// Diagnosis prints what went wrong, who can mend it and what to type next.
+func (c *Console) Diagnosis(w io.Writer, d orchestrator.Diagnosis) {
+	who := map[string]string{"developer": "you can mend this", "ops": "ops can mend this", "retry": "trying again may be enough"}
+	for _, cause := range d.Causes {
+		head := cause.Sentence
+		if cause.Server != "" && !strings.Contains(head, cause.Server) {
+			head = cause.Server + ": " + head
+		}
+		fmt.Fprintf(w, "%s %s\n", c.paint("✗", text.FgRed), head)
+		fmt.Fprintf(w, "  Who:  %s\n", who[cause.Who])
+		if cause.Next != "" {
+			fmt.Fprintf(w, "  Next: %s\n", cause.Next)
+		}
+	}
+}
+
+// History prints the operations of an environment, newest first.
+func (c *Console) History(ops []orchestrator.Operation) {
+	var rows []table.Row
+	for _, op := range ops {
+		took := ""
+		if op.StartedAt != nil && op.EndedAt != nil {
+			took = op.EndedAt.Sub(*op.StartedAt).Round(100 * time.Millisecond).String()
+		}
+		rows = append(rows, table.Row{op.CreatedAt.Local().Format("2 Jan 15:04:05"), op.Actor, op.Text, c.status(string(op.Status)), took, op.ID})
+	}
+	c.table(table.Row{"when", "who", "what", "status", "took", "operation"}, rows)
+}
+
+// Plan prints what env create would make.
+func (c *Console) Plan(p orchestrator.Plan) {
+	fmt.Fprintf(c.Out, "%s would be made on %s for %s:\n\n", p.Name, p.Target, p.Lifetime)
+	var rows []table.Row
+	for _, v := range p.Servers {
+		rows = append(rows, table.Row{p.Name + "/" + v.App, v.Branch, Short(v.Commit), strings.Join(v.Needs, ", ")})
+	}
+	c.table(table.Row{"server", "branch", "revision", "needs"}, rows)
+	fmt.Fprintf(c.Out, "\nNothing has been changed.\n")
+}
+
+// Error prints an error as every person should get it: what, then what next.
+func (c *Console) Error(err error) {
+	fmt.Fprintf(c.Err, "%s\n", err.Error())
+	if e, ok := asError(err); ok && e.Hint != "" {
+		fmt.Fprintf(c.Err, "Next: %s\n", e.Hint)
+	}
+}
+
+// Short is a commit as people read it.
+func Short(commit string) string {
+	if len(commit) > 10 {
+		return commit[:10]
+	}
+	if commit == "" {
+		return "-"
+	}
+	return commit
+}
+
+func (c *Console) until(t time.Time) string {
+	d := t.Sub(c.Now())
+	switch {
+	case d <= 0:
+		return "0m"
+	case d < time.Hour:
+		return fmt.Sprintf("%dm", int(d.Minutes()))
+	case d < 48*time.Hour:
+		return fmt.Sprintf("%dh", int(d.Hours()))
+	}
+	return fmt.Sprintf("%dd", int(d.Hours()/24))
+}
