@@ -1,0 +1,321 @@
+// Package httpapi is Berth's HTTP side: the JSON API of its own clients, what
+// servers' agents call, and the probes.
+package httpapi
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/berth-dev/berth/bot/wire"
+	"github.com/berth-dev/berth/orchestrator"
+	"github.com/berth-dev/berth/orchestrator/logbook"
+)
+
+// maxBody bounds what a client may send.
+const maxBody = 64 << 10
+
+// maxWait bounds long polls.
+const maxWait = 30 * time.Second
+
+// Doer runs commands.
+type Doer interface {
+	Do(ctx context.Context, actor orchestrator.Actor, cmd orchestrator.Command) (orchestrator.Answer, error)
+}
+
+// Reader is what the API reads beside commands.
+type Reader interface {
+	Operation(ctx context.Context, id string) (orchestrator.Operation, error)
+	Events(ctx context.Context, operationID string, after int64) ([]orchestrator.Event, error)
+	EnvironmentByID(ctx context.Context, id string) (orchestrator.Environment, error)
+	Watch() (changed <-chan struct{}, stop func())
+}
+
+// Tokens keeps API tokens; only hashes are stored.
+type Tokens interface {
+	CreateToken(ctx context.Context, t wire.Token, hash string) (wire.Token, error)
+	ListTokens(ctx context.Context) ([]wire.Token, error)
+	RevokeToken(ctx context.Context, id string) error
+	TokenByHash(ctx context.Context, hash string) (wire.Token, error)
+}
+
+// Logs reads what servers printed.
+type Logs interface {
+	Read(environmentID string, offset int64) ([]logbook.Line, int64, error)
+	Changed() <-chan struct{}
+}
+
+// API is the JSON API for people's clients.
+type API struct {
+	Doer   Doer
+	Reader Reader
+	Tokens Tokens
+	Logs   Logs
+	Parse  func(text string) (orchestrator.Command, error)
+	Names  func(ctx context.Context) (wire.Names, error)
+	Reload func() error
+	// Person makes an actor of a person's name, by the catalog in force.
+	Person func(name string) orchestrator.Actor
+	Log    *slog.Logger
+}
+
+type actorKey struct{}
+
+// WithActor marks the requests of a connection as an actor's, who is known by
+// the socket's peer credentials.
+func WithActor(ctx context.Context, a orchestrator.Actor) context.Context {
+	return context.WithValue(ctx, actorKey{}, a)
+}
+
+// Handler gives the routes below /api/v1/.
+func (a *API) Handler() http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("POST /api/v1/commands", a.as(a.command))
+	mux.Handle("GET /api/v1/operations/{id}", a.as(a.operation))
+	mux.Handle("GET /api/v1/environments/{name}/logs", a.as(a.logs))
+	mux.Handle("GET /api/v1/names", a.as(a.names))
+	mux.Handle("GET /api/v1/tokens", a.ops(a.listTokens))
+	mux.Handle("POST /api/v1/tokens", a.ops(a.createToken))
+	mux.Handle("DELETE /api/v1/tokens/{id}", a.ops(a.revokeToken))
+	mux.Handle("POST /api/v1/reload", a.ops(a.reload))
+	return mux
+}
+
+type handler func(w http.ResponseWriter, r *http.Request, actor orchestrator.Actor) error
+
+// as finds out who asks and turns errors into answers.
+func (a *API) as(h handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		actor, err := a.actor(r)
+		if err == nil {
+			r.Body = http.MaxBytesReader(w, r.Body, maxBody)
+			err = h(w, r, actor)
+		}
+		if err != nil {
+			a.fail(w, r, err)
+		}
+	})
+}
+
+func (a *API) ops(h handler) http.Handler {
+	return a.as(func(w http.ResponseWriter, r *http.Request, actor orchestrator.Actor) error {
+		if !actor.Ops {
+			return orchestrator.Errorf(orchestrator.CodeNotAllowed, "Only ops may do this.").WithHint("ask somebody in ops")
+		}
+		return h(w, r, actor)
+	})
+}
+
+func (a *API) actor(r *http.Request) (orchestrator.Actor, error) {
+	if actor, ok := r.Context().Value(actorKey{}).(orchestrator.Actor); ok {
+		if actor.Name == "" {
+			return actor, orchestrator.Errorf(orchestrator.CodeNotAllowed, "Apps that Berth runs may not use its socket.")
+		}
+		return actor, nil
+	}
+	secret, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+	if !ok {
+		return orchestrator.Actor{}, orchestrator.Errorf(orchestrator.CodeNotAllowed, "This Berth wants a token.").WithHint("set BERTH_TOKEN; ops make one with berth token create NAME")
+	}
+	t, err := a.Tokens.TokenByHash(r.Context(), hashOf(secret))
+	if err != nil || t.Revoked {
+		return orchestrator.Actor{}, orchestrator.Errorf(orchestrator.CodeNotAllowed, "This token is not known, or it has been revoked.").WithHint("ask ops for a new one (berth token create)")
+	}
+	actor := a.Person(t.Person)
+	actor.Ops = actor.Ops || t.Ops
+	return actor, nil
+}
+
+func hashOf(secret string) string {
+	sum := sha256.Sum256([]byte(secret))
+	return hex.EncodeToString(sum[:])
+}
+
+func (a *API) fail(w http.ResponseWriter, r *http.Request, err error) {
+	var e *orchestrator.Error
+	if !errors.As(err, &e) {
+		if r.Context().Err() != nil {
+			return // nobody listens any more
+		}
+		id := rand.Text()[:10]
+		a.Log.Error("request failed", "id", id, "path", r.URL.Path, "error", err)
+		e = orchestrator.Errorf(orchestrator.CodeInternal, "Something went wrong on Berth's side (%s).", id).WithHint("ask ops to look for %s in Berth's log", id)
+	}
+	status := http.StatusUnprocessableEntity
+	switch e.Code {
+	case orchestrator.CodeNotAllowed:
+		status = http.StatusForbidden
+	case orchestrator.CodeNotFound:
+		status = http.StatusNotFound
+	case orchestrator.CodeInternal:
+		status = http.StatusInternalServerError
+	}
+	reply(w, status, wire.Failure{Error: *e})
+}
+
+// reply writes v as JSON; a client that has gone away is nobody's error.
+func reply(w http.ResponseWriter, status int, v any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(v)
+}
+
+func decode(r *http.Request, v any) error {
+	if err := json.NewDecoder(r.Body).Decode(v); err != nil {
+		return orchestrator.Errorf(orchestrator.CodeInvalidValue, "The request is not the JSON that Berth expects (%v).", err)
+	}
+	return nil
+}
+
+func (a *API) command(w http.ResponseWriter, r *http.Request, actor orchestrator.Actor) error {
+	var c wire.Command
+	if err := decode(r, &c); err != nil {
+		return err
+	}
+	cmd, err := a.Parse(c.Text)
+	if err != nil {
+		return err
+	}
+	answer, err := a.Doer.Do(r.Context(), actor, cmd)
+	if err != nil {
+		return err
+	}
+	reply(w, http.StatusOK, answer)
+	return nil
+}
+
+// waiting reads after and wait, and gives a context that ends with the wait.
+func waiting(r *http.Request) (after int64, ctx context.Context, stop context.CancelFunc, err error) {
+	if v := r.FormValue("after"); v != "" {
+		if after, err = strconv.ParseInt(v, 10, 64); err != nil {
+			return 0, nil, nil, orchestrator.Errorf(orchestrator.CodeInvalidValue, "after=%q is no number.", v)
+		}
+	}
+	var wait time.Duration
+	if v := r.FormValue("wait"); v != "" {
+		if wait, err = time.ParseDuration(v); err != nil {
+			return 0, nil, nil, orchestrator.Errorf(orchestrator.CodeInvalidValue, "wait=%q is no duration.", v)
+		}
+	}
+	ctx, stop = context.WithTimeout(r.Context(), min(wait, maxWait))
+	return after, ctx, stop, nil
+}
+
+func (a *API) operation(w http.ResponseWriter, r *http.Request, _ orchestrator.Actor) error {
+	after, wait, stop, err := waiting(r)
+	if err != nil {
+		return err
+	}
+	defer stop()
+	changed, unwatch := a.Reader.Watch()
+	defer unwatch()
+	ctx := r.Context()
+	for {
+		var out wire.Watch
+		if out.Operation, err = a.Reader.Operation(ctx, r.PathValue("id")); err != nil {
+			return err
+		}
+		if out.Events, err = a.Reader.Events(ctx, out.Operation.ID, after); err != nil {
+			return err
+		}
+		if len(out.Events) > 0 || out.Operation.Status.Ended() || wait.Err() != nil {
+			out.Diagnosis = out.Operation.Diagnosis
+			if out.Environment, err = a.Reader.EnvironmentByID(ctx, out.Operation.EnvironmentID); err != nil {
+				return err
+			}
+			reply(w, http.StatusOK, out)
+			return nil
+		}
+		select {
+		case <-wait.Done():
+		case <-changed:
+		}
+	}
+}
+
+func (a *API) logs(w http.ResponseWriter, r *http.Request, actor orchestrator.Actor) error {
+	after, wait, stop, err := waiting(r)
+	if err != nil {
+		return err
+	}
+	defer stop()
+	answer, err := a.Doer.Do(r.Context(), actor, orchestrator.Command{Noun: orchestrator.NounEnv, Verb: orchestrator.VerbShow, Environment: r.PathValue("name")})
+	if err != nil {
+		return err
+	}
+	for {
+		changed := a.Logs.Changed()
+		lines, next, err := a.Logs.Read(answer.Environment.ID, after)
+		if err != nil {
+			return err
+		}
+		if len(lines) > 0 || wait.Err() != nil {
+			reply(w, http.StatusOK, wire.Logs{Lines: lines, Next: next})
+			return nil
+		}
+		select {
+		case <-wait.Done():
+		case <-changed:
+		}
+	}
+}
+
+func (a *API) names(w http.ResponseWriter, r *http.Request, _ orchestrator.Actor) error {
+	n, err := a.Names(r.Context())
+	if err != nil {
+		return err
+	}
+	reply(w, http.StatusOK, n)
+	return nil
+}
+
+func (a *API) listTokens(w http.ResponseWriter, r *http.Request, _ orchestrator.Actor) error {
+	all, err := a.Tokens.ListTokens(r.Context())
+	if err != nil {
+		return err
+	}
+	reply(w, http.StatusOK, all)
+	return nil
+}
+
+func (a *API) createToken(w http.ResponseWriter, r *http.Request, actor orchestrator.Actor) error {
+	var t wire.Token
+	if err := decode(r, &t); err != nil {
+		return err
+	}
+	if t.Person == "" {
+		t.Person = actor.Name
+	}
+	secret := "berth_" + rand.Text()
+	t, err := a.Tokens.CreateToken(r.Context(), t, hashOf(secret))
+	if err != nil {
+		return err
+	}
+	t.Secret = secret
+	reply(w, http.StatusOK, t)
+	return nil
+}
+
+func (a *API) revokeToken(w http.ResponseWriter, r *http.Request, _ orchestrator.Actor) error {
+	if err := a.Tokens.RevokeToken(r.Context(), r.PathValue("id")); err != nil {
+		return err
+	}
+	reply(w, http.StatusOK, struct{}{})
+	return nil
+}
+
+func (a *API) reload(w http.ResponseWriter, _ *http.Request, _ orchestrator.Actor) error {
+	if err := a.Reload(); err != nil {
+		return err
+	}
+	reply(w, http.StatusOK, struct{}{})
+	return nil
+}
