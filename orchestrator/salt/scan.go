@@ -1,0 +1,291 @@
+package salt
+
+import (
+	"bytes"
+	"encoding/json"
+	"strings"
+	"unicode/utf8"
+)
+
+// Salt's output is JSON most of the time, but it can be cut off, have log lines
+// or a recipe's own prints around it, and be large. This scanner finds the
+// spans of values in place, without copying, and says how far it came when the
+// text ends early, which encoding/json does not.
+
+// maxDepth bounds nesting: Salt's own results are about ten levels deep.
+const maxDepth = 512
+
+// verdict is how the scan of a value ended.
+type verdict int
+
+const (
+	whole  verdict = iota // the value ends at the returned index
+	cut                   // the text ends inside the value
+	broken                // what is there is no JSON
+)
+
+func skipSpace(b []byte, i int) int {
+	for i < len(b) && (b[i] == ' ' || b[i] == '\n' || b[i] == '\r' || b[i] == '\t') {
+		i++
+	}
+	return i
+}
+
+// skipValue returns the index behind the value that starts at i.
+func skipValue(b []byte, i, depth int) (int, verdict) {
+	i = skipSpace(b, i)
+	if i >= len(b) {
+		return i, cut
+	}
+	switch c := b[i]; {
+	case depth > maxDepth:
+		return i, broken
+	case c == '"':
+		return skipString(b, i)
+	case c == '{':
+		return skipObject(b, i, depth)
+	case c == '[':
+		return skipArray(b, i, depth)
+	case c == '-' || c >= '0' && c <= '9':
+		for i < len(b) && strings.IndexByte("+-0123456789.eE", b[i]) >= 0 {
+			i++
+		}
+		if i < len(b) && b[i] == 'I' { // -Infinity, which Python writes
+			return skipWord(b, i)
+		}
+		return i, whole
+	}
+	return skipWord(b, i)
+}
+
+func skipWord(b []byte, i int) (int, verdict) {
+	for _, w := range []string{"true", "false", "null", "NaN", "Infinity"} {
+		if bytes.HasPrefix(b[i:], []byte(w)) {
+			return i + len(w), whole
+		}
+		if rest := b[i:]; len(rest) < len(w) && strings.HasPrefix(w, string(rest)) {
+			return len(b), cut
+		}
+	}
+	return i, broken
+}
+
+func skipString(b []byte, i int) (int, verdict) {
+	for i++; i < len(b); i++ {
+		switch b[i] {
+		case '\\':
+			i++
+		case '"':
+			return i + 1, whole
+		case '\n':
+			return i, broken
+		}
+	}
+	return len(b), cut
+}
+
+func skipArray(b []byte, i, depth int) (int, verdict) {
+	i = skipSpace(b, i+1)
+	if i < len(b) && b[i] == ']' {
+		return i + 1, whole
+	}
+	for {
+		j, v := skipValue(b, i, depth+1)
+		if v != whole {
+			return j, v
+		}
+		j = skipSpace(b, j)
+		if j >= len(b) {
+			return j, cut
+		}
+		switch b[j] {
+		case ',':
+			i = j + 1
+		case ']':
+			return j + 1, whole
+		default:
+			return j, broken
+		}
+	}
+}
+
+func skipObject(b []byte, i, depth int) (int, verdict) {
+	end, v := eachField(b, i, depth, nil)
+	return end, v
+}
+
+// eachField calls f with each whole field of the object at i, in order; a
+// value that is cut off is given too, with whole false.
+func eachField(b []byte, i, depth int, f func(key string, val []byte, whole bool)) (int, verdict) {
+	i = skipSpace(b, i+1)
+	if i < len(b) && b[i] == '}' {
+		return i + 1, whole
+	}
+	for {
+		i = skipSpace(b, i)
+		if i >= len(b) {
+			return i, cut
+		}
+		if b[i] != '"' {
+			return i, broken
+		}
+		j, v := skipString(b, i)
+		if v != whole {
+			return j, v
+		}
+		key := b[i:j]
+		j = skipSpace(b, j)
+		if j >= len(b) {
+			return j, cut
+		}
+		if b[j] != ':' {
+			return j, broken
+		}
+		start := skipSpace(b, j+1)
+		end, v := skipValue(b, start, depth+1)
+		if f != nil && v != broken && start < len(b) {
+			f(text(key), b[start:end], v == whole)
+		}
+		if v != whole {
+			return end, v
+		}
+		end = skipSpace(b, end)
+		if end >= len(b) {
+			return end, cut
+		}
+		switch b[end] {
+		case ',':
+			i = end + 1
+		case '}':
+			return end + 1, whole
+		default:
+			return end, broken
+		}
+	}
+}
+
+// fields calls f with each field of an object; it does nothing for another value.
+func fields(val []byte, f func(key string, val []byte, whole bool)) {
+	if len(val) > 0 && val[0] == '{' {
+		eachField(val, 0, 0, f)
+	}
+}
+
+// items gives the elements of an array, nil for another value.
+func items(val []byte) [][]byte {
+	if len(val) == 0 || val[0] != '[' {
+		return nil
+	}
+	var out [][]byte
+	i := skipSpace(val, 1)
+	for i < len(val) && val[i] != ']' {
+		end, v := skipValue(val, i, 1)
+		if v == broken || end <= i {
+			break
+		}
+		out = append(out, val[i:end])
+		if v == cut {
+			break
+		}
+		i = skipSpace(val, end)
+		if i < len(val) && val[i] == ',' {
+			i = skipSpace(val, i+1)
+		}
+	}
+	return out
+}
+
+// text decodes a JSON string; another value is given as it is written. The
+// result is always valid UTF-8.
+func text(val []byte) string {
+	val = bytes.TrimSpace(val)
+	if len(val) == 0 || bytes.Equal(val, []byte("null")) {
+		return ""
+	}
+	if val[0] != '"' {
+		return strings.ToValidUTF8(string(val), "�")
+	}
+	if bytes.IndexByte(val, '\\') < 0 && len(val) >= 2 && val[len(val)-1] == '"' && utf8.Valid(val) {
+		return string(val[1 : len(val)-1])
+	}
+	var s string
+	if json.Unmarshal(val, &s) == nil {
+		return s
+	}
+	// Control characters that Python let through, or a string that is cut off.
+	s = strings.Trim(strings.ToValidUTF8(string(val), "�"), `"`)
+	return strings.NewReplacer(`\n`, "\n", `\t`, "\t", `\"`, `"`, `\\`, `\`).Replace(s)
+}
+
+// document is a JSON value found in the output.
+type document struct {
+	val   []byte
+	whole bool
+}
+
+// documents finds the JSON values in the output and what stands around them. A
+// value may begin anywhere: a recipe can print without a newline before it.
+func documents(b []byte) (docs []document, noise string) {
+	var around []byte
+	budget := 6*len(b) + 4096 // noise full of brackets must not cost quadratic time
+	last := 0
+	keep := func(to int) {
+		if len(around) < 64<<10 && to > last {
+			part := b[last:to]
+			if room := 64<<10 - len(around); len(part) > room {
+				part = part[:room]
+			}
+			around = append(append(around, part...), '\n')
+		}
+	}
+	for i := 0; i < len(b) && budget > 0; i++ {
+		if b[i] != '{' && b[i] != '[' || !opens(b, i) {
+			continue
+		}
+		end, v := skipValue(b, i, 0)
+		budget -= end - i + 1
+		switch {
+		case v == whole && (b[i] == '{' || list(b[i:end])):
+			keep(i)
+			docs = append(docs, document{b[i:end], true})
+			last, i = end, end-1
+		case v == cut && promising(b[i:]):
+			keep(i)
+			return append(docs, document{b[i:], false}), clean(around)
+		}
+	}
+	keep(len(b))
+	return docs, clean(around)
+}
+
+func clean(b []byte) string { return strings.TrimSpace(strings.ToValidUTF8(string(b), "�")) }
+
+// opens says whether a bracket can begin one of Salt's documents.
+func opens(b []byte, i int) bool {
+	j := skipSpace(b, i+1)
+	if j >= len(b) { // cut right behind it: only where nothing else is there
+		return b[i] == '{' && skipSpace(b, 0) == i
+	}
+	if b[i] == '{' {
+		return b[j] == '"' || b[j] == '}'
+	}
+	return b[j] == '"' || b[j] == '{' || b[j] == ']'
+}
+
+// list tells a document from brackets in a log line: a list counts when it has
+// something in it and stands alone.
+func list(val []byte) bool { return len(items(val)) > 0 }
+
+// promising tells a cut document from a stray bracket: its first key is there.
+func promising(b []byte) bool {
+	if b[0] == '[' {
+		return bytes.HasPrefix(bytes.TrimSpace(b[1:]), []byte(`"`)) || bytes.HasPrefix(bytes.TrimSpace(b[1:]), []byte(`{"`))
+	}
+	j := skipSpace(b, 1)
+	end, v := skipString(b, j)
+	if v != whole {
+		return j <= 8
+	}
+	end = skipSpace(b, end)
+	return end >= len(b) || b[end] == ':'
+}
