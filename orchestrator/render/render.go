@@ -46,10 +46,10 @@ type Options struct {
 	RequiredVersion string
 	// Modules holds the built-in modules (default: those of package modules).
 	Modules fs.FS
-	// Builtin gives a built-in module's variables that the catalog need not
-	// know: for local the berth binary's path, the root of the servers'
-	// folders and so on. The target's own variables come first.
-	Builtin map[string]map[string]any
+	// Berth, Root, SaltCall and GitConfig are for the module local: the berth
+	// binary, the folder of the servers' folders, and (both may be empty)
+	// salt-call and the git configuration that servers clone with.
+	Berth, Root, SaltCall, GitConfig string
 }
 
 // maxUserData is what fits into one environment variable on Linux, with room
@@ -303,7 +303,9 @@ func valuesOf(w orchestrator.Workspace, opt Options) (values, error) {
 	v := values{EnvironmentID: w.EnvironmentID, Servers: map[string]server{}, UserData: map[string]string{},
 		Tags: map[string]string{}, Target: map[string]any{}}
 	maps.Copy(v.Tags, w.Tags)
-	maps.Copy(v.Target, opt.Builtin[w.Target.Module])
+	if w.Target.Module == "local" {
+		maps.Copy(v.Target, map[string]any{"berth": opt.Berth, "root": opt.Root, "salt_call": opt.SaltCall, "git_config": opt.GitConfig})
+	}
 	maps.Copy(v.Target, w.Target.Variables)
 	for _, s := range w.Servers {
 		if _, double := v.Servers[s.App]; double {

@@ -28,7 +28,7 @@ func workspace(app, text string) orchestrator.Workspace {
 	return orchestrator.Workspace{
 		EnvironmentID: text,
 		Target: orchestrator.Target{Name: "local", Module: "local", Variables: map[string]any{
-			"root": text, "berth": "/bin/berth",
+			"root": text,
 		}},
 		Servers: []orchestrator.WorkspaceServer{
 			{ID: text, App: app, UserData: text, Port: 41233, UID: 70001, Variables: map[string]any{
