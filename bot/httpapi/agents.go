@@ -1,0 +1,181 @@
+package httpapi
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"io/fs"
+	"log/slog"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/berth-dev/berth/orchestrator"
+	"github.com/berth-dev/berth/orchestrator/agent"
+)
+
+// Fleet is what agents are served from.
+type Fleet interface {
+	Next(ctx context.Context, serverID string, after int) (*orchestrator.Desired, error)
+	Progress(ctx context.Context, serverID string, lines []orchestrator.Progress) error
+	Report(ctx context.Context, serverID string, r orchestrator.Report) error
+}
+
+// Enroller binds enrolment tokens to keys.
+type Enroller interface {
+	Enroll(ctx context.Context, serverID, tokenHash string, publicKey []byte, now time.Time) error
+}
+
+// Keys gives a server's public key, and whether the server is still live.
+type Keys interface {
+	ServerKey(ctx context.Context, serverID string) (key []byte, live bool, err error)
+}
+
+// Agents serves the agents' protocol; see package agent.
+type Agents struct {
+	Fleet    Fleet
+	Enroller Enroller
+	Keys     Keys
+	// States gives the archive with a digest, or fs.ErrNotExist.
+	States func(digest string) ([]byte, error)
+	Now    func() time.Time
+	Log    *slog.Logger
+}
+
+// Handler gives the routes below /agent/v1/.
+func (a *Agents) Handler() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("POST "+agent.PathEnroll, a.enroll)
+	mux.Handle("GET "+agent.PathDesired, a.signed(a.desired))
+	mux.Handle("GET "+agent.PathStates+"{digest}", a.signed(a.states))
+	mux.Handle("POST "+agent.PathProgress, a.signed(a.progress))
+	mux.Handle("POST "+agent.PathReport, a.signed(a.report))
+	return mux
+}
+
+func (a *Agents) enroll(w http.ResponseWriter, r *http.Request) {
+	var e agent.Enrollment
+	if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxBody)).Decode(&e); err != nil {
+		http.Error(w, "not an enrolment", http.StatusBadRequest)
+		return
+	}
+	key, err := e.Key()
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	err = a.Enroller.Enroll(r.Context(), e.ServerID, hashOf(e.Token), key, a.Now())
+	var refused *orchestrator.Error
+	switch {
+	case errors.As(err, &refused) && refused.Code == orchestrator.CodeNotAllowed:
+		a.Log.Warn("an enrolment was refused", "server", e.ServerID, "from", r.RemoteAddr)
+		http.Error(w, "refused", http.StatusForbidden)
+	case err != nil:
+		a.broken(w, r, err)
+	default:
+		reply(w, http.StatusOK, struct{}{})
+	}
+}
+
+type signedHandler func(w http.ResponseWriter, r *http.Request, serverID string, body []byte)
+
+// signed lets only requests through that the server's own key has signed.
+func (a *Agents) signed(h signedHandler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, agent.MaxBody))
+		if err != nil {
+			http.Error(w, "the request is too large", http.StatusRequestEntityTooLarge)
+			return
+		}
+		serverID := r.Header.Get(agent.HeaderServer)
+		key, live, err := a.Keys.ServerKey(r.Context(), serverID)
+		var unknown *orchestrator.Error
+		if errors.As(err, &unknown) && unknown.Code == orchestrator.CodeNotFound || err == nil && len(key) == 0 {
+			http.Error(w, "unknown server", http.StatusUnauthorized)
+			return
+		}
+		if err != nil {
+			a.broken(w, r, err)
+			return
+		}
+		switch err := agent.Verify(r, body, key, a.Now()); {
+		case errors.Is(err, agent.ErrClock):
+			http.Error(w, err.Error(), http.StatusForbidden)
+		case err != nil:
+			http.Error(w, err.Error(), http.StatusUnauthorized)
+		case !live:
+			http.Error(w, "this server has been destroyed", http.StatusGone)
+		default:
+			h(w, r, serverID, body)
+		}
+	})
+}
+
+func (a *Agents) desired(w http.ResponseWriter, r *http.Request, serverID string, _ []byte) {
+	after, err := strconv.Atoi(r.FormValue(agent.QueryAfter))
+	if err != nil {
+		http.Error(w, "after is no number", http.StatusBadRequest)
+		return
+	}
+	ctx, stop := context.WithTimeout(r.Context(), agent.PollTime)
+	defer stop()
+	d, err := a.Fleet.Next(ctx, serverID, after)
+	switch {
+	case err != nil:
+		a.broken(w, r, err)
+	case d == nil:
+		w.WriteHeader(http.StatusNoContent)
+	default:
+		reply(w, http.StatusOK, d)
+	}
+}
+
+func (a *Agents) states(w http.ResponseWriter, r *http.Request, _ string, _ []byte) {
+	tar, err := a.States(r.PathValue("digest"))
+	if errors.Is(err, fs.ErrNotExist) {
+		http.Error(w, "no such archive", http.StatusNotFound)
+		return
+	}
+	if err != nil {
+		a.broken(w, r, err)
+		return
+	}
+	w.Header().Set("Content-Type", "application/x-tar")
+	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(tar))
+}
+
+func (a *Agents) progress(w http.ResponseWriter, r *http.Request, serverID string, body []byte) {
+	var lines []orchestrator.Progress
+	if err := json.Unmarshal(body, &lines); err != nil {
+		http.Error(w, "not a list of progress lines", http.StatusBadRequest)
+		return
+	}
+	a.done(w, r, a.Fleet.Progress(r.Context(), serverID, lines))
+}
+
+func (a *Agents) report(w http.ResponseWriter, r *http.Request, serverID string, body []byte) {
+	var report orchestrator.Report
+	if err := json.Unmarshal(body, &report); err != nil {
+		http.Error(w, "not a report", http.StatusBadRequest)
+		return
+	}
+	a.done(w, r, a.Fleet.Report(r.Context(), serverID, report))
+}
+
+func (a *Agents) done(w http.ResponseWriter, r *http.Request, err error) {
+	if err != nil {
+		a.broken(w, r, err)
+		return
+	}
+	w.WriteHeader(http.StatusNoContent)
+}
+
+// broken answers 503: an agent tries again later.
+func (a *Agents) broken(w http.ResponseWriter, r *http.Request, err error) {
+	if r.Context().Err() == nil {
+		a.Log.Error("an agent's request failed", "path", r.URL.Path, "server", r.Header.Get(agent.HeaderServer), "error", err)
+	}
+	http.Error(w, "try again later", http.StatusServiceUnavailable)
+}
