@@ -123,7 +123,7 @@ func New(o Options) (*Jobs, error) {
 		chores[p.Name] = p.Run
 		periodic = append(periodic, river.NewPeriodicJob(river.PeriodicInterval(p.Every),
 			func() (river.JobArgs, *river.InsertOpts) { return choreArgs{Name: p.Name}, nil },
-			&river.PeriodicJobOpts{ID: p.Name, RunOnStart: true}))
+			&river.PeriodicJobOpts{RunOnStart: true}))
 	}
 	river.AddWorker(workers, &choreWorker{chores: chores, log: o.Logger, timeout: o.Timeout})
 
