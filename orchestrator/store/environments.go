@@ -192,7 +192,8 @@ func (s *Store) Expired(ctx context.Context, now time.Time) ([]orchestrator.Envi
 }
 
 // UpdateEnvironment changes an environment's name, owner, size, expiry or
-// status. A name that another live environment has is refused.
+// status. A name that another live environment has is refused. f runs within
+// the transaction and must not change anything else through the store.
 func (s *Store) UpdateEnvironment(ctx context.Context, id string, f func(*orchestrator.Environment) error) error {
 	return s.change(ctx, func(c *change) error {
 		e, err := s.one(ctx, c, `e.id = ? AND e.destroyed_at IS NULL`, id)

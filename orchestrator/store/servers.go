@@ -89,7 +89,8 @@ func (s *Store) Server(ctx context.Context, id string) (orchestrator.Server, err
 }
 
 // UpdateServer changes a live server in one transaction and gives it back as
-// it is then. Its identity (ID, environment, app, port, user) stays.
+// it is then. Its identity (ID, environment, app, port, user) stays. f runs
+// within the transaction and must not change anything else through the store.
 func (s *Store) UpdateServer(ctx context.Context, id string, f func(*orchestrator.Server) error) (orchestrator.Server, error) {
 	var v orchestrator.Server
 	err := s.change(ctx, func(c *change) (err error) {
