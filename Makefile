@@ -1,7 +1,73 @@
-.PHONY: help test
+# `make help` lists the targets. Everything that these make lies in one folder,
+# ignored by git: .berth (see .ci/work).
+.DEFAULT_GOAL := help
+.PHONY: help check setup salt terraform build demo demo-stop test fuzz bench salt-lock clean
+
+WORK      := $(shell .ci/work)
+SALT_CALL := $(WORK)/salt/bin/salt-call
+GO        := go
+SETUP     := $(GO) run ./.ci/setup -work $(WORK)
+DEMO      := $(GO) run ./.ci/demo -work $(WORK)
+FUZZTIME  ?= 10s
+SOURCES   := . ./bot/... ./orchestrator/... ./templates/... ./modules/...
+TOOLS     := ./.ci/setup ./.ci/demo ./testdata/apps
+
 help: ## List the targets
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
+	@.ci/check || true
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
+
+check: ## Say what this machine lacks, and how to install it
+	@.ci/check && echo "Nothing is missing."
+
+setup: ## Install Salt and find or build Terraform (minutes the first time)
+	@.ci/check
+	@$(SETUP) salt terraform
+
+salt: ## Install Salt into .berth/salt
+	@.ci/check
+	@$(SETUP) salt
+
+terraform: ## Find Terraform, or build it
+	@.ci/check
+	@$(SETUP) terraform
+
+build: ## Build berth
+	@mkdir -p $(WORK)/bin
+	$(GO) build -o $(WORK)/bin/berth .
+
+demo: setup build ## Show the whole way of an environment (KEEP=1 leaves it up)
+	@$(DEMO) $(if $(KEEP),-keep)
+
+demo-stop: build ## End what `make demo KEEP=1` left up
+	@$(DEMO) -stop
 
 test: ## Everything that CI runs
-	go vet ./...
-	go test -race ./...
+	@.ci/check
+	@$(SETUP) -pinned salt terraform
+	@unformatted=$$(git ls-files -co --exclude-standard -- '*.go' | xargs gofmt -l); \
+	if [ -n "$$unformatted" ]; then echo "Not formatted (gofmt -w mends it):"; echo "$$unformatted"; exit 1; fi
+	$(GO) vet $(SOURCES) $(TOOLS)
+	BERTH_REQUIRE_SALT=1 BERTH_SALT_CALL=$(SALT_CALL) BERTH_TERRAFORM=$$(cat $(WORK)/terraform.path) \
+		$(GO) test -race -timeout 20m -p 2 $(SOURCES)
+
+fuzz: ## Run each fuzz target for FUZZTIME (10s)
+	@for package in $$($(GO) list $(SOURCES)); do \
+		for target in $$($(GO) test -list '^Fuzz' $$package | grep '^Fuzz'); do \
+			echo "$$package $$target"; \
+			$(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) $$package || exit 1; \
+		done; \
+	done
+
+bench: ## Run the benchmarks
+	@$(SETUP) salt terraform
+	BERTH_SALT_CALL=$(SALT_CALL) BERTH_TERRAFORM=$$(cat $(WORK)/terraform.path) \
+		$(GO) test -run '^$$' -bench . -benchmem $(SOURCES)
+
+salt-lock: ## Resolve .ci/salt.in anew into .ci/salt.lock
+	@$(SETUP) salt
+	$(WORK)/uv/bin/uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes \
+		--custom-compile-command 'make salt-lock' -o .ci/salt.lock .ci/salt.in
+
+clean: ## Remove everything that these targets made
+	@if [ -e $(WORK)/demo ]; then echo "The demo has left something; make demo-stop ends it first."; exit 1; fi
+	rm -rf $(WORK)

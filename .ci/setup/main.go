@@ -1,0 +1,333 @@
+// Command setup makes what Berth's demo and tests need beside Go: Salt in a
+// virtual environment, from the versions in .ci/salt.lock, and Terraform. Both
+// are made at the same time, the first time; after that it takes a moment.
+//
+//	go run ./.ci/setup [-work DIR] [-pinned] salt terraform
+//
+// It leaves DIR/salt/bin/salt-call, and the path of Terraform in
+// DIR/terraform.path.
+package main
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+)
+
+const (
+	terraformVersion = "1.5.7"  // the last under the MPL; what CI runs
+	uvVersion        = "0.13.9" // installs the set in a quarter of pip's time
+)
+
+func main() {
+	work := flag.String("work", ".berth", "the folder to install into")
+	pinned := flag.Bool("pinned", false, "want Terraform "+terraformVersion+", not just any that will do")
+	flag.Parse()
+	if err := run(*work, *pinned, flag.Args()); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
+func run(work string, pinned bool, parts []string) error {
+	// Servers run as users of their own when Berth runs as root: all of this
+	// must be readable by them, whatever umask the developer has.
+	syscall.Umask(0o022)
+	work, err := filepath.Abs(work)
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(filepath.Join(work, "log"), 0o755); err != nil {
+		return err
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	errs := make([]error, len(parts))
+	var all sync.WaitGroup
+	for i, part := range parts {
+		t := &task{name: part, work: work}
+		all.Go(func() {
+			switch part {
+			case "salt":
+				errs[i] = t.alone(ctx, t.salt)
+			case "terraform":
+				errs[i] = t.alone(ctx, func(ctx context.Context) error { return t.terraform(ctx, pinned) })
+			default:
+				errs[i] = fmt.Errorf("setup knows salt and terraform, not %q", part)
+			}
+		})
+	}
+	all.Wait()
+	return errors.Join(errs...)
+}
+
+// task is one thing to install; its lines begin with its name.
+type task struct{ name, work string }
+
+func (t *task) say(format string, args ...any) {
+	fmt.Printf("%-10s %s\n", t.name, fmt.Sprintf(format, args...))
+}
+
+func (t *task) path(parts ...string) string {
+	return filepath.Join(append([]string{t.work}, parts...)...)
+}
+
+// alone runs f while no other set-up installs the same thing.
+func (t *task) alone(ctx context.Context, f func(context.Context) error) error {
+	lock, err := os.OpenFile(t.path(t.name+".lock"), os.O_CREATE|os.O_RDWR|syscall.O_CLOEXEC, 0o644)
+	if err != nil {
+		return err
+	}
+	defer lock.Close()
+	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		t.say("waiting for another set-up of it")
+		if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX); err != nil {
+			return err
+		}
+	}
+	return f(ctx)
+}
+
+// salt makes the virtual environment, unless the one that is there was made
+// from the same lock file and interpreter.
+func (t *task) salt(ctx context.Context) error {
+	out, err := exec.CommandContext(ctx, ".ci/python").Output()
+	if err != nil {
+		return errors.New("salt: no Python to install it with; `make check` says more")
+	}
+	python := strings.TrimSpace(string(out))
+	lock, err := os.ReadFile(".ci/salt.lock")
+	if err != nil {
+		return err
+	}
+	version := "?"
+	for line := range strings.Lines(string(lock)) {
+		if v, ok := strings.CutPrefix(line, "salt=="); ok {
+			version = strings.Fields(v)[0]
+		}
+	}
+	sum := sha256.Sum256(append([]byte(python+"\n"), lock...))
+	want := hex.EncodeToString(sum[:])
+	venv, stamp := t.path("salt"), t.path("salt", "stamp")
+	if got, err := os.ReadFile(stamp); err == nil && string(got) == want {
+		if _, err := os.Stat(filepath.Join(venv, "bin", "salt-call")); err == nil {
+			t.say("%s is there", version)
+			return nil
+		}
+	}
+	start := time.Now()
+	t.say("installing Salt %s with %s (about a minute)", version, python)
+	if err := os.RemoveAll(venv); err != nil {
+		return err
+	}
+	if err := t.saltWithUV(ctx, python, venv); err != nil {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		t.say("not with uv (%v); with pip it takes two minutes", err)
+		if err := os.RemoveAll(venv); err != nil {
+			return err
+		}
+		if err := t.do(ctx, nil, python, "-m", "venv", venv); err != nil {
+			return err
+		}
+		if err := t.do(ctx, nil, filepath.Join(venv, "bin", "pip"), "install", "--disable-pip-version-check", "--require-hashes", "-r", ".ci/salt.lock"); err != nil {
+			return err
+		}
+	}
+	if err := t.do(ctx, nil, filepath.Join(venv, "bin", "salt-call"), "--version"); err != nil {
+		return err
+	}
+	if err := os.WriteFile(stamp, []byte(want), 0o644); err != nil {
+		return err
+	}
+	t.say("%s installed (%d s)", version, int(time.Since(start).Seconds()))
+	return nil
+}
+
+func (t *task) saltWithUV(ctx context.Context, python, venv string) error {
+	uv := t.path("uv", "bin", "uv")
+	if out, err := exec.CommandContext(ctx, uv, "--version").Output(); err != nil || !strings.HasPrefix(string(out), "uv "+uvVersion) {
+		if err := os.RemoveAll(t.path("uv")); err != nil {
+			return err
+		}
+		if err := t.do(ctx, nil, python, "-m", "venv", t.path("uv")); err != nil {
+			return err
+		}
+		if err := t.do(ctx, nil, t.path("uv", "bin", "pip"), "install", "-q", "--disable-pip-version-check", "uv=="+uvVersion); err != nil {
+			return err
+		}
+	}
+	// Copies, for links into a cache of the user's may be closed to others; an
+	// index that pip is told to use is uv's too.
+	env := []string{"UV_LINK_MODE=copy", "UV_PYTHON_DOWNLOADS=never", "UV_NO_CONFIG=1"}
+	if index := os.Getenv("PIP_INDEX_URL"); index != "" && os.Getenv("UV_DEFAULT_INDEX") == "" {
+		env = append(env, "UV_DEFAULT_INDEX="+index)
+	}
+	if cert := os.Getenv("PIP_CERT"); cert != "" && os.Getenv("SSL_CERT_FILE") == "" {
+		env = append(env, "SSL_CERT_FILE="+cert)
+	}
+	if err := t.do(ctx, env, uv, "venv", "-q", "--python", python, venv); err != nil {
+		return err
+	}
+	return t.do(ctx, env, uv, "pip", "sync", "--python", filepath.Join(venv, "bin", "python"), "--require-hashes", "--compile-bytecode", ".ci/salt.lock")
+}
+
+// terraform finds Terraform as serve does (BERTH_TERRAFORM, then PATH), and
+// otherwise builds it from the Go module proxy. The tests want the pinned one
+// and take another only where it cannot be built.
+func (t *task) terraform(ctx context.Context, pinned bool) error {
+	found := func(path, version string) error {
+		t.say("%s at %s", version, path)
+		return os.WriteFile(t.path("terraform.path"), []byte(path+"\n"), 0o644)
+	}
+	if path := os.Getenv("BERTH_TERRAFORM"); path != "" {
+		v, err := terraformAt(ctx, path)
+		if err != nil {
+			return fmt.Errorf("terraform: BERTH_TERRAFORM names %s, which does not run: %w", path, err)
+		}
+		return found(path, v)
+	}
+	other, otherVersion := "", ""
+	if path, err := exec.LookPath("terraform"); err == nil {
+		if v, err := terraformAt(ctx, path); err == nil && atLeast(v, terraformVersion) {
+			other, otherVersion = path, v
+		}
+	}
+	if other != "" && (!pinned || otherVersion == terraformVersion) {
+		return found(other, otherVersion)
+	}
+	built := t.path("bin", "terraform")
+	if v, err := terraformAt(ctx, built); err == nil && v == terraformVersion {
+		return found(built, v)
+	}
+	start := time.Now()
+	t.say("building Terraform %s from source (some minutes, this once)", terraformVersion)
+	env := []string{"GOBIN=" + t.path("bin"), "CGO_ENABLED=0", "GOFLAGS=", "GOOS=", "GOARCH="}
+	err := t.do(ctx, env, "go", "install", "-v", "-ldflags=-s -w", "github.com/hashicorp/terraform@v"+terraformVersion)
+	if err != nil {
+		if other != "" && ctx.Err() == nil {
+			t.say("%v", err)
+			t.say("the build failed, so it is tested with the one that this machine has")
+			return found(other, otherVersion)
+		}
+		return err
+	}
+	v, err := terraformAt(ctx, built)
+	if err != nil {
+		return fmt.Errorf("terraform: the one just built does not run: %w", err)
+	}
+	t.say("built (%d s)", int(time.Since(start).Seconds()))
+	return found(built, v)
+}
+
+func terraformAt(ctx context.Context, path string) (string, error) {
+	cmd := exec.CommandContext(ctx, path, "version", "-json")
+	cmd.Env = append(os.Environ(), "CHECKPOINT_DISABLE=1")
+	out, err := cmd.Output()
+	if err != nil {
+		return "", err
+	}
+	var v struct {
+		Version string `json:"terraform_version"`
+	}
+	err = json.Unmarshal(out, &v)
+	return v.Version, err
+}
+
+// atLeast compares two versions by their numbers.
+func atLeast(version, least string) bool {
+	a, b := strings.Split(version, "."), strings.Split(least, ".")
+	for i := range b {
+		if i >= len(a) {
+			return false
+		}
+		digits, _, _ := strings.Cut(a[i], "-")
+		x, errX := strconv.Atoi(digits)
+		y, errY := strconv.Atoi(b[i])
+		if errX != nil || errY != nil || x != y {
+			return errX == nil && errY == nil && x > y
+		}
+	}
+	return true
+}
+
+// do runs one program with its output in a log, says every ten seconds how far
+// it is, and shows the log's end when it fails.
+func (t *task) do(ctx context.Context, env []string, name string, args ...string) error {
+	path := t.path("log", t.name+".log")
+	log, err := os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_RDWR, 0o644)
+	if err != nil {
+		return err
+	}
+	defer log.Close()
+	info, err := log.Stat()
+	if err != nil {
+		return err
+	}
+	from := info.Size()
+	fmt.Fprintln(log, "$", name, strings.Join(args, " "))
+	cmd := exec.CommandContext(ctx, name, args...)
+	cmd.Env = append(os.Environ(), env...)
+	cmd.Stdout, cmd.Stderr = log, log
+	start := time.Now()
+	if err := cmd.Start(); err != nil {
+		return fmt.Errorf("%s: %w", t.name, err)
+	}
+	done := make(chan error, 1)
+	go func() { done <- cmd.Wait() }()
+	tick := time.NewTicker(10 * time.Second)
+	defer tick.Stop()
+	written := func() string {
+		text, _ := os.ReadFile(path)
+		if int64(len(text)) < from {
+			return ""
+		}
+		return string(text[from:])
+	}
+	for {
+		select {
+		case err := <-done:
+			if err == nil {
+				return nil
+			}
+			lines := strings.Split(strings.TrimSpace(written()), "\n")
+			for _, line := range lines[max(0, len(lines)-8):] {
+				t.say("| %s", line)
+			}
+			return fmt.Errorf("%s: %s failed (%v); the whole log is in %s", t.name, filepath.Base(name), err, path)
+		case <-tick.C:
+			t.say("… %d s%s", int(time.Since(start).Seconds()), counted(written()))
+		}
+	}
+}
+
+// counted says what a Go build's log tells about its progress.
+func counted(log string) string {
+	down, compiled := 0, 0
+	for line := range strings.Lines(log) {
+		switch {
+		case strings.HasPrefix(line, "go: downloading "):
+			down++
+		case !strings.HasPrefix(line, "$ ") && !strings.Contains(strings.TrimSpace(line), " "):
+			compiled++
+		}
+	}
+	if down+compiled == 0 {
+		return ""
+	}
+	return fmt.Sprintf(", %d modules fetched, %d packages compiled", down, compiled)
+}
