@@ -1,0 +1,465 @@
+package diagnose
+
+import (
+	"bytes"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"unicode/utf8"
+
+	"github.com/berth-dev/berth/orchestrator"
+)
+
+var update = flag.Bool("update", false, "write the golden files")
+
+// truth is a case's meta.json: what really was the cause.
+type truth struct {
+	Exit     int      `json:"exit"`
+	Outcome  string   `json:"outcome"`
+	AlsoOK   []string `json:"also_ok_outcomes"`
+	Blocked  *int     `json:"blocked_total"`
+	Causes   []trueCause
+	Location string `json:"-"`
+}
+
+type trueCause struct {
+	Where     []string `json:"where"`
+	Code      string   `json:"code"`
+	AlsoCodes []string `json:"also_ok_codes"`
+	Who       string   `json:"who"`
+	AlsoWho   []string `json:"also_ok_who"`
+	Must      []any    `json:"must_mention"`
+	MustNot   []string `json:"must_not_mention"`
+}
+
+// words that a developer need not know; the score's own list and ours.
+var (
+	jargonWords = regexp.MustCompile(`(?i)(?:^|[^a-z])(sls|highstates?|minions?|requisites?|pillars?|jinja2?|tracebacks?)(?:[^a-z]|$)`)
+	ownWords    = regexp.MustCompile(`(?i)\b(states?|salt|terraform|plan|providers?|modules?)\b`)
+	fileNames   = regexp.MustCompile(`(?i)[\w./-]*\w\.(?:jinja2?|sls)\b|(^|[^\w.])/[\w./-]+`)
+	quoted      = regexp.MustCompile(`"[^"]*"`)
+)
+
+func judge(t *testing.T, tr truth, d orchestrator.Diagnosis) (misses []string) {
+	t.Helper()
+	miss := func(format string, args ...any) { misses = append(misses, fmt.Sprintf(format, args...)) }
+	if string(d.Outcome) != tr.Outcome && !contains(tr.AlsoOK, string(d.Outcome)) {
+		miss("outcome %s instead of %s", d.Outcome, tr.Outcome)
+	}
+	if tr.Blocked != nil && *tr.Blocked != d.Blocked {
+		miss("blocked %d instead of %d", d.Blocked, *tr.Blocked)
+	}
+	used := map[int]bool{}
+	for _, want := range tr.Causes {
+		var got *orchestrator.Cause
+		for i, c := range d.Causes {
+			if len(want.Where) == 0 && !used[i] || contains(want.Where, c.Where) {
+				used[i] = true
+				if got == nil {
+					got = &d.Causes[i]
+				}
+			}
+		}
+		if got == nil {
+			miss("not told: %s at %q", want.Code, want.Where)
+			continue
+		}
+		if got.Code != want.Code && !contains(want.AlsoCodes, got.Code) {
+			miss("%s instead of %s", got.Code, want.Code)
+		}
+		if got.Who != want.Who && !contains(want.AlsoWho, got.Who) {
+			miss("%s: %s instead of %s", got.Code, got.Who, want.Who)
+		}
+		for _, m := range want.Must {
+			options := []any{m}
+			if list, ok := m.([]any); ok {
+				options = list
+			}
+			found := false
+			for _, o := range options {
+				found = found || strings.Contains(strings.ToLower(got.Sentence), strings.ToLower(fmt.Sprint(o)))
+			}
+			if !found {
+				miss("%q lacks %v", got.Sentence, options)
+			}
+		}
+		all, _ := json.Marshal(got)
+		for _, secret := range want.MustNot {
+			if bytes.Contains(all, []byte(secret)) {
+				miss("a secret is told: %s", secret)
+			}
+		}
+	}
+	for i, c := range d.Causes {
+		if !used[i] {
+			miss("not a root: %s %q", c.Code, c.Where)
+		}
+		misses = append(misses, wellSaid(c)...)
+	}
+	return misses
+}
+
+func wellSaid(c orchestrator.Cause) (misses []string) {
+	if n := utf8.RuneCountInString(c.Sentence); n > sentenceLimit || n == 0 {
+		misses = append(misses, fmt.Sprintf("a sentence of %d characters", n))
+	}
+	if m := jargonWords.FindStringSubmatch(fileNames.ReplaceAllString(c.Sentence, " ")); m != nil {
+		misses = append(misses, fmt.Sprintf("jargon %q in %q", m[1], c.Sentence))
+	}
+	if strings.ContainsAny(c.Sentence, "\n\r\x1b\x00{}") && strings.Contains(c.Sentence, "{") && slot.MatchString(quoted.ReplaceAllString(c.Sentence, "")) {
+		misses = append(misses, fmt.Sprintf("an open slot in %q", c.Sentence))
+	}
+	if c.Who != developer && c.Who != ops && c.Who != retry || c.Next == "" || c.Code == "" {
+		misses = append(misses, fmt.Sprintf("not whole: %+v", c))
+	}
+	return misses
+}
+
+func contains(list []string, s string) bool {
+	for _, l := range list {
+		if l == s {
+			return true
+		}
+	}
+	return false
+}
+
+func load(t *testing.T, dir string) (input, stderr []byte, tr truth) {
+	t.Helper()
+	read := func(name string) []byte {
+		b, err := os.ReadFile(filepath.Join(dir, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return b
+	}
+	if err := json.Unmarshal(read("meta.json"), &tr); err != nil {
+		t.Fatal(err)
+	}
+	return read("result.json"), read("stderr.txt"), tr
+}
+
+func TestRecordedRuns(t *testing.T) {
+	t.Parallel()
+	dirs, err := filepath.Glob("../../testdata/*/*/meta.json")
+	if err != nil || len(dirs) < 12 {
+		t.Fatalf("%d recorded runs, %v", len(dirs), err)
+	}
+	for _, meta := range dirs {
+		dir := filepath.Dir(meta)
+		t.Run(filepath.Base(dir), func(t *testing.T) {
+			t.Parallel()
+			input, stderr, tr := load(t, dir)
+			d := Any(input, stderr, tr.Exit)
+			for _, m := range judge(t, tr, d) {
+				t.Error(m)
+			}
+			golden(t, filepath.Join(dir, "diagnosis.golden.json"), d)
+		})
+	}
+}
+
+func golden(t *testing.T, name string, d orchestrator.Diagnosis) {
+	t.Helper()
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	enc.SetIndent("", " ")
+	if err := enc.Encode(d); err != nil {
+		t.Fatal(err)
+	}
+	if *update {
+		if err := os.WriteFile(name, b.Bytes(), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	want, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(want, b.Bytes()) {
+		t.Errorf("%s (go test -update writes it anew):\n%s", name, b.String())
+	}
+}
+
+// TestCorpus runs over a larger set, where BERTH_CORPUS names its folder.
+func TestCorpus(t *testing.T) {
+	t.Parallel()
+	root := os.Getenv("BERTH_CORPUS")
+	if root == "" {
+		t.Skip("BERTH_CORPUS names no corpus")
+	}
+	cases, _ := filepath.Glob(filepath.Join(root, "*", "meta.json"))
+	more, _ := filepath.Glob(filepath.Join(root, "*", "*", "meta.json"))
+	cases = append(cases, more...)
+	bad, n := 0, 0
+	for _, meta := range cases {
+		dir := filepath.Dir(meta)
+		if _, err := os.Stat(filepath.Join(dir, "result.json")); err != nil {
+			continue // packed
+		}
+		input, stderr, tr := load(t, dir)
+		n++
+		if misses := judge(t, tr, Any(input, stderr, tr.Exit)); len(misses) > 0 {
+			bad++
+			t.Logf("%s: %s", filepath.Base(dir), strings.Join(misses, "; "))
+		}
+	}
+	t.Logf("%d of %d right", n-bad, n)
+	if n == 0 || float64(n-bad)/float64(n) < 0.98 {
+		t.Errorf("%d of %d wrong", bad, n)
+	}
+}
+
+func chunk(tag, comment, changes string) string {
+	c, _ := json.Marshal(comment)
+	if changes == "" {
+		changes = "{}"
+	}
+	parts := strings.Split(tag, "_|-")
+	return fmt.Sprintf(`{"local":{%q:{"name":%q,"result":false,"comment":%s,"changes":%s,"__sls__":"app","__id__":%q,"__run_num__":1}}}`, tag, parts[2], c, changes, parts[1])
+}
+
+func printed(code int, stdout, stderr string) string {
+	b, _ := json.Marshal(map[string]any{"retcode": code, "stdout": stdout, "stderr": stderr, "pid": 1})
+	return string(b)
+}
+
+// Rows of the facts, in words that the recorded runs do not have.
+func TestRows(t *testing.T) {
+	t.Parallel()
+	const git = "git_|-src_|-git@git.x.io:team/billing.git_|-latest"
+	tests := []struct {
+		row, in   string
+		code, who string
+		must      []string
+	}{
+		{"1", chunk(git, "No revision matching 'a'b' exists in the remote repository", ""), "branch_not_found", developer, []string{"a'b", "billing"}},
+		{"3", chunk(git, "fatal: reference is not a tree: 0123456789012345678901234567890123456789", ""), "revision_not_found", developer, []string{"0123456789012345678901234567890123456789"}},
+		{"4", chunk(git, "Fetch did not successfully retrieve rev 'deadbeef' from git@git.x.io:team/billing.git: x", ""), "branch_not_found", developer, []string{"deadbeef", "billing"}},
+		{"6", chunk(git, "Clone failed: remote: x\nfatal: unable to access 'https://git.x.io/': The requested URL returned error: 403", ""), "git_auth", ops, []string{"billing"}},
+		{"7", chunk(git, "Failed to check remote refs: @@@\n@ WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED! @\nHost key verification failed.", ""), "git_host_unknown", ops, []string{"git.x.io"}},
+		{"7b", chunk(git, "Failed to check remote refs: fatal: unable to access 'x': server certificate verification failed. CAfile: none", ""), "git_host_unknown", ops, []string{"certificate"}},
+		{"8", chunk(git, "Failed to check remote refs: remote: The project you were looking for could not be found or you don't have permission to view it.\nfatal: repository 'https://x/y.git/' not found", ""), "repo_not_found", developer, []string{"billing"}},
+		{"9", chunk(git, "Clone failed: Connection timed out during banner exchange\nfatal: Could not read from remote repository.", ""), "git_unreachable", retry, []string{"git.x.io"}},
+		{"9b", chunk(git, "Failed to check remote refs: fatal: unable to access 'x': The requested URL returned error: 502", ""), "git_unreachable", retry, []string{"502"}},
+		{"12", chunk(git, "Failed to update submodules: fatal: clone of 'git@git.x.io:team/lib.git' into submodule path '/srv/src/vendor/lib' failed", ""), "submodule_failed", developer, []string{"vendor/lib", "billing"}},
+		{"33", chunk(git, "Clone failed: error: unable to write file a/b\nfatal: unable to checkout working tree", ""), "disk_full", ops, []string{"disk"}},
+		{"13", chunk("pkg_|-p_|-p_|-installed", "The following package(s) were not found, and no possible matches were found in the package db: foo, bar", ""), "package_not_found", ops, []string{"foo", "bar"}},
+		{"13v", chunk("pkg_|-p_|-p_|-installed", "Problem encountered installing package(s). Additional info follows:\n\nerrors:\n    - E: Version '9.9' for 'redis' was not found", ""), "package_not_found", ops, []string{"redis", "9.9"}},
+		{"15", chunk("pkg_|-p_|-p_|-installed", "An error was encountered while installing package(s): E: Failed to fetch http://deb.x.io/a.deb  404  Not Found [IP: 10.0.0.1 80]", ""), "package_mirror_unreachable", retry, []string{"deb.x.io"}},
+		{"16", chunk("pkg_|-p_|-p_|-installed", "The following packages failed to install/update: imagick", ""), "package_install_failed", ops, []string{"imagick"}},
+		{"17", chunk("service_|-s_|-worker_|-running", "Failed to start worker.service: Unit worker.service is masked.", ""), "service_unknown", ops, []string{"worker", "masked"}},
+		{"18", chunk("service_|-s_|-worker_|-running", "Job for worker.service failed because the control process exited with error code.", ""), "service_failed", developer, []string{"worker"}},
+		{"18o", chunk("service_|-s_|-nginx_|-running", "Service nginx has been enabled, and is dead", ""), "service_failed", ops, []string{"nginx"}},
+		{"21", chunk("file_|-f_|-/opt/a.tgz_|-managed", "Specified sha256 checksum for /opt/a.tgz (aa) does not match actual checksum (bb). If the 'source_hash' value refers to a remote file", ""), "checksum_mismatch", ops, []string{"/opt/a.tgz"}},
+		{"21a", chunk("archive_|-f_|-/opt/a_|-extracted", "File is cached to /var/cache/a.tgz, but the hash (aabb) does not match the specified hash (ccdd)", ""), "checksum_mismatch", ops, []string{"/opt/a"}},
+		{"22", chunk("file_|-f_|-/opt/a_|-managed", "Group web is not available", ""), "user_missing", ops, []string{"web"}},
+		{"22r", chunk("cmd_|-c_|-make_|-run", "User 'builder' is not available", ""), "user_missing", ops, []string{"builder"}},
+		{"26", chunk("pip_|-p_|-p_|-installed", "Failed to install packages: numpy. Error: ERROR: Could not find a version that satisfies the requirement numpy==99 (from versions: 1)\nERROR: No matching distribution found for numpy==99", ""), "python_dependency", developer, []string{"numpy==99"}},
+		{"28", chunk("group_|-g_|-web_|-present", "Group web is not present but gid 33 is already taken by group www-data", ""), "account_setup_failed", ops, []string{"web", "www-data", "33"}},
+		{"30", chunk("docker_image_|-i_|-reg.x.io/app_|-present", "Encountered error pulling reg.x.io/app:v9: 404 Client Error: Not Found (\"manifest for reg.x.io/app:v9 not found: manifest unknown\")", ""), "image_not_found", developer, []string{"reg.x.io/app:v9"}},
+		{"30c", chunk("cmd_|-up_|-docker compose up -d_|-run", `Command "docker compose up -d" run`, printed(1, "", "Error response from daemon: pull access denied for team/app, repository does not exist or may require 'docker login'")), "image_not_found", developer, []string{"team/app"}},
+		{"34", `{"local":["Rendering SLS 'base:web.site' failed: Jinja variable 'domain' is undefined; line 4\n\n---\nx"]}`, "recipe_error", ops, []string{"web.site", "domain", "line 4"}},
+		{"38", `{"local":{"no_|-states_|-states_|-None":{"name":"No States","result":false,"comment":"No Top file or master_tops data matches found. Please see master log for details.","changes":{}}}}`, "no_role", ops, []string{"recipe"}},
+		{"cmd git", chunk("cmd_|-c_|-git clone git@git.x.io:team/lib.git_|-run", `Command "git clone git@git.x.io:team/lib.git" run`, printed(128, "", "Cloning into 'lib'...\ngit@git.x.io: Permission denied (publickey).\nfatal: Could not read from remote repository.")), "git_auth", ops, []string{"lib"}},
+		{"cmd apt", chunk("cmd_|-c_|-apt-get install -y foo_|-run", `Command "apt-get install -y foo" run`, printed(100, "Reading package lists...", "E: Unable to locate package foo")), "package_not_found", ops, []string{"foo"}},
+		{"cmd pip", chunk("cmd_|-c_|-venv/bin/pip install -r requirements.txt_|-run", `Command "x" run`, printed(1, "", "ERROR: No matching distribution found for left==9")), "python_dependency", developer, []string{"left==9"}},
+		{"cmd go", chunk("cmd_|-c_|-go build ./..._|-run", `Command "go build ./..." run`, printed(1, "", "# x.io/app\n./main.go:7:2: undefined: foo")), "command_failed", developer, []string{"main.go:7:2", "undefined: foo"}},
+		{"cmd python", chunk("cmd_|-c_|-python3 run.py_|-run", `Command "python3 run.py" run`, printed(1, "", "Traceback (most recent call last):\n  File \"run.py\", line 3, in <module>\n    main()\nValueError: bad thing\n")), "command_failed", developer, []string{"ValueError: bad thing"}},
+		{"cmd port", chunk("cmd_|-c_|-python3 -m http.server 8000_|-run", `Command "python3 -m http.server 8000" run`, printed(1, "", "OSError: [Errno 98] Address already in use")), "port_in_use", ops, nil},
+		{"fallback", chunk("frob_|-f_|-x_|-set", "The frobnicator says Jinja pillar no", ""), "unknown", ops, []string{"does not know", "frobnicator"}},
+		{"api", `{"return":[{"m1":` + strings.TrimSuffix(strings.TrimPrefix(chunk(git, "No revision matching 'q' exists in the remote repository", ""), `{"local":`), "}") + `,"m2":false}]}`, "branch_not_found", developer, []string{"q"}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.row, func(t *testing.T) {
+			t.Parallel()
+			d := Any([]byte(tt.in), nil, 2)
+			if len(d.Causes) == 0 {
+				t.Fatalf("no cause: %+v", d)
+			}
+			c := d.Causes[0]
+			if c.Code != tt.code || c.Who != tt.who {
+				t.Errorf("%s/%s instead of %s/%s: %s", c.Code, c.Who, tt.code, tt.who, c.Sentence)
+			}
+			for _, m := range tt.must {
+				if !strings.Contains(c.Sentence, m) {
+					t.Errorf("%q lacks %q", c.Sentence, m)
+				}
+			}
+			for _, m := range wellSaid(c) {
+				t.Error(m)
+			}
+			if ownWords.MatchString(quoted.ReplaceAllString(c.Sentence, "")) && tt.row != "fallback" {
+				t.Errorf("our jargon in %q", c.Sentence)
+			}
+		})
+	}
+}
+
+// Templates are ours alone: no slot is left open, no word is jargon.
+func TestTables(t *testing.T) {
+	t.Parallel()
+	for name, table := range map[string][]record{"state": stateRecords, "message": messageRecords, "machine": machineRecords, "boot": bootRecords, "health": healthRecords, "problem": problemRecords, "killed": killedRecords, "stderr": stderrRecords, "families": families} {
+		for i, r := range table {
+			words := slot.ReplaceAllString(r.sentence, "")
+			if jargonWords.MatchString(words) || ownWords.MatchString(quoted.ReplaceAllString(words, "")) {
+				t.Errorf("%s[%d]: jargon in %q", name, i, r.sentence)
+			}
+			if r.code == "" || r.sentence == "" || r.next == "" || r.who != developer && r.who != ops && r.who != retry {
+				t.Errorf("%s[%d] is not whole: %+v", name, i, r)
+			}
+			if ownWords.MatchString(r.next) {
+				t.Errorf("%s[%d]: jargon in %q", name, i, r.next)
+			}
+		}
+	}
+}
+
+func TestMask(t *testing.T) {
+	t.Parallel()
+	m := newMasker("https://deploy:Gold-Fisch9@git.x.io/a.git", "s3cr3t-value")
+	for _, secret := range []string{
+		"https://deploy:Gold-Fisch9@git.x.io/a.git", "it said Gold-Fisch9 twice", "postgres://u:hunter22@db/x", "https://ghs_abcdefghijklmnopqrstuvwxyz@github.com/x",
+		"token ghp_abcdefghijklmnopqrstuvwxyz0123", "Authorization: Bearer abcdefghijklmnop", "DB_PASSWORD=hunter22", `"api_key": "hunter22"`, "--password hunter22",
+		"AKIAABCDEFGHIJKLMNOP", "glpat-abcdefghijklmnopqrst", "xoxb-1234567890-abcdef", "s3cr3t-value", "czNjcjN0LXZhbHVl", "-----BEGIN RSA PRIVATE KEY-----\nabc\n-----END RSA PRIVATE KEY-----",
+	} {
+		got := m.mask(secret)
+		for _, part := range []string{"Gold-Fisch9", "hunter22", "ghs_a", "ghp_a", "abcdefghijklmnop", "AKIA", "glpat-", "xoxb-1", "s3cr3t-value", "czNjcjN0", "abc\n"} {
+			if strings.Contains(secret, part) && strings.Contains(got, part) {
+				t.Errorf("mask(%q) = %q", secret, got)
+			}
+		}
+	}
+	for _, open := range []string{"git@github.com:acme/shop.git", "ssh://git@h/x", "http://h:8080/x", "password authentication failed for user", "KEY={{ settings['secrets']['key'] }}", "Token expected at line 3"} {
+		if got := m.mask(open); got != open {
+			t.Errorf("mask(%q) = %q", open, got)
+		}
+	}
+}
+
+func TestReport(t *testing.T) {
+	t.Parallel()
+	app := orchestrator.App{Name: "billing", Repository: "git@git.x.io:team/billing.git", Health: "/healthz", Port: 8080, Start: "python3 app.py"}
+	d := &Diagnoser{Secrets: func(orchestrator.App) []string { return []string{"Zitronenfalter"} }}
+	const good = `{"local":{"cmd_|-a_|-a_|-run":{"result":true,"comment":"","__sls__":"app","__id__":"a"}}}`
+	gone := strings.Repeat("ab", 20)
+	tests := []struct {
+		name   string
+		branch string
+		r      orchestrator.Report
+		code   string
+		must   string
+	}{
+		{"well", "main", orchestrator.Report{Stdout: good, Healthy: true}, "", ""},
+		{"not well", "main", orchestrator.Report{Stdout: good, HealthDetail: "connection refused", AppLog: "Traceback (most recent call last):\nRuntimeError: no key Zitronenfalter\n"}, "health_failed", "RuntimeError: no key ***"},
+		{"port taken", "main", orchestrator.Report{Stdout: good, HealthDetail: "exited", AppLog: "OSError: [Errno 98] Address already in use: ('', 8080)"}, "port_in_use", "8080"},
+		{"a setting is missing", "main", orchestrator.Report{Stdout: good, HealthDetail: "exited", AppLog: "Traceback (most recent call last):\n  File \"app.py\", line 1\nKeyError: 'DATABASE_URL'"}, "settings_error", "DATABASE_URL"},
+		{"no Salt", "main", orchestrator.Report{Problem: "salt-call was not found in PATH"}, "salt_missing", "salt-call"},
+		{"unwritable", "main", orchestrator.Report{Problem: "The folder /srv/x is not writable: permission denied"}, "permission_denied", "/srv/x"},
+		{"other problem", "main", orchestrator.Report{Problem: "The moon is full"}, "unknown", "The moon is full"},
+		{"branch deleted since", "feature/x", orchestrator.Report{Exit: 2, Stdout: chunk("git_|-s_|-git@git.x.io:team/billing.git_|-latest", "No revision matching 'feature/x' exists in the remote repository", "")}, "branch_not_found", "deleted or renamed since"},
+		{"commit gone", "feature/x", orchestrator.Report{Exit: 2, Stdout: chunk("git_|-s_|-git@git.x.io:team/billing.git_|-latest", "No revision matching '"+gone+"' exists in the remote repository", "")}, "revision_not_found", "rewritten or deleted"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			got := d.Report(app, tt.branch, tt.r)
+			if tt.code == "" {
+				if got.Outcome != orchestrator.OutcomeOK || len(got.Causes) != 0 {
+					t.Errorf("%+v", got)
+				}
+				return
+			}
+			if len(got.Causes) != 1 || got.Causes[0].Code != tt.code || !strings.Contains(got.Causes[0].Sentence, tt.must) {
+				t.Fatalf("%+v", got)
+			}
+			if all, _ := json.Marshal(got); bytes.Contains(all, []byte("Zitronenfalter")) {
+				t.Errorf("a setting is told: %s", all)
+			}
+			for _, m := range wellSaid(got.Causes[0]) {
+				t.Error(m)
+			}
+		})
+	}
+}
+
+func TestCloudInit(t *testing.T) {
+	t.Parallel()
+	tests := []struct{ name, log, code string }{
+		{"lock", "cloud-init[812]: Cloud-init v. 22.4.2 running\nE: Could not get lock /var/lib/dpkg/lock-frontend. It is held by process 1\n", "package_busy"},
+		{"mirror", "Cloud-init v. 22.4.2 running 'modules:final'\nErr:1 http://deb.x.io bookworm InRelease\n  Temporary failure resolving 'deb.x.io'\n", "package_mirror_unreachable"},
+		{"disk", "Cloud-init v. 22.4.2\ntar: write error: No space left on device\n", "disk_full"},
+		{"network", "Cloud-init v. 22.4.2\ncurl: (6) Could not resolve host: berth.x.io\n", "cloud_unreachable"},
+		{"checksum", "Cloud-init v. 22.4.2\nsha256sum: WARNING: 1 computed checksum did NOT match\n", "checksum_mismatch"},
+		{"unknown", "Cloud-init v. 22.4.2\n2026 - util.py[WARNING]: Failed to run module scripts-user\n", "unknown"},
+		{"fine", "Cloud-init v. 22.4.2 finished at Mon\n", ""},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			d := Any([]byte(tt.log), nil, -1)
+			code := ""
+			if len(d.Causes) > 0 {
+				code = d.Causes[0].Code
+				for _, m := range wellSaid(d.Causes[0]) {
+					t.Error(m)
+				}
+			}
+			if code != tt.code {
+				t.Errorf("%q instead of %q: %+v", code, tt.code, d)
+			}
+		})
+	}
+}
+
+func FuzzAny(f *testing.F) {
+	f.Add([]byte(`{"local":{}}`), []byte("x"), 2)
+	f.Add([]byte(`{"@level":"error","@message":"x","type":"diagnostic","diagnostic":{"severity":"error","summary":"execution halted"}}`), []byte(""), 1)
+	f.Add([]byte("Cloud-init v. 1\nERROR"), []byte(""), -1)
+	cases, _ := filepath.Glob("../../testdata/*/*/result.json")
+	for _, c := range cases {
+		if b, err := os.ReadFile(c); err == nil && len(b) < 64<<10 {
+			f.Add(b, []byte(""), 2)
+		}
+	}
+	f.Fuzz(func(t *testing.T, in, stderr []byte, exit int) {
+		d := Any(in, stderr, exit)
+		if (d.Outcome == orchestrator.OutcomeOK) != (len(d.Causes) == 0) {
+			t.Errorf("%+v", d)
+		}
+		for _, c := range d.Causes {
+			if utf8.RuneCountInString(c.Sentence) > sentenceLimit || c.Sentence == "" || !utf8.ValidString(c.Sentence) || !utf8.ValidString(c.Evidence) || strings.ContainsAny(c.Sentence, "\n\r\x1b") {
+				t.Errorf("%q", c.Sentence)
+			}
+		}
+	})
+}
+
+func BenchmarkSalt(b *testing.B) {
+	var parts []string
+	pad := strings.Repeat("lorem ipsum ", 300)
+	for i := range 2700 {
+		c := pad
+		res := "true"
+		if i > 100 {
+			c, res = "One or more requisite failed: app.s100", "false"
+		}
+		if i == 100 {
+			c, res = "No revision matching 'x' exists in the remote repository", "false"
+		}
+		parts = append(parts, fmt.Sprintf(`"git_|-s%d_|-git@h:o/%d.git_|-latest":{"result":%s,"comment":%q,"changes":{"diff":%q},"__sls__":"app","__id__":"s%d","__run_num__":%d}`, i, i, res, c, pad, i, i))
+	}
+	in := []byte(`{"local":{` + strings.Join(parts, ",") + `}}`)
+	b.SetBytes(int64(len(in)))
+	b.ReportAllocs()
+	for b.Loop() {
+		Salt(in, nil, 2)
+	}
+}

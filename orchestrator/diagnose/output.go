@@ -1,0 +1,131 @@
+package diagnose
+
+import (
+	"regexp"
+	"strings"
+)
+
+// A failed command says much; one line of it tells most. These rules come from
+// how tools write: compilers name the first error first, interpreters the
+// exception last, and build tools end with a line of their own that tells nothing.
+
+// maxOutput bounds what is looked at of an output, in bytes.
+const maxOutput = 96 << 10
+
+var (
+	noiseLine = regexp.MustCompile(`(?i)^(?:` +
+		`make(?:\[\d+\])?: \*\*\* \[.*\] Error \d+.*|make(?:\[\d+\])?: (?:Entering|Leaving) .*|` +
+		`collect2: error: ld returned .*|compilation terminated\.?|` +
+		`npm (?:err!|error) (?:a complete log|code |errno |syscall |path |command |for a full report|.*_logs/|\S*\.log$).*|npm (?:err!|error)?\s*|npm (?:warn|notice).*|npm (?:err!|error) lifecycle script .*|` +
+		`error: command failed.*|error command failed with exit code.*|info visit https?://.*|` +
+		`\s*at .*\(?.*:\d+:\d+\)?|node\.js v\d.*|\s*throw \w+;?.*|node:.*:\d+|node:internal.*|.*\{$|[\s{}\[\]^~|=_.*#+<>-]*|` +
+		`traceback \(most recent call last\):|\s*file ".*", line \d+.*|during handling of the above exception.*|the above exception was the direct cause.*|` +
+		`ran \d+ tests? in .*|failed \((?:failures|errors)=.*|ok|` +
+		`running scope as unit: .*|error: process completed with exit code.*|` +
+		`note: this .* (?:issue|error) .*|hint: see above.*|╰─> see above.*|\[end of output\]|` +
+		`\s*(?:errno|code|syscall|address|port|path|requirestack): .*|` +
+		`(?:run|try|use) .{0,60}(?:--help|--stacktrace|--info).*|\* try:|\* get more help.*|build failed(?: with an exception\.| in .*)?|` +
+		`\+\+? .*|> .*|\$ .*` +
+		`)$`)
+	exception  = regexp.MustCompile(`^(?:[A-Za-z_][\w.]*\.)?[A-Z]\w*(?:Error|Exception|Exit|Interrupt|Warning|Fault|NotFound|Refused|Denied|DoesNotExist|ImproperlyConfigured)(?:: .*| \[.*)?$|^(?:django|sqlalchemy|psycopg2?|pymysql|redis|requests|botocore)\.[\w.]+: .*`)
+	strongLine = regexp.MustCompile(`(?:^|[\s:(])(?:fatal error|fatal|error|ERROR|Error|FATAL|Fatal error|panic|\[emerg\]|\[error\]|\[crit\])(?:\[\w+\])?(?: TS\d+)?:? |\berror TS\d+|undefined reference|cannot find |No rule to make target|SyntaxError|AssertionError|FAIL:|^--- FAIL|\bFAILED\b|Cannot find module|ModuleNotFoundError|unclosed|Caused by: `)
+	weakLine   = regexp.MustCompile(`(?i)error|fail|cannot|can't|could not|couldn't|unable|not found|no such|denied|refused|missing|invalid|unknown|undefined|unexpected|broken|expected|killed|segmentation|abort|timed out|timeout|not allowed|does not|doesn't|exceed|conflict|usage:`)
+	pointsAt   = regexp.MustCompile(`^\S+?[:(]\d+(?:[,:]\d+)?[:)]`)
+	// prefixes are what loggers and tools put before their words.
+	prefixes    = regexp.MustCompile(`^(?:npm (?:err!|error|ERR!) |E: |\[ERROR\s*\] |\d{4}[-/]\d\d[-/]\d\d[T ]\d\d:\d\d:\d\d\S*\s+(?:\[\w+\]\s+\d+#\d+:\s+)?)+`)
+	sectionNote = regexp.MustCompile(`(?i): in function|in file included from|: note: |warning: |deprecat`)
+)
+
+// lines splits an output: carriage returns of progress bars count as ends,
+// colours are taken out.
+func lines(s string) []string {
+	s = ansi.ReplaceAllString(clip(s), "")
+	s = strings.ReplaceAll(s, "\r\n", "\n")
+	var out []string
+	for _, l := range strings.FieldsFunc(s, func(r rune) bool { return r == '\n' || r == '\r' }) {
+		if l = strings.TrimRight(l, " \t"); strings.TrimSpace(l) != "" {
+			out = append(out, l)
+		}
+	}
+	return out
+}
+
+// clip keeps the first third and the last two thirds of a long output.
+func clip(s string) string {
+	if len(s) <= maxOutput {
+		return s
+	}
+	return strings.ToValidUTF8(s[:maxOutput/3], "") + "\n" + strings.ToValidUTF8(s[len(s)-maxOutput*2/3:], "")
+}
+
+func score(l string) int {
+	t := strings.TrimSpace(l)
+	n := 1
+	switch {
+	case noiseLine.MatchString(t):
+		return 0
+	case exception.MatchString(t):
+		n = 9
+	case strongLine.MatchString(t):
+		n = 8
+	case weakLine.MatchString(t):
+		n = 5
+	}
+	if pointsAt.MatchString(t) && n >= 5 {
+		n++
+	}
+	if sectionNote.MatchString(t) {
+		n = min(n, 2)
+	}
+	return n
+}
+
+// telling is the line of a failed command's output that says most, or nothing.
+// Standard output counts where standard error says less.
+func telling(stderr, stdout string) string {
+	best, line := 0, ""
+	for at, text := range []string{stderr, stdout} {
+		for _, l := range lines(text) {
+			n := score(l)
+			if n == 0 {
+				continue
+			}
+			n = n*4 - 2*at // standard error first, where both tell the same
+			if at == 1 && n < 16 && best > 0 {
+				continue
+			}
+			// Of exceptions the last one was not caught; of anything
+			// that only looks like words, the last one is nearest the end.
+			later := n == best && (n/4 >= 9 && exception.MatchString(strings.TrimSpace(l)) || n/4 <= 1)
+			if n > best || later {
+				best, line = n, strings.TrimSpace(l)
+			}
+		}
+	}
+	return strings.TrimSpace(prefixes.ReplaceAllString(line, ""))
+}
+
+// lastLine is the last line that is no noise: for exceptions of Python.
+func lastLine(s string) string {
+	all := lines(s)
+	for i := len(all) - 1; i >= 0; i-- {
+		l := strings.TrimSpace(all[i])
+		if l == "---" || l == "[...]" || noiseLine.MatchString(l) {
+			continue
+		}
+		return l
+	}
+	return ""
+}
+
+// lastException is the exception that a trace of Python ends with.
+func lastException(s string) string {
+	all := lines(s)
+	for i := len(all) - 1; i >= 0; i-- {
+		l := strings.TrimSpace(all[i])
+		if l == all[i] && (exception.MatchString(l) || regexp.MustCompile(`^[A-Za-z_][\w.]*(?:: .+)?$`).MatchString(l)) {
+			return l
+		}
+	}
+	return lastLine(s)
+}

@@ -1,0 +1,539 @@
+package diagnose
+
+import (
+	"fmt"
+	"path"
+	"regexp"
+	"sort"
+	"strconv"
+	"strings"
+
+	"github.com/berth-dev/berth/orchestrator"
+	"github.com/berth-dev/berth/orchestrator/salt"
+)
+
+func count(n int) string { return strconv.Itoa(n) }
+
+// salt diagnoses a run of Salt.
+func (c context) salt(stdout, stderr []byte, exit int) orchestrator.Diagnosis {
+	r := salt.Read(stdout)
+	errs := cleanStderr(string(stderr))
+	s := saltRun{context: c, stderr: errs, exit: exit, truncated: r.Truncated}
+	s.masker = newMasker(errs, c.secrets...)
+	for _, v := range r.Servers {
+		name := ""
+		if len(r.Servers) > 1 && v.ID != "local" {
+			name = v.ID
+		}
+		s.server(name, v)
+	}
+	if len(r.Servers) == 0 {
+		s.nothing(r)
+	}
+	return s.end(r)
+}
+
+// saltRun gathers what is found.
+type saltRun struct {
+	context
+	masker    masker
+	stderr    string
+	exit      int
+	truncated bool
+
+	found          []said
+	blocked, total int
+	busy           bool // some server waits or is busy
+	silent         bool // some server did not answer
+	failed         bool
+	ran            bool // states were seen
+}
+
+// said is a cause with what folds it.
+type said struct {
+	fold, server, where string
+	f                   *failure
+	x                   *finding
+	m                   masker
+	evidence            string
+	more                int
+}
+
+func (s *saltRun) add(v said) {
+	for i := range s.found {
+		if v.fold != "" && s.found[i].fold == v.fold && s.found[i].server == v.server {
+			s.found[i].more++
+			return
+		}
+	}
+	s.found = append(s.found, v)
+}
+
+func (s *saltRun) server(name string, v salt.Server) {
+	switch v.Kind {
+	case salt.KindStates:
+		s.states(name, v)
+	case salt.KindMessages:
+		s.messages(name, v.Messages)
+	case salt.KindQueued:
+		s.busy = true
+		f := &failure{comment: strings.Join(v.Messages, "\n"), vars: vars{}}
+		s.add(said{server: name, f: f, m: s.masker, evidence: s.masker.evidence(f.comment),
+			x: &finding{code: "salt_busy", who: retry, sentence: `The server is still busy with an earlier setup; this one waits for it.`, next: tryAgain}})
+	case salt.KindSilent:
+		s.silent = true
+		f := &failure{comment: strings.Join(v.Messages, "\n"), vars: vars{"name": name}}
+		s.add(said{server: name, f: f, m: s.masker, evidence: s.masker.evidence(f.comment, s.stderr),
+			x: &finding{code: "unreadable", who: retry, sentence: `The server did not answer in time, so it is not known whether it was set up.`, next: tryAgain}})
+	case salt.KindEmpty:
+		if s.truncated {
+			return
+		}
+		s.failed = true
+		f := &failure{comment: s.stderr, vars: vars{}}
+		s.add(said{server: name, f: f, m: s.masker, evidence: s.masker.evidence(s.stderr),
+			x: &finding{code: "recipe_error", who: ops, sentence: `The recipe of this server is empty: nothing was set up.`, next: askOpsRecipe}})
+	}
+}
+
+func (s *saltRun) states(name string, v salt.Server) {
+	tree := salt.Roots(v.States)
+	s.ran = true
+	s.blocked += tree.Blocked
+	s.total += tree.Total
+	for _, root := range tree.Roots {
+		s.failed = true
+		if root.Cause == salt.Lost {
+			f := &failure{vars: vars{"step": lastPart(root.Name), "n": count(root.Blocks)}}
+			s.add(said{server: name, where: root.Name, f: f, m: s.masker,
+				x: &finding{code: "unknown", who: ops, sentence: `{n} steps wait on "{step}", which failed; why is not in the result.`, next: askOps}})
+			continue
+		}
+		f, m := s.failure(root.State)
+		x := match(stateRecords, f)
+		if root.Cause == salt.Circle {
+			x = &finding{code: "requisite_cycle", who: ops, sentence: `Steps of the recipe wait on each other in a circle; "{step}" is one of them.`, next: askOpsRecipe}
+		}
+		if x == nil {
+			x = match(families, f)
+		}
+		where := root.Name
+		if root.State.Module == "no" { // "No States": not a step of any recipe
+			where = ""
+		}
+		fold := ""
+		if subject := fill(x.subject, f.vars, masker{}, 2000); x.subject != "" && strings.TrimSpace(subject) != "" {
+			fold = x.code + "\x00" + subject
+		} else if key := signature(root.State, f); key != "" {
+			fold = x.code + "\x00" + key
+		}
+		s.add(said{fold: fold, server: name, where: m.mask(where), f: f, x: x, m: m,
+			evidence: m.evidence(root.State.Comment, section("stderr", f.stderr), section("stdout", f.stdout), f.vars["npmlog"])})
+	}
+}
+
+func section(name, text string) string {
+	if strings.TrimSpace(text) == "" {
+		return ""
+	}
+	return name + ": " + text
+}
+
+func lastPart(key string) string { return key[strings.LastIndex(key, ".")+1:] }
+
+var runScope = regexp.MustCompile(`run-[0-9a-f]+\.scope|pid \d+|0x[0-9a-f]+|\d{2}:\d{2}:\d{2}\S*`)
+
+// signature folds what fails in the same words for the same reason: a module,
+// and what it says, if that says enough to be one and the same.
+func signature(s salt.State, f *failure) string {
+	out := strings.TrimSpace(f.stderr + f.stdout)
+	if s.Module == "cmd" {
+		if out == "" {
+			return ""
+		}
+		return "cmd\x00" + s.Name + "\x00" + runScope.ReplaceAllString(out, "")
+	}
+	if strings.TrimSpace(s.Comment) == "" || s.Module == "test" {
+		return ""
+	}
+	return s.Module + "\x00" + s.Name + "\x00" + runScope.ReplaceAllString(s.Comment, "") + "\x00" + out
+}
+
+var (
+	attempts = regexp.MustCompile(`(?s)^Attempt \d+: Returned a result of "\w+", with the following comment: "`)
+	delayed  = regexp.MustCompile(`\n?Delayed return for [\d.]+ seconds?`)
+)
+
+// lastAttempt is the comment of a retried state's last attempt. Each earlier
+// one is quoted, and its quote may hold anything; the last is what follows.
+func lastAttempt(comment string) string {
+	if !attempts.MatchString(comment) {
+		return comment
+	}
+	all := strings.Split(comment, "\nAttempt ")
+	last := all[len(all)-1]
+	// The quoted comment of the last failed attempt ends with a quotation mark
+	// at the end of a line, and the final comment follows it.
+	if _, quoted, ok := strings.Cut(last, `with the following comment: "`); ok {
+		if i := strings.LastIndex(quoted, "\"\n"); i >= 0 && strings.TrimSpace(quoted[i+2:]) != "" {
+			// The final comment may be of several lines that end so too: the
+			// quoted one is likely the same text, so try that first.
+			for j := 0; ; {
+				k := strings.Index(quoted[j:], "\"\n")
+				if k < 0 {
+					break
+				}
+				if final := quoted[j+k+2:]; strings.TrimSpace(final) == strings.TrimSpace(quoted[:j+k]) {
+					return final
+				}
+				j += k + 2
+			}
+			return quoted[i+2:]
+		}
+		return strings.TrimSuffix(strings.TrimSpace(quoted), `"`)
+	}
+	return last
+}
+
+// unwrapped is a comment without what Salt puts around other programs' words.
+func unwrapped(comment string) string {
+	c := strings.ReplaceAll(lastAttempt(clip(comment)), "\r\n", "\n")
+	c = delayed.ReplaceAllString(c, "")
+	if before, _, ok := strings.Cut(c, "\n\nChanges already made: "); ok {
+		c = before
+	}
+	// With an identity every failure is said to be one of authentication.
+	const wrapper = "Unable to authenticate using identity file:\n\n"
+	if i := strings.Index(c, wrapper); i >= 0 && strings.TrimSpace(c[i+len(wrapper):]) != "" {
+		c = c[:i] + c[i+len(wrapper):]
+	}
+	return strings.TrimSpace(c)
+}
+
+// failure gathers what is known of a failed state.
+func (s *saltRun) failure(st salt.State) (*failure, masker) {
+	f := &failure{module: st.Module, function: st.Function, comment: unwrapped(st.Comment), exit: st.Changes["retcode"]}
+	f.stdout, f.stderr = st.Changes["stdout"], st.Changes["stderr"]
+	if f.module == "test" && f.comment == "Failure!" {
+		f.comment = ""
+	}
+	m := newMasker(strings.Join([]string{st.Name, st.ID, st.Comment, f.stderr, s.stderr}, "\n"), s.secrets...)
+	f.vars = vars{"step": st.ID, "recipe": st.SLS, "name": st.Name, "fullcmd": st.Name, "cmd": command(st.Name), "module": st.Module, "function": st.Function,
+		"app": s.app.Name, "asked": s.branch, "applog": s.appLog, "stderr": s.stderr}
+	if st.Module == "module" && f.stderr == "" {
+		f.stderr = st.Changes["comment"]
+	}
+	if strings.HasPrefix(st.Module, "git") || st.Module == "cmd" && strings.Contains(st.Name, "git") {
+		address := st.Name
+		if st.Module == "cmd" {
+			address = first(st.Name, `(?:\w+://|[\w.-]+@)[^\s'"]+`)
+			if address == "" {
+				address = first(f.stderr, `(?:\w+://|[\w.-]+@[\w.-]+:)[^\s'"]+`)
+			}
+			if address == "" {
+				address = s.app.Repository
+			}
+		}
+		if m2 := regexp.MustCompile(`(?:clone of|repository|access) '((?:\w+://|\w+@)[^']+)'`).FindStringSubmatch(f.comment); m2 != nil && !looksLikeAddress(address) {
+			address = m2[1]
+		}
+		f.vars["url"], f.vars["repo"], f.vars["host"] = address, repoOf(address), hostOf(address)
+		if f.vars["host"] == "" {
+			f.vars["host"] = "this server"
+		}
+		if f.vars["repo"] == "" {
+			f.vars["repo"] = st.ID
+		}
+	}
+	if st.Module == "npm" || st.Module == "pkg" {
+		// Their comments leave out the reason: it is on standard error alone.
+		f.vars["npmlog"] = strings.Join(regexp.MustCompile(`(?m)^npm (?:error|ERR!).*$`).FindAllString(s.stderr, -1), "\n")
+	}
+	return f, m
+}
+
+func looksLikeAddress(s string) bool {
+	return strings.Contains(s, "/") || strings.Contains(s, "@")
+}
+
+// command shortens a command line to what tells it apart.
+func command(s string) string {
+	s = oneLine(s)
+	s = regexp.MustCompile(`^(?:(?:[A-Z_][A-Z0-9_]*=\S*|set -\w+;?|cd \S+ &&)\s+)+`).ReplaceAllString(s, "")
+	if fields := strings.Fields(s); len(fields) > 0 && strings.HasPrefix(fields[0], "/") && len(s) > 60 {
+		s = path.Base(fields[0]) + s[strings.Index(s, fields[0])+len(fields[0]):]
+	}
+	return s
+}
+
+// noReason is what standard error holds besides the failure.
+var noReason = regexp.MustCompile(`(?m)^.*(?:DeprecationWarning|import crypt|PendingDeprecation|CryptographyDeprecation|UserWarning|pkg_resources).*\n?|^  import .*\n?`)
+
+func cleanStderr(s string) string {
+	return strings.TrimSpace(noReason.ReplaceAllString(strings.ToValidUTF8(clip(s), "�"), ""))
+}
+
+// messages diagnoses a refusal in words: nothing ran.
+func (s *saltRun) messages(name string, all []string) {
+	if strings.HasPrefix(strings.Join(all, "\n"), "Pillar failed to render") && len(all) > 1 {
+		all = all[1:]
+		for i := range all {
+			all[i] = "Pillar: " + all[i]
+		}
+	}
+	seen := false
+	for _, msg := range all {
+		f := &failure{module: "message", comment: clip(msg), stderr: s.stderr, vars: vars{"line": commentOf(msg), "step": "", "name": name}}
+		x := match(messageRecords, f)
+		if x == nil {
+			continue
+		}
+		seen = true
+		if x.code == "salt_busy" {
+			s.busy = true
+		} else {
+			s.failed = true
+		}
+		s.add(said{fold: x.code + "\x00" + fill(x.subject, f.vars, masker{}, 2000), server: name, f: f, x: x, m: s.masker, where: f.vars["sls"],
+			evidence: s.masker.evidence(strings.TrimPrefix(msg, "Pillar: "), s.stderr)})
+	}
+	if !seen {
+		s.failed = true
+		msg := strings.Join(all, "\n")
+		f := &failure{comment: msg, vars: vars{"line": commentOf(msg)}}
+		s.add(said{server: name, f: f, m: s.masker, evidence: s.masker.evidence(msg, s.stderr),
+			x: &finding{code: "salt_exception", who: ops, sentence: `The setup was refused with a message that Berth does not know: {line}`, next: askOps}})
+	}
+}
+
+// commentOf is the line of a message that tells most.
+func commentOf(msg string) string {
+	if strings.Contains(msg, "Traceback (most recent call last)") {
+		return lastException(msg)
+	}
+	l := regexp.MustCompile(`^\[\w+\s*\]\s*`).ReplaceAllString(telling(msg, ""), "")
+	if l == "" {
+		l = strings.TrimSpace(msg)
+	}
+	return l
+}
+
+var killedExits = map[int]bool{137: true, 143: true, 124: true, 130: true, 129: true, 139: true}
+
+// nothing diagnoses an output without any JSON.
+func (s *saltRun) nothing(r salt.Result) {
+	text := s.stderr
+	if !strings.Contains(text, "\n") && r.Noise != "" || text == "" {
+		text = strings.TrimSpace(text + "\n" + r.Noise)
+	}
+	f := &failure{module: "stderr", comment: text, vars: vars{"line": commentOf(text), "exit": count(s.exit)}}
+	ev := s.masker.evidence(s.stderr, r.Noise)
+	if killedExits[s.exit] {
+		x := match(killedRecords, f)
+		s.add(said{f: f, x: x, m: s.masker, evidence: ev})
+		return
+	}
+	if s.exit == 0 && text == "" {
+		s.add(said{f: f, m: s.masker, evidence: ev, x: &finding{code: "unreadable", who: retry, sentence: `The setup ended without saying anything, so it is not known what it did.`, next: tryAgain}})
+		return
+	}
+	for _, records := range [][]record{messageRecords, stderrRecords} {
+		if x := match(records, f); x != nil {
+			s.failed = x.code != "salt_busy"
+			s.busy = x.code == "salt_busy"
+			s.add(said{f: f, x: x, m: s.masker, evidence: ev})
+			return
+		}
+	}
+	sentence := `The server's answer can't be read: {line}`
+	if text == "" {
+		sentence = `The setup ended with exit status {exit} and said nothing, so it is not known what it did.`
+	}
+	s.add(said{f: f, m: s.masker, evidence: ev, x: &finding{code: "unreadable", who: retry, sentence: sentence, next: tryAgain}})
+}
+
+// end puts it together.
+func (s *saltRun) end(r salt.Result) orchestrator.Diagnosis {
+	d := orchestrator.Diagnosis{Causes: []orchestrator.Cause{}, Blocked: s.blocked, Total: s.total}
+	if s.truncated && !s.failed {
+		s.found = append(s.found, said{f: &failure{vars: vars{"n": count(s.total)}}, m: s.masker, evidence: s.masker.evidence(tail(s.stderr)),
+			x: &finding{code: "unreadable", who: retry, sentence: `The setup was cut off while it answered: it is not known what it did after its first {n} steps.`, next: tryAgain}})
+	}
+	for _, v := range s.found {
+		cause := v.x.cause(v.f, v.m, v.more)
+		cause.Where, cause.Server, cause.Evidence = v.where, v.server, v.evidence
+		d.Causes = append(d.Causes, cause)
+	}
+	switch {
+	case s.failed:
+		d.Outcome = orchestrator.OutcomeFailed
+	case s.truncated:
+		d.Outcome = orchestrator.OutcomeUnreadable
+	case s.busy:
+		d.Outcome = orchestrator.OutcomeBusy
+	case s.silent || !s.ran && len(s.found) > 0:
+		d.Outcome = orchestrator.OutcomeUnreadable
+	case s.exit > 0 && !killedExits[s.exit]:
+		// Every step went well and the exit status says otherwise.
+		d.Outcome = orchestrator.OutcomeFailed
+		f := &failure{module: "stderr", comment: s.stderr, vars: vars{"line": commentOf(s.stderr), "exit": count(s.exit)}}
+		x := match(messageRecords, f)
+		if x == nil {
+			x = &finding{code: "unknown", who: ops, sentence: fmt.Sprintf(`No step of the setup failed, but it ended with exit status %d: {line}`, s.exit), next: askOps}
+		}
+		cause := x.cause(f, s.masker, 0)
+		cause.Evidence = s.masker.evidence(s.stderr)
+		d.Causes = append(d.Causes, cause)
+	default:
+		d.Outcome = orchestrator.OutcomeOK
+	}
+	return d
+}
+
+func tail(s string) string {
+	if len(s) > 2000 {
+		return strings.ToValidUTF8(s[len(s)-2000:], "")
+	}
+	return s
+}
+
+// messageRecords are the refusals of section 1 and rows 34 to 38: nothing ran.
+var messageRecords = []record{
+	{code: "salt_busy", who: retry, re: re(`is running as PID (?P<pid>\d+)|Job queued for execution|is already running`), sentence: `The server is still busy with an earlier setup.`, next: tryAgain},
+	{code: "salt_exception", who: ops, re: re(`The state file "(?P<sls>[^"]+)" is currently disabled`), sentence: `Ops have disabled the recipe "{sls}" on this server.`, next: askOps},
+	{code: "salt_exception", who: ops, re: re(`^Disabled$|(?i)highstate.*disabled|function .* (?:is|has been) (?:currently )?disabled`), sentence: `Ops have disabled setups on this server.`, next: askOps},
+	{code: "requisite_missing", who: ops, re: re(`Referenced state does not exist for requisite \[(?P<kind>\w+): \((?P<ref>.+?)\)\] in state \[(?P<st>(?s:.*?))\] in SLS \[(?P<sls>[^\]]*)\]`), sentence: `The recipe "{sls}" waits on "{ref}", which no recipe has.`, next: askOpsRecipe, subject: "{ref} {sls}"},
+	{code: "requisite_cycle", who: ops, re: re(`Recursive requisites? (?:were |was )?found`), refine: circle, sentence: `Steps of the recipe wait on each other in a circle: "{ids}".`, next: askOpsRecipe},
+	{code: "recipe_conflict", who: ops, re: re(`conflicting ID is '(?P<id>[^'\n]+)' and is found in SLS '(?P<sls>[^'\n]+)' and SLS '(?P<s2>[^'\n]+)'`), refine: noEnv, sentence: `Two recipes use the same name "{id}": "{sls}" and "{s2}".`, next: askOpsRecipe, subject: "{id}"},
+	{code: "recipe_conflict", who: ops, re: re(`conflicting ID,? (?:is )?'(?P<id>[^'\n]+)'|Detected conflicting IDs`), refine: rendering, sentence: `The recipe uses the name "{id}" twice.`, next: askOpsRecipe, subject: "{id}"},
+	{code: "recipe_conflict", who: ops, re: re(`ID '(?P<id>[^'\n]+)' in SLS '(?P<sls>[^'\n]+)' contains multiple state declarations of the same type`), sentence: `The recipe "{sls}" says twice what "{id}" should be.`, next: askOpsRecipe, subject: "{id}"},
+
+	{code: "settings_error", who: ops, re: re(`Pillar: Rendering SLS '(?:\w+:)?(?P<sls>[^'\n]+)' failed|Pillar render error: Rendering SLS '(?P<s2>[^'\n]+)'`), refine: settingsReason, sentence: `The settings file "{sls}" can't be read{reason}.`, next: askSettings, subject: "{sls}"},
+	{code: "settings_error", who: ops, re: re(`(?:Pillar: |Pillar render error: )Specified SLS '?(?P<sls>[^'\s]+)'?`), sentence: `The settings file "{sls}" does not exist.`, next: askSettings, subject: "{sls}"},
+	{code: "settings_error", who: ops, re: re(`^Pillar: (?P<rest>(?s:.*))|Pillar failed to render|Pillar render error`), sentence: `The settings of this server can't be read: {line}`, next: askSettings},
+	{code: "settings_error", who: ops, re: re(`(?i)pillar data must be|unable to parse pillar|pillar='?.* (?:invalid|must be)|The pillar`), sentence: `The settings that were given with the setup are not valid: {line}`, next: askSettings},
+
+	{code: "recipe_missing", who: ops, re: re(`No matching sls found for '(?P<sls>[^'\n]+)'|Specified SLS '?(?P<s2>[^'\s]+)'? in (?:saltenv|environment) \S+ is not available|SLS '?(?P<s3>[^'\s]+)'? (?:was|is) not found`), refine: slsName, sentence: `The recipe "{sls}" does not exist.`, next: askOpsRecipe, subject: "{sls}"},
+	{code: "disk_full", who: ops, re: re(`(?s)Rendering SLS.*` + diskFull), sentence: `The server's disk is full: its recipe could not be read.`, next: nextDisk},
+	{code: "recipe_error", who: ops, re: re(`Rendering SLS '(?:\w+:)?(?P<sls>[^'\n]+)' failed:? ?(?P<reason>(?s:.*))`), refine: rendering, sentence: `The recipe "{sls}" has an error: {reason}`, next: askOpsRecipe, subject: "{sls}"},
+	{code: "recipe_error", who: ops, re: re(`Too many functions declared in state '(?P<id>[^'\n]+)' in SLS '(?P<sls>[^'\n]+)'`), sentence: `The recipe "{sls}" asks for too much at once in "{id}".`, next: askOpsRecipe, subject: "{id}"},
+	{code: "recipe_error", who: ops, re: re(`No function declared in (?:state )?'(?P<id>[^'\n]+)' in SLS '(?P<sls>[^'\n]+)'`), sentence: `The recipe "{sls}" does not say what "{id}" should do.`, next: askOpsRecipe, subject: "{id}"},
+	{code: "recipe_error", who: ops, re: re(`The (?P<req>\w+) (?:statement|requisite) in state '?(?P<id>.+?)'? in SLS '?(?P<sls>[^'\s]+)'? (?:needs to be|is not) (?:formed as|formatted as) (?P<what>a[^,.\n]*)`), sentence: `The recipe "{sls}" writes "{req}" of "{id}" wrong: it must be {what}.`, next: askOpsRecipe, subject: "{id}"},
+	{code: "recipe_error", who: ops, re: re(`Cannot extend ID '(?P<id>[^'\n]+)' in '(?:\w+:)?(?P<sls>[^'\n]+)'`), sentence: `The recipe "{sls}" changes "{id}", which no recipe has.`, next: askOpsRecipe, subject: "{id}"},
+	{code: "no_role", who: ops, re: re(`No Top file or master_tops|No states found for this minion|Top file .* not found`), sentence: `Ops have not said yet what this server should be: no recipe is assigned to it.`, next: askOps},
+	{code: "recipe_error", who: ops, re: re(`'(?P<arg>[^'\n]+)' is an invalid keyword argument for '(?P<fn>[^'\n]+)'`), sentence: `A recipe gives "{fn}" the argument "{arg}", which it does not take.`, next: askOpsRecipe, subject: "{arg} {fn}"},
+	{code: "recipe_error", who: ops, re: re(`(?:Name|ID|State|SLS|Malformed|Illegal|Invalid).{0,160}(?:in SLS|SLS) '?(?:\w+:)?(?P<sls>[\w./-]+)'?.{0,200}(?:is not|must be|does not|cannot|needs|not formed|malformed|more than)|SLS (?P<s2>\S+) (?:does not render|is not formatted|contains|is malformed)|State '(?P<id>[^']+)' in SLS '(?P<s3>[^']+)'|unhashable type|(?:does not render to|is not formatted as) a dictionary`), refine: slsName, sentence: `The recipe{rec} is not written as it must be: {line}`, next: askOpsRecipe, subject: "{sls}"},
+	{code: "salt_missing", who: ops, re: re(`salt-call: (?:command )?not found|salt-call['’]?: No such file|No module named '?salt|exec: "?\S*salt-call"?: (?:executable file )?not found`), sentence: `The program that sets up servers is not installed on this one.`, next: askOps},
+	{code: "salt_exception", who: ops, re: re(`(?m)^(?:\[\w+\s*\] )?'?(?P<fn>[\w.]+)'? is not available\.?$`), sentence: `The server was asked for "{fn}", which it does not know.`, next: askOps},
+	{code: "disk_full", who: ops, re: re(diskFull), sentence: `The server's disk is full: {line}`, next: nextDisk},
+	{code: "out_of_memory", who: ops, re: re(`(?m)^MemoryError|Cannot allocate memory`), sentence: `The server ran out of memory during its setup.`, next: `Ask ops for a larger size; then "berth env retry NAME".`},
+	{code: "settings_error", who: ops, re: re(`Error parsing configuration file: (?P<path>\S+) - (?P<reason>[^\n]+)`), sentence: `The server's own configuration "{path}" can't be read: {reason}`, next: askOps},
+	{code: "recipe_error", who: ops, re: re(`Passed invalid arguments(?: to \S+)?:? ?(?P<reason>[^\n]*)`), sentence: `The setup was called wrongly: {reason}`, next: askOps},
+	{code: "salt_exception", who: ops, re: re(`The minion function caused an exception|ERROR executing '|TypeError encountered executing|Traceback \(most recent call last\)|An un-handled exception was caught`), sentence: `The setup broke off with an error: {line}`, next: askOps},
+	{code: "permission_denied", who: ops, re: re(denied), sentence: `The setup has no permission for what it does: {line}`, next: askOps},
+	{code: "salt_exception", who: ops, re: re(`Error running '[\w.]+': (?P<reason>[^\n]+)`), sentence: `The setup was refused: {reason}`, next: askOps},
+}
+
+// stderrRecords are for runs that printed no result at all.
+var stderrRecords = []record{
+	{code: "settings_error", who: ops, re: re(`(?i)configuration file|config(?:uration)? (?:error|option)|Failed to (?:load|parse) (?:the )?config`), sentence: `The server's own configuration is not right: {line}`, next: askOps},
+	{code: "salt_exception", who: ops, re: re(`\[(?:CRITICAL|ERROR\s*)\] (?P<reason>[^\n]+)`), sentence: `The setup broke off with a message that Berth does not know: {reason}`, next: askOps},
+}
+
+// killedRecords are for runs that were killed before they answered.
+var killedRecords = []record{
+	{code: "package_busy", who: retry, re: re(`Waiting for dpkg lock|Could not get lock|dpkg frontend lock|Waiting for cache lock`), sentence: `The setup was stopped while it waited for another installation on the server to end.`, next: tryAgain},
+	{code: "disk_full", who: ops, re: re(diskFull), sentence: `The setup was stopped; the server's disk is full.`, next: nextDisk},
+	{code: "unreadable", who: retry, re: re(`^(?s:.*)$`), sentence: `The setup was killed before it answered (exit status {exit}), so it is not known what it did.`, next: tryAgain},
+}
+
+func noEnv(f *failure, _ *finding) {
+	for _, k := range []string{"sls", "s2"} {
+		_, after, ok := strings.Cut(f.vars[k], ":")
+		if ok {
+			f.vars[k] = after
+		}
+	}
+}
+
+func slsName(f *failure, _ *finding) {
+	coalesce(f, "sls", "s2", "s3")
+	f.vars["rec"] = ""
+	if f.vars["sls"] != "" {
+		f.vars["rec"] = ` "` + f.vars["sls"] + `"`
+	}
+}
+
+// circle names the members of a ring.
+func circle(f *failure, x *finding) {
+	seen := map[string]bool{}
+	for _, m := range regexp.MustCompile(`['"]ID['"]: ['"]([^'"]+)['"]`).FindAllStringSubmatch(f.comment, -1) {
+		seen[m[1]] = true
+	}
+	var ids []string
+	for id := range seen {
+		ids = append(ids, id)
+	}
+	sort.Strings(ids)
+	f.vars["ids"] = strings.Join(ids, `", "`)
+	limits := 100
+	if len(ids) == 0 {
+		x.sentence = `Steps of the recipe wait on each other in a circle.`
+	} else if len(f.vars["ids"]) > limits {
+		f.vars["ids"] = ids[0] + `", "` + ids[1]
+	}
+}
+
+// rendering makes the reason of a recipe that could not be read short: what is
+// wrong and in which line.
+func rendering(f *failure, x *finding) {
+	if f.vars["id"] == "" && x.code == "recipe_conflict" {
+		x.sentence = `Two recipes use the same name.`
+	}
+	f.vars["reason"] = reasonOf(f.vars["reason"])
+}
+
+// reasonOf shortens what a renderer says.
+func reasonOf(reason string) string {
+	if strings.TrimSpace(reason) == "" {
+		return "Berth was not told which"
+	}
+	at := ""
+	if m := regexp.MustCompile(`; line (\d+)`).FindStringSubmatch(reason); m != nil {
+		at = " (line " + m[1] + ")"
+	} else if all := regexp.MustCompile(`line (\d+), column (\d+)`).FindAllStringSubmatch(reason, -1); len(all) > 0 {
+		at = " (line " + all[len(all)-1][1] + ")"
+	}
+	if m := regexp.MustCompile(`Jinja variable (?:'[^']*' has no attribute '([^']+)'|'([^']+)' is undefined)`).FindStringSubmatch(reason); m != nil {
+		return fmt.Sprintf(`"%s%s" has no value`, m[1], m[2]) + at
+	}
+	head := strings.TrimSpace(strings.SplitN(reason, "\n", 2)[0])
+	if strings.HasPrefix(head, "Traceback") {
+		head = lastException(reason)
+	}
+	head = regexp.MustCompile(`; line \d+.*$`).ReplaceAllString(head, "")
+	head = regexp.MustCompile(`^Jinja (?:syntax |template )?error:? `).ReplaceAllString(head, "")
+	head = regexp.MustCompile(`^Conflicting ID`).ReplaceAllString(head, "conflicting ID")
+	if strings.HasPrefix(head, "while ") { // YAML: what is wrong comes after where
+		for _, l := range strings.Split(reason, "\n") {
+			l = strings.TrimSpace(l)
+			if l != "" && !strings.HasPrefix(l, "in ") && !strings.HasPrefix(l, "while ") && l != head {
+				head = l
+				break
+			}
+		}
+	}
+	return head + at
+}
+
+// settingsReason takes the reason from standard error: the result hides it.
+func settingsReason(f *failure, _ *finding) {
+	slsName(f, nil)
+	f.vars["reason"] = ""
+	text := f.stderr + "\n" + f.comment
+	if m := regexp.MustCompile(`(?s)SaltRenderError: (.+?)(?:\n\[|\n---\n|$)`).FindStringSubmatch(text); m != nil {
+		f.vars["reason"] = ": " + reasonOf(m[1])
+	} else if m := regexp.MustCompile(`(?s)Rendering SLS '[^']*' failed, render error:\n(.+?)(?:\nTraceback|\n\[|$)`).FindStringSubmatch(text); m != nil {
+		f.vars["reason"] = ": " + reasonOf(m[1])
+	}
+}

@@ -1,0 +1,133 @@
+package diagnose
+
+import (
+	"regexp"
+	"strings"
+
+	"github.com/berth-dev/berth/orchestrator"
+)
+
+// part is the text that a record looks at.
+type part int
+
+const (
+	comment part = iota // what Salt says
+	output              // what a command printed
+	both
+)
+
+// record is one known cause. The first record that fits is taken, so the order
+// in a table is part of its meaning: the narrow ones come first. Slots in
+// braces are filled with the named groups of re and with the failure's vars.
+type record struct {
+	code, who string
+	in        string // modules, space-separated; empty: any
+	text      part
+	re        *regexp.Regexp
+	when      func(*failure) bool
+	refine    func(*failure, *finding)
+	sentence  string
+	next      string
+	// subject tells two causes of one code apart; equal ones are folded.
+	subject string
+}
+
+// failure is what is known of one failure before it is understood.
+type failure struct {
+	module, function string
+	comment          string
+	stdout, stderr   string
+	exit             string
+	vars             vars
+
+	out string // both outputs, made when asked for
+}
+
+func (f *failure) output() string {
+	if f.out == "" && (f.stderr != "" || f.stdout != "") {
+		f.out = strings.ReplaceAll(clip(f.stderr)+"\n"+clip(f.stdout), "\r\n", "\n")
+	}
+	return f.out
+}
+
+func (f *failure) line() string {
+	if f.vars["line"] == "" {
+		f.vars["line"] = telling(f.stderr, f.stdout)
+	}
+	return f.vars["line"]
+}
+
+// finding is a record that fits, refined.
+type finding struct {
+	code, who, sentence, next, subject string
+}
+
+// match gives the first record that fits, and sets its groups as vars.
+func match(table []record, f *failure) *finding {
+	for i := range table {
+		r := &table[i]
+		if r.in != "" && !inModules(r.in, f.module) {
+			continue
+		}
+		if r.re != nil && !r.capture(f) {
+			continue
+		}
+		if r.when != nil && !r.when(f) {
+			continue
+		}
+		out := &finding{code: r.code, who: r.who, sentence: r.sentence, next: r.next, subject: r.subject}
+		if r.refine != nil {
+			r.refine(f, out)
+		}
+		return out
+	}
+	return nil
+}
+
+func inModules(list, module string) bool {
+	for _, m := range strings.Fields(list) {
+		if m == module || strings.HasSuffix(m, "*") && strings.HasPrefix(module, m[:len(m)-1]) {
+			return true
+		}
+	}
+	return false
+}
+
+func (r *record) capture(f *failure) bool {
+	texts := []string{f.comment}
+	switch r.text {
+	case output:
+		texts = []string{f.output()}
+	case both:
+		texts = []string{f.comment, f.output()}
+	}
+	for _, t := range texts {
+		m := r.re.FindStringSubmatch(t)
+		if m == nil {
+			continue
+		}
+		for i, name := range r.re.SubexpNames() {
+			if name != "" {
+				// A group that did not take part leaves what is known.
+				if v := strings.TrimSpace(m[i]); v != "" {
+					f.vars[name] = v
+				}
+			}
+		}
+		return true
+	}
+	return false
+}
+
+// cause says the finding. more is how many others it stands for.
+func (x *finding) cause(f *failure, m masker, more int) orchestrator.Cause {
+	f.line()
+	limit := sentenceLimit
+	suffix := ""
+	if more > 0 {
+		suffix = " (And " + count(more) + " more like it.)"
+		limit -= len(suffix)
+	}
+	next := fill(x.next, f.vars, m, 400)
+	return orchestrator.Cause{Code: x.code, Who: x.who, Sentence: fill(x.sentence, f.vars, m, limit) + suffix, Next: next}
+}

@@ -1,0 +1,187 @@
+package diagnose
+
+import (
+	"encoding/base64"
+	"net/url"
+	"regexp"
+	"sort"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// sentenceLimit is the contract's length of a sentence, in characters.
+const sentenceLimit = 240
+
+// maxEvidence bounds what goes along with a cause, in bytes.
+const maxEvidence = 4000
+
+var (
+	ansi       = regexp.MustCompile("\x1b\\[[0-9;?]*[A-Za-z]")
+	urlSecret  = regexp.MustCompile(`(?i)\b([a-z][a-z0-9+.-]*://)([^\s/@'"]*):([^\s@'"]+)@`)
+	urlToken   = regexp.MustCompile(`(?i)\b(https?://)([^\s/@:'"]{1,200})@`)
+	knownToken = regexp.MustCompile(`\b(?:gh[pousr]_[A-Za-z0-9]{16,}|github_pat_\w{20,}|glpat-[\w-]{16,}|xox[a-z]-[\w-]{10,}|xapp-[\w-]{10,}|(?:AKIA|ASIA)[A-Z0-9]{16}|eyJ[\w-]{10,}\.[\w-]{10,}\.[\w-]*|npm_[A-Za-z0-9]{30,}|dop_v1_[a-f0-9]{32,})`)
+	bearer     = regexp.MustCompile(`(?i)\b((?:authorization["']?\s*[:=]\s*["']?)?(?:bearer|basic|token)\s+)([A-Za-z0-9+/_.=-]{12,})`)
+	assigned   = regexp.MustCompile(`(?i)((?:passw(?:or)?d|passwd|pwd|secret(?:[_-]?key)?|token|api[_-]?key|access[_-]?key|private[_-]?key|credentials?)["']?\s*[=:]\s*)("[^"\n]+"|'[^'\n]+'|[^\s"',;&]{3,})`)
+	cliSecret  = regexp.MustCompile(`(?i)(--?(?:password|passwd|token|secret|api-key)[ =])(\S+)`)
+	keyBlock   = regexp.MustCompile(`(?s)-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|$)`)
+)
+
+const hidden = "***"
+
+// masker hides secrets: those that look like ones, and the values that it was
+// told. Values are hidden as they are, URL-encoded and in base64.
+type masker struct{ values []string }
+
+// newMasker hides the passwords that stand in addresses in text wherever else
+// they turn up, and the given values.
+func newMasker(text string, values ...string) masker {
+	seen := map[string]bool{}
+	var m masker
+	add := func(v string) {
+		for _, form := range []string{v, url.QueryEscape(v), url.PathEscape(v), base64.StdEncoding.EncodeToString([]byte(v)), base64.URLEncoding.EncodeToString([]byte(v))} {
+			if len(form) >= 4 && !seen[form] {
+				seen[form] = true
+				m.values = append(m.values, form)
+			}
+		}
+	}
+	for _, v := range values {
+		if utf8.RuneCountInString(v) >= 4 {
+			add(v)
+		}
+	}
+	for _, x := range urlSecret.FindAllStringSubmatch(text, 64) {
+		if strings.HasPrefix(x[3], "{{") || x[3] == hidden {
+			continue
+		}
+		add(x[3])
+		if plain, err := url.PathUnescape(x[3]); err == nil {
+			add(plain)
+		}
+	}
+	sort.Slice(m.values, func(i, j int) bool { return len(m.values[i]) > len(m.values[j]) })
+	return m
+}
+
+func (m masker) mask(s string) string {
+	if s == "" {
+		return s
+	}
+	s = keyBlock.ReplaceAllString(s, hidden)
+	s = urlSecret.ReplaceAllString(s, "${1}"+hidden+"@")
+	s = urlToken.ReplaceAllStringFunc(s, func(x string) string {
+		if strings.HasSuffix(x, "//git@") {
+			return x
+		}
+		return x[:strings.Index(x, "//")+2] + hidden + "@"
+	})
+	s = knownToken.ReplaceAllString(s, hidden)
+	s = bearer.ReplaceAllString(s, "${1}"+hidden)
+	s = assigned.ReplaceAllString(s, "${1}"+hidden)
+	s = cliSecret.ReplaceAllString(s, "${1}"+hidden)
+	for _, v := range m.values {
+		s = strings.ReplaceAll(s, v, hidden)
+	}
+	return s
+}
+
+// evidence is what ops want to see, masked and bounded: the beginning and the end.
+func (m masker) evidence(parts ...string) string {
+	var out []string
+	for _, p := range parts {
+		if p = strings.TrimSpace(ansi.ReplaceAllString(p, "")); p != "" {
+			out = append(out, p)
+		}
+	}
+	s := m.mask(strings.ToValidUTF8(strings.Join(out, "\n"), "�"))
+	if len(s) <= maxEvidence {
+		return s
+	}
+	head, tail := s[:maxEvidence/4], s[len(s)-maxEvidence*3/4:]
+	return strings.ToValidUTF8(head, "") + "\n…\n" + strings.ToValidUTF8(tail, "")
+}
+
+// oneLine makes a text fit into a sentence: one line, no control characters.
+func oneLine(s string) string {
+	s = ansi.ReplaceAllString(s, "")
+	return strings.Join(strings.FieldsFunc(s, func(r rune) bool { return unicode.IsSpace(r) || unicode.IsControl(r) }), " ")
+}
+
+// shorten cuts s to n characters; the cut shows.
+func shorten(s string, n int) string {
+	if utf8.RuneCountInString(s) <= n {
+		return s
+	}
+	if n < 1 {
+		return ""
+	}
+	return strings.TrimRight(string([]rune(s)[:n-1]), " ,.;:") + "…"
+}
+
+// jargon is what a developer need not know; in quoted messages (never in names)
+// it is put into their words.
+var jargon = []struct {
+	re   *regexp.Regexp
+	word string
+}{
+	{regexp.MustCompile(`(?i)\bsalt\.(?:utils|states|modules|exceptions)\.[\w.]+ object\b`), "value"},
+	{regexp.MustCompile(`(?i)([^a-z]|^)highstates?([^a-z]|$)`), "${1}setup${2}"},
+	{regexp.MustCompile(`(?i)([^a-z]|^)minions?([^a-z]|$)`), "${1}server${2}"},
+	{regexp.MustCompile(`(?i)([^a-z]|^)requisites?([^a-z]|$)`), "${1}dependency${2}"},
+	{regexp.MustCompile(`(?i)([^a-z]|^)pillars?([^a-z]|$)`), "${1}settings${2}"},
+	{regexp.MustCompile(`(?i)([^a-z.]|^)jinja2?([^a-z]|$)`), "${1}template${2}"},
+	{regexp.MustCompile(`(?i)([^a-z]|^)tracebacks?([^a-z]|$)`), "${1}error${2}"},
+	{regexp.MustCompile(`(?i)([^a-z.]|^)sls([^a-z]|$)`), "${1}recipe${2}"},
+}
+
+func plain(s string) string {
+	for _, j := range jargon {
+		for range 2 { // neighbours share a border
+			s = j.re.ReplaceAllString(s, j.word)
+		}
+	}
+	return strings.NewReplacer("_|-", "/", "__run_num__", "order").Replace(s)
+}
+
+// vars are what a sentence is filled with.
+type vars map[string]string
+
+// limits of the single values; "line" gets the room that is left.
+var limits = map[string]int{"step": 48, "cmd": 64, "name": 90, "path": 100, "repo": 60, "branch": 100, "host": 70, "pkg": 80, "recipe": 60, "reason": 110, "image": 90, "what": 150}
+
+// names are said as they are; everything else is a message and is put plainly.
+var names = map[string]bool{"step": true, "cmd": true, "name": true, "path": true, "repo": true, "branch": true, "host": true, "pkg": true, "recipe": true, "app": true, "user": true, "image": true, "url": true, "svc": true}
+
+var slot = regexp.MustCompile(`\{(\w+)\}`)
+
+// fill puts the values into a template, at most n characters long. A value goes
+// in as text: it is never looked at for slots again.
+func fill(template string, v vars, m masker, n int) string {
+	put := func(room int) string {
+		return slot.ReplaceAllStringFunc(template, func(key string) string {
+			key = key[1 : len(key)-1]
+			val := oneLine(m.mask(v[key]))
+			// Optional fragments bring their own space.
+			if val != "" && strings.HasPrefix(v[key], " ") {
+				val = " " + val
+			}
+			if !names[key] {
+				val = plain(val)
+			}
+			limit, ok := limits[key]
+			if !ok {
+				limit = 80
+			}
+			if key == "line" {
+				limit = room
+			}
+			return shorten(val, limit)
+		})
+	}
+	s := put(0)
+	if strings.Contains(template, "{line}") {
+		s = put(max(24, n-utf8.RuneCountInString(s)))
+	}
+	return shorten(s, n)
+}
