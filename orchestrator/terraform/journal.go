@@ -1,0 +1,249 @@
+package terraform
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/berth-dev/berth/orchestrator"
+)
+
+// Kind says what a journal's entry is.
+type Kind string
+
+// The kinds of entry. A journal begins with started and ends with result.
+const (
+	KindStarted  Kind = "started"
+	KindProgress Kind = "progress"
+	KindLog      Kind = "log"
+	KindResult   Kind = "result"
+)
+
+// Entry is one line of a run's journal.
+type Entry struct {
+	At   time.Time `json:"at"`
+	Kind Kind      `json:"kind"`
+	PID  int       `json:"pid,omitempty"` // of started
+	*Event
+	Line   string  `json:"line,omitempty"` // of log: as Terraform wrote it, without secrets
+	Result *Result `json:"result,omitempty"`
+}
+
+// Status is how a run ended.
+type Status string
+
+// The ends of a run.
+const (
+	StatusSucceeded Status = "succeeded"
+	StatusFailed    Status = "failed"
+	StatusCanceled  Status = "canceled"
+)
+
+// Result is the end of a run. Code and Hint are set when Message is one for
+// people, not Terraform's.
+type Result struct {
+	Status   Status                          `json:"status"`
+	Machines map[string]orchestrator.Machine `json:"machines,omitempty"`
+	Message  string                          `json:"message,omitempty"`
+	Code     orchestrator.Code               `json:"code,omitempty"`
+	Hint     string                          `json:"hint,omitempty"`
+}
+
+// validID is what run and environment IDs look like: they become file names.
+var validID = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$`)
+
+func checkID(what, id string) error {
+	if validID.MatchString(id) {
+		return nil
+	}
+	return orchestrator.Errorf(orchestrator.CodeInternal, "%q is no %s.", id, what).WithHint("Report this: IDs are made by Berth.")
+}
+
+// paths are the files of one run.
+type paths struct{ dir, run string }
+
+func (p paths) lock() string    { return filepath.Join(p.dir, ".berth", "lock") }
+func (p paths) target() string  { return filepath.Join(p.dir, ".berth", "target.json") }
+func (p paths) initKey() string { return filepath.Join(p.dir, ".berth", "init") }
+func (p paths) runs() string    { return filepath.Join(p.dir, ".berth", "runs") }
+func (p paths) file(ext string) string {
+	return filepath.Join(p.runs(), p.run+"."+ext)
+}
+func (p paths) journal() string { return p.file("jsonl") }
+func (p paths) request() string { return p.file("request.json") }
+func (p paths) cancel() string  { return p.file("cancel") }
+func (p paths) seen() string    { return p.file("seen") }
+func (p paths) stderr() string  { return p.file("log") }
+
+func (p paths) make() error { return os.MkdirAll(p.runs(), 0o700) }
+
+// journal writes a run's entries. A full disk must not stop Terraform, so a
+// failed write is only remembered.
+type journal struct {
+	mu   sync.Mutex
+	f    *os.File
+	torn bool
+	now  func() time.Time
+}
+
+func openJournal(path string) (*journal, error) {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	return &journal{f: f, now: func() time.Time { return time.Now().UTC() }}, nil
+}
+
+// write appends an entry; sync waits until the disk has it.
+func (j *journal) write(e Entry, sync bool) error {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	e.At = j.now()
+	data, err := json.Marshal(e)
+	if err != nil {
+		return err
+	}
+	data = append(data, '\n')
+	if j.torn { // end the line that a failed write left
+		data = append([]byte{'\n'}, data...)
+	}
+	n, err := j.f.Write(data)
+	j.torn = err != nil && (n > 0 || j.torn)
+	if err == nil && sync {
+		err = j.f.Sync()
+	}
+	return err
+}
+
+func (j *journal) close() error { return j.f.Close() }
+
+// reader follows a journal from its beginning. A journal that is not there yet
+// is empty.
+type reader struct {
+	path   string
+	offset int64
+}
+
+// next calls each with every entry that was written since the last call, and
+// with the offset behind it. A line without its end is left for later, a line
+// that cannot be read is passed over.
+func (r *reader) next(each func(e Entry, offset int64)) error {
+	f, err := os.Open(r.path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if _, err := f.Seek(r.offset, io.SeekStart); err != nil {
+		return err
+	}
+	for b := bufio.NewReader(f); ; {
+		line, err := b.ReadBytes('\n')
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		r.offset += int64(len(line))
+		if e, ok := parseEntry(line); ok {
+			each(e, r.offset)
+		}
+	}
+}
+
+func parseEntry(line []byte) (Entry, bool) {
+	var e Entry
+	if len(bytes.TrimSpace(line)) == 0 || json.Unmarshal(line, &e) != nil {
+		return e, false
+	}
+	switch e.Kind {
+	case KindStarted, KindLog:
+		return e, true
+	case KindProgress:
+		return e, e.Event != nil
+	case KindResult:
+		return e, e.Result != nil
+	}
+	return e, false
+}
+
+// record is what a journal says so far.
+type record struct {
+	started bool
+	result  *Result
+	log     strings.Builder
+}
+
+func (r *record) add(e Entry) {
+	switch e.Kind {
+	case KindStarted:
+		r.started = true
+	case KindLog:
+		r.log.WriteString(e.Line)
+		r.log.WriteByte('\n')
+	case KindResult:
+		if r.result == nil {
+			r.result = e.Result
+		}
+	}
+}
+
+// load reads a whole journal.
+func load(path string) (*record, error) {
+	rec := &record{}
+	err := (&reader{path: path}).next(func(e Entry, _ int64) { rec.add(e) })
+	return rec, err
+}
+
+// readSeen and writeSeen keep how far a journal has been reported, so that
+// nobody is told twice after a restart.
+func readSeen(path string) int64 {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return 0
+	}
+	var n int64
+	if _, err := fmt.Sscanf(string(data), "%d", &n); err != nil {
+		return 0
+	}
+	return n
+}
+
+func writeSeen(path string, n int64) {
+	// Losing this costs a repeated line of progress, nothing else.
+	_ = os.WriteFile(path, fmt.Appendf(nil, "%020d\n", n), 0o600)
+}
+
+// writeJSON replaces path with v.
+func writeJSON(path string, v any) error {
+	data, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	tmp := path + ".tmp"
+	if err := os.WriteFile(tmp, data, 0o600); err != nil {
+		return err
+	}
+	return os.Rename(tmp, path)
+}
+
+func readJSON(path string, v any) error {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	return json.Unmarshal(data, v)
+}

@@ -1,0 +1,370 @@
+package terraform
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/berth-dev/berth/orchestrator"
+	"github.com/fsnotify/fsnotify"
+)
+
+// Options are what a Provisioner works with.
+type Options struct {
+	// Workspaces is the folder that holds one workspace an environment.
+	Workspaces string
+	// Data is Berth's data folder: plugin cache and what Find installs.
+	Data string
+	// Berth is the program that has the command `run`.
+	Berth string
+	// Find says where Terraform is; its Constraint and Progress are set here.
+	Find FindOptions
+	// Constraint is the catalog's, asked for at each use (may be nil).
+	Constraint func() string
+	// Render writes a workspace's files.
+	Render func(dir string, w orchestrator.Workspace) error
+	// LookupEnv is where the variables that Terraform may see come from
+	// (default os.LookupEnv).
+	LookupEnv func(string) (string, bool)
+	// WaitDelay is how long an interrupted Terraform may take (default 1 h).
+	WaitDelay time.Duration
+}
+
+// Provisioner makes and destroys machines: it implements
+// orchestrator.Provisioner with one detached process a run.
+type Provisioner struct {
+	Options
+
+	mu    sync.Mutex
+	found map[string]Binary // by constraint
+}
+
+var _ orchestrator.Provisioner = (*Provisioner)(nil)
+
+// New makes a Provisioner.
+func New(o Options) *Provisioner {
+	if o.LookupEnv == nil {
+		o.LookupEnv = os.LookupEnv
+	}
+	return &Provisioner{Options: o, found: map[string]Binary{}}
+}
+
+// Dir is an environment's workspace.
+func (p *Provisioner) Dir(environmentID string) string {
+	return filepath.Join(p.Workspaces, environmentID)
+}
+
+// Terraform finds the binary, once for each constraint.
+func (p *Provisioner) Terraform(ctx context.Context, progress func(text string)) (Binary, error) {
+	o := p.Find
+	if p.Constraint != nil {
+		o.Constraint = p.Constraint()
+	}
+	o.Progress = progress
+	// Held while looking: two operations need not build two Terraforms.
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if b, ok := p.found[o.Constraint]; ok {
+		if _, err := os.Stat(b.Path); err == nil {
+			return b, nil
+		}
+	}
+	b, err := Find(ctx, o)
+	if err == nil {
+		p.found[o.Constraint] = b
+	}
+	return b, err
+}
+
+// target is what a workspace keeps of its target, so that it can be destroyed
+// without the catalog.
+type target struct {
+	Environment []string `json:"environment"`
+}
+
+// Apply makes the machines of w and gives their addresses, by server ID.
+func (p *Provisioner) Apply(ctx context.Context, w orchestrator.Workspace, run string, progress func(step, text string)) (map[string]orchestrator.Machine, error) {
+	prepare := func(f paths) error {
+		if err := p.Render(f.dir, w); err != nil {
+			return err
+		}
+		return writeJSON(f.target(), target{w.Target.Environment})
+	}
+	return p.do(ctx, w.EnvironmentID, run, ActionApply, prepare, progress)
+}
+
+// Destroy removes everything that the environment's workspace made, then the
+// workspace. Without a workspace there is nothing to do.
+func (p *Provisioner) Destroy(ctx context.Context, environmentID, run string, progress func(step, text string)) error {
+	if err := checkID("environment", environmentID); err != nil {
+		return err
+	}
+	f := paths{p.Dir(environmentID), run}
+	if empty(f.dir) {
+		if _, _, held := holder(f.lock()); !held {
+			return os.RemoveAll(f.dir)
+		}
+	}
+	_, err := p.do(ctx, environmentID, run, ActionDestroy, func(paths) error { return nil }, progress)
+	if err != nil {
+		return err
+	}
+	// The run has its result, but may not have ended yet.
+	release, err := acquire(ctx, f.lock(), "remove")
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer release()
+	return os.RemoveAll(f.dir)
+}
+
+// empty reports whether a workspace has nothing to destroy.
+func empty(dir string) bool {
+	if _, err := os.Stat(filepath.Join(dir, errored)); err == nil {
+		return false
+	}
+	data, err := os.ReadFile(filepath.Join(dir, "terraform.tfstate"))
+	if err != nil {
+		return errors.Is(err, fs.ErrNotExist)
+	}
+	var state struct {
+		Resources []json.RawMessage `json:"resources"`
+	}
+	return len(data) == 0 || json.Unmarshal(data, &state) == nil && len(state.Resources) == 0
+}
+
+// do starts a run, or attaches to the one that has this ID, and follows it.
+func (p *Provisioner) do(ctx context.Context, environmentID, run string, action Action, prepare func(paths) error, progress func(step, text string)) (map[string]orchestrator.Machine, error) {
+	if err := errors.Join(checkID("environment", environmentID), checkID("run", run)); err != nil {
+		return nil, err
+	}
+	if progress == nil {
+		progress = func(string, string) {}
+	}
+	f := paths{p.Dir(environmentID), run}
+	rec, err := load(f.journal())
+	if err != nil {
+		return nil, err
+	}
+	var child *child
+	if !rec.started {
+		if child, err = p.start(ctx, f, action, prepare, progress); err != nil {
+			if errors.Is(context.Cause(ctx), orchestrator.ErrCanceled) {
+				return nil, &orchestrator.ProvisionError{Err: orchestrator.ErrCanceled}
+			}
+			return nil, err
+		}
+	}
+	return p.follow(ctx, f, child, progress)
+}
+
+// child is a process that this one started.
+type child struct {
+	pid   int
+	ended chan struct{}
+}
+
+// start prepares the workspace and starts the run's process.
+func (p *Provisioner) start(ctx context.Context, f paths, action Action, prepare func(paths) error, progress func(step, text string)) (*child, error) {
+	binary, err := p.Terraform(ctx, func(text string) { progress("install", text) })
+	if err != nil {
+		return nil, err
+	}
+	if err := f.make(); err != nil {
+		return nil, unwritable(f.dir, err)
+	}
+	// A run from before a restart may still be at work here: its files must
+	// not change under it.
+	if who, _, held := holder(f.lock()); held {
+		progress("wait", "waiting for the earlier run "+who)
+	}
+	release, err := acquire(ctx, f.lock(), "prepare")
+	if err != nil {
+		return nil, err
+	}
+	defer release()
+	if err := prepare(f); err != nil {
+		return nil, err
+	}
+	var t target
+	if err := readJSON(f.target(), &t); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	cache, err := filepath.Abs(filepath.Join(p.Data, "plugins"))
+	if err != nil {
+		return nil, err
+	}
+	env, err := environ(t.Environment, p.LookupEnv, cache)
+	if err != nil {
+		return nil, err
+	}
+	initLock, err := filepath.Abs(filepath.Join(p.Workspaces, ".init.lock"))
+	if err != nil {
+		return nil, err
+	}
+	if err := writeJSON(f.request(), request{Action: action, Binary: binary, Environment: t.Environment, Cache: cache, InitLock: initLock, WaitDelay: p.WaitDelay}); err != nil {
+		return nil, unwritable(f.dir, err)
+	}
+	stderr, err := os.OpenFile(f.stderr(), os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
+	if err != nil {
+		return nil, unwritable(f.dir, err)
+	}
+	defer stderr.Close()
+	// No context: this process is to outlive us. Go closes every descriptor
+	// but these three in it.
+	cmd := exec.Command(p.Berth, "run", "--dir", f.dir, "--run", f.run, "--action", string(action))
+	cmd.Dir = f.dir
+	cmd.Env = environList(env)
+	cmd.Stdout, cmd.Stderr = stderr, stderr
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	if err := cmd.Start(); err != nil {
+		return nil, &orchestrator.Error{Code: orchestrator.CodeInternal, Cause: err,
+			Message: fmt.Sprintf("Berth cannot start its own program %s: %v.", p.Berth, err),
+			Hint:    "Is it still there? After an upgrade, restart berth serve."}
+	}
+	c := &child{pid: cmd.Process.Pid, ended: make(chan struct{})}
+	go func() {
+		_ = cmd.Wait() // what it has to say is in the journal
+		close(c.ended)
+	}()
+	return c, nil
+}
+
+func unwritable(dir string, err error) error {
+	return &orchestrator.Error{Code: orchestrator.CodeInternal, Cause: err,
+		Message: fmt.Sprintf("The Terraform workspace %s cannot be written: %v.", dir, err),
+		Hint:    "Look at the disk's free space and at the folder's owner, then try again."}
+}
+
+// lively is how often a run that somebody else started is looked at.
+const lively = 200 * time.Millisecond
+
+// follow reports a run's progress until it has its result. c is nil for a run
+// that another process started.
+func (p *Provisioner) follow(ctx context.Context, f paths, c *child, progress func(step, text string)) (map[string]orchestrator.Machine, error) {
+	rec := &record{}
+	r := reader{path: f.journal()}
+	seen := readSeen(f.seen())
+	read := func() error {
+		was := seen
+		err := r.next(func(e Entry, offset int64) {
+			rec.add(e)
+			if e.Kind == KindProgress && offset > seen {
+				progress(e.Step, e.Text)
+			}
+			seen = max(seen, offset)
+		})
+		if seen > was {
+			writeSeen(f.seen(), seen)
+		}
+		return err
+	}
+	// Without notifications (no inotify left) the clock alone will do.
+	var changed <-chan fsnotify.Event
+	if watcher, err := fsnotify.NewWatcher(); err == nil {
+		defer watcher.Close()
+		if watcher.Add(f.runs()) == nil {
+			changed = watcher.Events
+			go func() {
+				for range watcher.Errors { // a lost event costs one tick
+				}
+			}()
+		}
+	}
+	tick := time.NewTicker(lively)
+	defer tick.Stop()
+	var ended <-chan struct{}
+	if c != nil {
+		ended = c.ended
+	}
+	done := ctx.Done()
+	canceled, told := false, false
+	for {
+		if err := read(); err != nil {
+			return nil, err
+		}
+		if rec.result != nil {
+			return p.outcome(f, rec)
+		}
+		select {
+		case <-changed:
+			continue
+		case <-ended:
+		case <-done:
+			if !errors.Is(context.Cause(ctx), orchestrator.ErrCanceled) {
+				return nil, context.Cause(ctx)
+			}
+			done, canceled = nil, true
+			progress("cancel", "stopping; what Terraform is in the midst of is finished first")
+			told = interrupt(f, c)
+			continue
+		case <-tick.C:
+			if canceled && !told {
+				told = interrupt(f, c)
+			}
+			if c != nil {
+				continue // its end is told
+			}
+			// A full disk can keep the holder's name out of the lock.
+			if who, _, held := holder(f.lock()); held && (who == f.run || who == "") {
+				continue
+			}
+		}
+		// Nobody is at work any more. Its last words may just have been
+		// written.
+		if err := read(); err != nil {
+			return nil, err
+		}
+		switch {
+		case rec.result != nil:
+			return p.outcome(f, rec)
+		case canceled && !rec.started:
+			return nil, &orchestrator.ProvisionError{Err: orchestrator.ErrCanceled}
+		case rec.started:
+			return nil, &orchestrator.ProvisionError{Log: rec.log.String(), Lost: true,
+				Err: fmt.Errorf("run %s of %s died without a result", f.run, filepath.Base(f.dir))}
+		case c != nil:
+			said, _ := os.ReadFile(f.stderr())
+			return nil, &orchestrator.ProvisionError{Log: string(said),
+				Err: fmt.Errorf("run %s of %s did not begin: %s", f.run, filepath.Base(f.dir), firstLine(string(said)))}
+		}
+	}
+}
+
+// interrupt asks a run to stop, also one that waits for its workspace. It
+// reports whether it found somebody to ask.
+func interrupt(f paths, c *child) bool {
+	_ = os.WriteFile(f.cancel(), nil, 0o600)
+	pid := 0
+	if who, holds, held := holder(f.lock()); held && who == f.run {
+		pid = holds // whoever holds the lock lives: this is no stranger's number
+	} else if c != nil {
+		pid = c.pid
+	}
+	return pid > 0 && syscall.Kill(pid, syscall.SIGTERM) == nil
+}
+
+// outcome turns a run's result into what the caller gets.
+func (p *Provisioner) outcome(f paths, rec *record) (map[string]orchestrator.Machine, error) {
+	switch rec.result.Status {
+	case StatusSucceeded:
+		return rec.result.Machines, nil
+	case StatusCanceled:
+		return nil, &orchestrator.ProvisionError{Log: rec.log.String(), Err: orchestrator.ErrCanceled}
+	}
+	if rec.result.Code != "" {
+		return nil, &orchestrator.Error{Code: rec.result.Code, Message: rec.result.Message, Hint: rec.result.Hint}
+	}
+	return nil, &orchestrator.ProvisionError{Log: rec.log.String(), Err: errors.New(rec.result.Message)}
+}

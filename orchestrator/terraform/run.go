@@ -1,0 +1,399 @@
+package terraform
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"runtime/debug"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/berth-dev/berth/orchestrator"
+	"github.com/hashicorp/terraform-exec/tfexec"
+)
+
+// Action is what a run does.
+type Action string
+
+// The actions.
+const (
+	ActionApply   Action = "apply"
+	ActionDestroy Action = "destroy"
+)
+
+// RunOptions name one run. Everything else is in its request file.
+type RunOptions struct {
+	Dir    string // the workspace
+	Run    string // the run's ID
+	Action Action
+	// LookupEnv reads the environment (default os.LookupEnv).
+	LookupEnv func(string) (string, bool)
+}
+
+// request is what the process that starts a run leaves for it.
+type request struct {
+	Action      Action        `json:"action"`
+	Binary      Binary        `json:"binary"`
+	Environment []string      `json:"environment"`
+	Cache       string        `json:"cache"`     // plugin cache, shared by all workspaces
+	InitLock    string        `json:"init_lock"` // one init at a time fills it
+	WaitDelay   time.Duration `json:"wait_delay"`
+}
+
+// Run carries out one run to its end: it is what `berth run` does, in a
+// process of its own. It holds the workspace's lock, writes the journal, and
+// ends it with a result whatever happens; a run that has been carried out
+// before is left alone. SIGTERM and SIGINT interrupt Terraform, which then
+// finishes what it is in the midst of. Errors that are in the journal are not
+// returned.
+func Run(ctx context.Context, o RunOptions) error {
+	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM, os.Interrupt)
+	defer stop()
+	signal.Ignore(syscall.SIGHUP)
+	if o.LookupEnv == nil {
+		o.LookupEnv = os.LookupEnv
+	}
+	if err := checkID("run", o.Run); err != nil {
+		return err
+	}
+	dir, err := filepath.Abs(o.Dir)
+	if err != nil {
+		return err
+	}
+	p := paths{dir, o.Run}
+	var req request
+	if err := readJSON(p.request(), &req); err != nil {
+		return fmt.Errorf("reading what to do: %w", err)
+	}
+	if req.Action != o.Action {
+		return fmt.Errorf("run %s is one to %s", o.Run, req.Action)
+	}
+	release, err := acquire(ctx, p.lock(), o.Run)
+	if err != nil {
+		return fmt.Errorf("waiting for the workspace: %w", err)
+	}
+	defer release()
+	if rec, err := load(p.journal()); err != nil || rec.started {
+		return err
+	}
+	j, err := openJournal(p.journal())
+	if err != nil {
+		return err
+	}
+	defer j.close()
+	if err := j.write(Entry{Kind: KindStarted, PID: os.Getpid()}, true); err != nil {
+		return fmt.Errorf("writing the journal: %w", err)
+	}
+	var result Result
+	if _, err := os.Stat(p.cancel()); err == nil {
+		result = Result{Status: StatusCanceled, Message: "canceled before it began"}
+	} else {
+		result = (&worker{paths: p, request: req, journal: j, lookup: o.LookupEnv}).work(ctx)
+	}
+	return j.write(Entry{Kind: KindResult, Result: &result}, true)
+}
+
+// worker is one run at work.
+type worker struct {
+	paths
+	request
+	journal  *journal
+	lookup   func(string) (string, bool)
+	settings settings
+	redact   func(string) string
+	// What Terraform's messages have said.
+	machines map[string]orchestrator.Machine
+	failure  string // the first error's summary
+}
+
+// work does the run and makes its result of whatever comes of it.
+func (w *worker) work(ctx context.Context) (result Result) {
+	defer func() {
+		if r := recover(); r != nil {
+			result = Result{Status: StatusFailed, Message: fmt.Sprintf("panic: %v\n%s", r, debug.Stack())}
+		}
+	}()
+	// terraform-exec has the kernel kill Terraform with the thread that
+	// started it; this one stays as long as the process does.
+	runtime.LockOSThread()
+	err := w.terraform(ctx)
+	var e *orchestrator.Error
+	switch {
+	case err == nil:
+		return Result{Status: StatusSucceeded, Machines: w.machines}
+	case ctx.Err() != nil:
+		return Result{Status: StatusCanceled, Message: "canceled while it ran"}
+	case errors.As(err, &e):
+		return Result{Status: StatusFailed, Message: w.redact(e.Message), Code: e.Code, Hint: e.Hint}
+	case w.failure != "":
+		return Result{Status: StatusFailed, Message: w.failure}
+	}
+	return Result{Status: StatusFailed, Message: w.redact(err.Error())}
+}
+
+func (w *worker) terraform(ctx context.Context) error {
+	w.redact = func(s string) string { return s } // nothing is known to hide
+	var err error
+	if w.settings, err = readSettings(w.dir); err != nil {
+		return fmt.Errorf("reading the workspace's values: %w", err)
+	}
+	w.redact = redactor(w.settings)
+	env, err := environ(w.Environment, w.lookup, w.Cache)
+	if err != nil {
+		return err
+	}
+	if err := makeCache(env); err != nil {
+		return err
+	}
+	tf, err := newTerraform(w.dir, w.Binary.Path, env, w.WaitDelay)
+	if err != nil {
+		return err
+	}
+	// terraform-exec asks for the version before its first JSON command; by
+	// the side of init that costs nothing.
+	version := make(chan error, 1)
+	go func() {
+		_, _, err := tf.Version(ctx, false)
+		version <- err
+	}()
+	err = w.init(ctx, env)
+	if versionErr := <-version; err == nil {
+		err = versionErr
+	}
+	if err != nil {
+		return err
+	}
+	if err := w.repair(ctx, tf); err != nil {
+		return err
+	}
+	out := &lineWriter{line: w.line}
+	if w.Action == ActionDestroy {
+		err = tf.DestroyJSON(ctx, out)
+	} else {
+		err = tf.ApplyJSON(ctx, out)
+	}
+	out.flush()
+	if err != nil {
+		if w.failure == "" { // nothing in JSON: standard error is all there is
+			w.log(err.Error())
+		}
+		return err
+	}
+	if w.Action == ActionDestroy {
+		return nil
+	}
+	return w.complete(ctx, tf)
+}
+
+// newTerraform is terraform-exec with Berth's settings.
+func newTerraform(dir, path string, env map[string]string, wait time.Duration) (*tfexec.Terraform, error) {
+	tf, err := tfexec.NewTerraform(dir, path)
+	if err != nil {
+		return nil, err
+	}
+	if wait == 0 {
+		// An interrupted Terraform waits for its providers: killing it
+		// earlier loses what they just made.
+		wait = time.Hour
+	}
+	return tf, errors.Join(tf.SetEnv(env), tf.SetWaitDelay(wait))
+}
+
+// init prepares the workspace, unless nothing has changed since it last did.
+func (w *worker) init(ctx context.Context, env map[string]string) error {
+	key, local, err := initKey(w.dir, w.Binary)
+	if err != nil {
+		return err
+	}
+	if done, err := os.ReadFile(w.initKey()); err == nil && local && string(done) == key {
+		if _, err := os.Stat(filepath.Join(w.dir, ".terraform", "modules", "modules.json")); err == nil {
+			return nil
+		}
+	}
+	w.progress(Event{Step: "init", Text: "preparing Terraform"})
+	if w.InitLock != "" {
+		release, err := acquire(ctx, w.InitLock, w.run)
+		if err != nil {
+			return err
+		}
+		defer release()
+	}
+	// One of its own: what it prints must not mix with the apply's.
+	tf, err := newTerraform(w.dir, w.Binary.Path, env, w.WaitDelay)
+	if err != nil {
+		return err
+	}
+	if _, _, err := tf.Version(ctx, false); err != nil {
+		return err
+	}
+	var out bytes.Buffer
+	tf.SetStdout(&out)
+	if err := tf.Init(ctx, tfexec.Upgrade(false)); err != nil {
+		if ctx.Err() != nil {
+			return err
+		}
+		for line := range strings.Lines(out.String() + "\n" + err.Error()) {
+			w.log(strings.TrimRight(line, "\n"))
+		}
+		w.failure = "terraform init failed"
+		return err
+	}
+	// The lock file may be new.
+	if key, _, err = initKey(w.dir, w.Binary); err != nil {
+		return err
+	}
+	return os.WriteFile(w.initKey(), []byte(key), 0o600)
+}
+
+// localSource matches a module that is a folder within the workspace, whose
+// name carries its digest.
+var localSource = regexp.MustCompile(`(?m)^\s*source\s*=\s*"\./`)
+
+// initKey digests all that init depends on. local is false for a module from
+// elsewhere, which can change without a trace here.
+func initKey(dir string, b Binary) (key string, local bool, err error) {
+	h := sha256.New()
+	fmt.Fprintln(h, b.Path, b.Version)
+	for _, name := range []string{"main.tf", ".terraform.lock.hcl"} {
+		data, err := os.ReadFile(filepath.Join(dir, name))
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return "", false, err
+		}
+		if name == "main.tf" {
+			local = localSource.Match(data)
+		}
+		fmt.Fprintln(h, len(data))
+		h.Write(data)
+	}
+	return hex.EncodeToString(h.Sum(nil)), local, nil
+}
+
+// errored is where Terraform leaves a state that it could not save.
+const errored = "errored.tfstate"
+
+// repair pushes a state that an earlier run could not save: without it,
+// Terraform would make those machines once more.
+func (w *worker) repair(ctx context.Context, tf *tfexec.Terraform) error {
+	path := filepath.Join(w.dir, errored)
+	if _, err := os.Stat(path); err != nil {
+		return nil
+	}
+	w.progress(Event{Step: "init", Text: "restoring the state that could not be saved last time"})
+	if err := tf.StatePush(ctx, errored); err != nil {
+		w.log(err.Error())
+		return &orchestrator.Error{Code: orchestrator.CodeInternal, Cause: err,
+			Message: fmt.Sprintf("An earlier run left the state %s, and it cannot be restored.", path),
+			Hint:    "Compare it with `terraform state pull` in that folder, push the right one, then remove the file."}
+	}
+	return os.Rename(path, path+".restored")
+}
+
+// complete makes sure that Terraform answered for every server.
+func (w *worker) complete(ctx context.Context, tf *tfexec.Terraform) error {
+	if w.machines == nil {
+		tf.SetStdout(io.Discard)
+		outputs, err := tf.Output(ctx)
+		if err != nil {
+			return err
+		}
+		if servers, ok := outputs["servers"]; ok {
+			if err := json.Unmarshal(servers.Value, &w.machines); err != nil {
+				return fmt.Errorf("reading the output servers: %w", err)
+			}
+		}
+	}
+	apps := []string{}
+	for app, s := range w.settings.Servers {
+		if _, ok := w.machines[s.ID]; !ok {
+			apps = append(apps, app)
+		}
+	}
+	if len(apps) == 0 {
+		return nil
+	}
+	slices.Sort(apps)
+	return orchestrator.Errorf(orchestrator.CodeInvalidCatalog, "The target's module says nothing of the server for %s.", strings.Join(apps, ", ")).
+		WithHint("Its output servers must map each server's ID to {address, private_address, provider_id}.")
+}
+
+// line takes one line of Terraform's output.
+func (w *worker) line(raw []byte) {
+	var m message
+	if json.Unmarshal(raw, &m) != nil {
+		w.log(w.redact(string(raw)))
+		return
+	}
+	if len(m.State) > 0 {
+		// Neither the state nor errored.tfstate could be written. This may
+		// be the one copy of what was made: try once more, and keep it out
+		// of the journal, for it holds secrets.
+		if _, err := os.Stat(filepath.Join(w.dir, errored)); errors.Is(err, fs.ErrNotExist) {
+			_ = os.WriteFile(filepath.Join(w.dir, errored), m.State, 0o600)
+		}
+		w.log(`{"@level":"error","@message":"Emergency state dump","type":"log"}`)
+		return
+	}
+	if machines, ok := m.machines(); ok {
+		w.machines = machines
+	}
+	if m.noise() {
+		return
+	}
+	if m.Diagnostic != nil && m.Diagnostic.Severity == "error" && w.failure == "" {
+		w.failure = w.redact(m.Diagnostic.Summary)
+	}
+	w.log(w.redact(string(raw)))
+	if e, ok := m.event(); ok {
+		w.progress(e)
+	}
+}
+
+// log and progress are best effort: see journal.
+func (w *worker) log(line string) {
+	_ = w.journal.write(Entry{Kind: KindLog, Line: w.redact(line)}, false)
+}
+
+func (w *worker) progress(e Event) {
+	e.Text = w.redact(e.Text)
+	_ = w.journal.write(Entry{Kind: KindProgress, Event: &e}, false)
+}
+
+// lineWriter cuts a stream into lines.
+type lineWriter struct {
+	line func([]byte)
+	rest []byte
+}
+
+func (l *lineWriter) Write(b []byte) (int, error) {
+	l.rest = append(l.rest, b...)
+	for {
+		i := bytes.IndexByte(l.rest, '\n')
+		if i < 0 {
+			return len(b), nil
+		}
+		if i > 0 {
+			l.line(l.rest[:i])
+		}
+		l.rest = l.rest[i+1:]
+	}
+}
+
+func (l *lineWriter) flush() {
+	if len(l.rest) > 0 {
+		l.line(l.rest)
+		l.rest = nil
+	}
+}
