@@ -9,8 +9,12 @@ import (
 // how tools write: compilers name the first error first, interpreters the
 // exception last, and build tools end with a line of their own that tells nothing.
 
-// maxOutput bounds what is looked at of an output, in bytes.
-const maxOutput = 96 << 10
+// maxOutput bounds what is looked at of an output, in bytes: tools say why at
+// the end, and sometimes at the beginning. maxLine bounds a line.
+const (
+	maxOutput = 15 << 10
+	maxLine   = 500
+)
 
 var (
 	noiseLine = regexp.MustCompile(`(?i)^(?:` +
@@ -43,9 +47,13 @@ func lines(s string) []string {
 	s = strings.ReplaceAll(s, "\r\n", "\n")
 	var out []string
 	for _, l := range strings.FieldsFunc(s, func(r rune) bool { return r == '\n' || r == '\r' }) {
-		if l = strings.TrimRight(l, " \t"); strings.TrimSpace(l) != "" {
-			out = append(out, l)
+		if l = strings.TrimRight(l, " \t"); strings.TrimSpace(l) == "" {
+			continue
 		}
+		if len(l) > maxLine {
+			l = strings.ToValidUTF8(l[:maxLine], "")
+		}
+		out = append(out, l)
 	}
 	return out
 }

@@ -344,20 +344,29 @@ func silent(f *failure) bool { return strings.TrimSpace(f.stdout+f.stderr) == ""
 
 // These tell which tool's texts may be looked for: a test suite can print
 // anything, and only the tool's own words count.
-func usesGit(f *failure) bool {
-	return re(`(?m)\bgit\b`).MatchString(f.vars["fullcmd"]) || re(`(?m)^fatal: |^git@\S+: Permission denied|^remote: `).MatchString(f.output())
-}
-func usesPackages(f *failure) bool { return re(`(?m)^E: |^Err:\d+ `).MatchString(f.output()) }
-func usesPip(f *failure) bool {
-	return re(`\bpip[\d.]*\b.*\binstall\b|\buv (?:pip|sync)\b|poetry install|pipenv (?:install|sync)`).MatchString(f.vars["fullcmd"]) ||
-		re(`No matching distribution found for|metadata-generation-failed|Could not open requirements file`).MatchString(f.output())
-}
-func usesNode(f *failure) bool {
-	return re(`\b(?:npm|pnpm|yarn)\b(?:\s+\S+)*?\s+(?:ci|i|install|add)\b|^\S*yarn\s*$`).MatchString(f.vars["fullcmd"]) ||
-		re(`npm (?:error|ERR!) code (?:ERESOLVE|ETARGET|E404|EUSAGE|EINTEGRITY)|ERR_PNPM_`).MatchString(f.output())
-}
-func usesImages(f *failure) bool {
-	return re(`\b(?:docker|docker-compose|podman)\b`).MatchString(f.vars["fullcmd"]) || re(`Error response from daemon`).MatchString(f.output())
+var (
+	usesGit      = tool("git", `(?m)\bgit\b`, `(?m)^fatal: |^git@\S+: Permission denied|^remote: `)
+	usesPackages = tool("apt", ``, `(?m)^E: |^Err:\d+ `)
+	usesPip      = tool("pip", `\bpip[\d.]*\b.*\binstall\b|\buv (?:pip|sync)\b|poetry install|pipenv (?:install|sync)`, `No matching distribution found for|metadata-generation-failed|Could not open requirements file`)
+	usesNode     = tool("npm", `\b(?:npm|pnpm|yarn)\b(?:\s+\S+)*?\s+(?:ci|i|install|add)\b|^\S*yarn\s*$`, `npm (?:error|ERR!) code (?:ERESOLVE|ETARGET|E404|EUSAGE|EINTEGRITY)|ERR_PNPM_`)
+	usesImages   = tool("docker", `\b(?:docker|docker-compose|podman)\b`, `Error response from daemon`)
+)
+
+// tool tells whether a command runs a tool, by its line or its output.
+func tool(name, line, out string) func(*failure) bool {
+	return func(f *failure) bool {
+		if f.module != "cmd" {
+			return false
+		}
+		if known, ok := f.uses[name]; ok {
+			return known
+		}
+		if f.uses == nil {
+			f.uses = map[string]bool{}
+		}
+		f.uses[name] = line != "" && re(line).MatchString(f.vars["fullcmd"]) || re(out).MatchString(f.output())
+		return f.uses[name]
+	}
 }
 
 // ---- refinements

@@ -146,7 +146,7 @@ var runScope = regexp.MustCompile(`run-[0-9a-f]+\.scope|pid \d+|0x[0-9a-f]+|\d{2
 // signature folds what fails in the same words for the same reason: a module,
 // and what it says, if that says enough to be one and the same.
 func signature(s salt.State, f *failure) string {
-	out := strings.TrimSpace(f.stderr + f.stdout)
+	out := strings.TrimSpace(clip(f.stderr) + clip(f.stdout))
 	if s.Module == "cmd" {
 		if out == "" {
 			return ""
@@ -156,7 +156,7 @@ func signature(s salt.State, f *failure) string {
 	if strings.TrimSpace(s.Comment) == "" || s.Module == "test" {
 		return ""
 	}
-	return s.Module + "\x00" + s.Name + "\x00" + runScope.ReplaceAllString(s.Comment, "") + "\x00" + out
+	return s.Module + "\x00" + s.Name + "\x00" + runScope.ReplaceAllString(clip(s.Comment), "") + "\x00" + out
 }
 
 var (
@@ -322,10 +322,8 @@ var killedExits = map[int]bool{137: true, 143: true, 124: true, 130: true, 129: 
 
 // nothing diagnoses an output without any JSON.
 func (s *saltRun) nothing(r salt.Result) {
-	text := s.stderr
-	if !strings.Contains(text, "\n") && r.Noise != "" || text == "" {
-		text = strings.TrimSpace(text + "\n" + r.Noise)
-	}
+	noise := clip(r.Noise)
+	text := strings.TrimSpace(s.stderr + "\n" + noise)
 	f := &failure{module: "stderr", comment: text, vars: vars{"line": commentOf(text), "exit": count(s.exit)}}
 	ev := s.masker.evidence(s.stderr, r.Noise)
 	if killedExits[s.exit] {
@@ -337,8 +335,16 @@ func (s *saltRun) nothing(r salt.Result) {
 		s.add(said{f: f, m: s.masker, evidence: ev, x: &finding{code: "unreadable", who: retry, sentence: `The setup ended without saying anything, so it is not known what it did.`, next: tryAgain}})
 		return
 	}
-	for _, records := range [][]record{messageRecords, stderrRecords} {
-		if x := match(records, f); x != nil {
+	// Standard error first: on standard output Salt may print its manual.
+	for _, try := range []struct {
+		records []record
+		text    string
+	}{{messageRecords, s.stderr}, {messageRecords, firstLines(noise)}, {stderrRecords, text}} {
+		if strings.TrimSpace(try.text) == "" {
+			continue
+		}
+		f := &failure{module: "stderr", comment: try.text, stderr: s.stderr, vars: vars{"line": commentOf(try.text), "exit": count(s.exit)}}
+		if x := match(try.records, f); x != nil {
 			s.failed = x.code != "salt_busy"
 			s.busy = x.code == "salt_busy"
 			s.add(said{f: f, x: x, m: s.masker, evidence: ev})
@@ -350,6 +356,11 @@ func (s *saltRun) nothing(r salt.Result) {
 		sentence = `The setup ended with exit status {exit} and said nothing, so it is not known what it did.`
 	}
 	s.add(said{f: f, m: s.masker, evidence: ev, x: &finding{code: "unreadable", who: retry, sentence: sentence, next: tryAgain}})
+}
+
+// firstLines is the beginning of a text: what follows may be a manual.
+func firstLines(s string) string {
+	return strings.Join(strings.SplitN(s, "\n", 6)[:min(5, strings.Count(s, "\n")+1)], "\n")
 }
 
 // end puts it together.

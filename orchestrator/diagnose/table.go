@@ -40,7 +40,9 @@ type failure struct {
 	exit             string
 	vars             vars
 
-	out string // both outputs, made when asked for
+	out  string // both outputs, made when asked for
+	uses map[string]bool
+	told bool // line was looked for
 }
 
 func (f *failure) output() string {
@@ -51,7 +53,8 @@ func (f *failure) output() string {
 }
 
 func (f *failure) line() string {
-	if f.vars["line"] == "" {
+	if f.vars["line"] == "" && !f.told {
+		f.told = true
 		f.vars["line"] = telling(f.stderr, f.stdout)
 	}
 	return f.vars["line"]
@@ -69,10 +72,10 @@ func match(table []record, f *failure) *finding {
 		if r.in != "" && !inModules(r.in, f.module) {
 			continue
 		}
-		if r.re != nil && !r.capture(f) {
+		if r.when != nil && !r.when(f) {
 			continue
 		}
-		if r.when != nil && !r.when(f) {
+		if r.re != nil && !r.capture(f) {
 			continue
 		}
 		out := &finding{code: r.code, who: r.who, sentence: r.sentence, next: r.next, subject: r.subject}

@@ -51,7 +51,7 @@ func newMasker(text string, values ...string) masker {
 			add(v)
 		}
 	}
-	for _, x := range urlSecret.FindAllStringSubmatch(text, 64) {
+	for _, x := range addressed(text) {
 		if strings.HasPrefix(x[3], "{{") || x[3] == hidden {
 			continue
 		}
@@ -62,6 +62,31 @@ func newMasker(text string, values ...string) masker {
 	}
 	sort.Slice(m.values, func(i, j int) bool { return len(m.values[i]) > len(m.values[j]) })
 	return m
+}
+
+// addressed finds the addresses with passwords in a text, at most 64. The text
+// may be large: only what is near a "://" is looked at.
+func addressed(text string) (out [][]string) {
+	for len(out) < 64 {
+		i := strings.Index(text, "://")
+		if i < 0 {
+			break
+		}
+		start := max(0, i-16)
+		near := text[i:min(len(text), i+400)]
+		if end := strings.IndexAny(near, " \n\t'\""); end >= 0 {
+			near = near[:end]
+		}
+		if !strings.Contains(near, "@") {
+			text = text[i+3:]
+			continue
+		}
+		if x := urlSecret.FindStringSubmatch(text[start:min(len(text), i+400)]); x != nil {
+			out = append(out, x)
+		}
+		text = text[i+3:]
+	}
+	return out
 }
 
 func (m masker) mask(s string) string {
@@ -90,7 +115,9 @@ func (m masker) mask(s string) string {
 func (m masker) evidence(parts ...string) string {
 	var out []string
 	for _, p := range parts {
-		if p = strings.TrimSpace(ansi.ReplaceAllString(p, "")); p != "" {
+		// Masking is dear: what is too long is cut first, between words, so
+		// that no half of a secret is left that cannot be known as one.
+		if p = strings.TrimSpace(ansi.ReplaceAllString(between(p, 2*maxEvidence), "")); p != "" {
 			out = append(out, p)
 		}
 	}
@@ -100,6 +127,25 @@ func (m masker) evidence(parts ...string) string {
 	}
 	head, tail := s[:maxEvidence/4], s[len(s)-maxEvidence*3/4:]
 	return strings.ToValidUTF8(head, "") + "\n…\n" + strings.ToValidUTF8(tail, "")
+}
+
+// between keeps the first quarter and the end of a text that is too long.
+func between(s string, n int) string {
+	if len(s) <= n {
+		return s
+	}
+	head, tail := s[:n/4], s[len(s)-n*3/4:]
+	if i := strings.LastIndexAny(head, " \n\t"); i >= 0 {
+		head = head[:i]
+	} else {
+		head = ""
+	}
+	if i := strings.IndexAny(tail, " \n\t"); i >= 0 {
+		tail = tail[i:]
+	} else {
+		tail = ""
+	}
+	return head + "\n…" + tail
 }
 
 // oneLine makes a text fit into a sentence: one line, no control characters.
