@@ -3,7 +3,7 @@
 .DEFAULT_GOAL := help
 .PHONY: help check setup salt terraform build demo demo-stop test fuzz bench salt-lock clean
 
-WORK      := $(shell .ci/work)
+WORK      := $(or $(BERTH_WORK),$(shell .ci/work))
 SALT_CALL := $(WORK)/salt/bin/salt-call
 GO        := go
 SETUP     := $(GO) run ./.ci/setup -work $(WORK)

@@ -1,0 +1,144 @@
+package main_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
+	"os/exec"
+	"path"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/berth-dev/berth"
+
+// mayImport names, for each package of this module, the others of it that it
+// may use besides package orchestrator itself. A prefix that ends in /...
+// stands for all below it. Bot/app wires everything and is not limited.
+var mayImport = map[string][]string{
+	"":                      {"bot/app"},
+	"orchestrator":          {},
+	"orchestrator/agent":    {"orchestrator/salt", "templates"},
+	"orchestrator/catalog":  {"templates"},
+	"orchestrator/diagnose": {"orchestrator/salt"},
+	"orchestrator/render":   {"modules", "templates"},
+	"orchestrator/store":    {"orchestrator/store/storetest"},
+	"bot/client":            {"bot", "bot/wire", "orchestrator/logbook"},
+	"bot/console":           {"bot", "bot/wire", "orchestrator/logbook"},
+	"bot/httpapi":           {"bot", "bot/wire", "orchestrator/logbook", "orchestrator/agent"},
+	"bot/wire":              {"orchestrator/logbook"},
+	"bot/slack":             {"bot", "bot/slack/..."},
+	"bot/slack/slackfake":   {"bot/slack/..."},
+	"bot/web":               {"bot", "bot/wire"},
+}
+
+// onlyIn names, for a library, the one package that may use it.
+var onlyIn = map[string]string{
+	"github.com/slack-go/slack":               "bot/slack",
+	"github.com/hashicorp/hcl/v2/hclwrite":    "orchestrator/render",
+	"github.com/hashicorp/terraform-exec":     "orchestrator/terraform",
+	"github.com/hashicorp/hc-install":         "orchestrator/terraform",
+	"github.com/google/go-github":             "orchestrator/branch",
+	"github.com/riverqueue/river/riverdriver": "orchestrator/jobs",
+	"modernc.org/sqlite":                      "orchestrator/store",
+}
+
+type listed struct {
+	ImportPath, Name, Doc string
+	Imports               []string
+}
+
+// name is the package's path within the module.
+func (p listed) name() string {
+	return strings.TrimPrefix(strings.TrimPrefix(p.ImportPath, module), "/")
+}
+
+// packages are all packages of the module.
+func packages(t *testing.T) []listed {
+	t.Helper()
+	var errs bytes.Buffer
+	cmd := exec.Command("go", "list", "-e", "-json=ImportPath,Name,Doc,Imports", "./...")
+	cmd.Stderr = &errs
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("go list: %v\n%s", err, errs.String())
+	}
+	var all []listed
+	for dec := json.NewDecoder(bytes.NewReader(out)); ; {
+		var p listed
+		if err := dec.Decode(&p); errors.Is(err, io.EOF) {
+			break
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, p)
+	}
+	if len(all) < 10 {
+		t.Fatalf("go list knows only %d packages", len(all))
+	}
+	return all
+}
+
+// TestImportDirection holds what docs/architecture.md promises: the domain
+// uses the standard library alone, adapters do not know one another or the
+// bot, and each outside library has one user.
+func TestImportDirection(t *testing.T) {
+	t.Parallel()
+	for _, p := range packages(t) {
+		for _, imported := range p.Imports {
+			if imported == module || strings.HasPrefix(imported, module+"/") {
+				if !allowed(p.name(), strings.TrimPrefix(imported, module+"/")) {
+					t.Errorf("%s imports %s", p.ImportPath, imported)
+				}
+				continue
+			}
+			if p.name() == "orchestrator" && !standard(imported) {
+				t.Errorf("orchestrator imports %s: the domain uses the standard library alone", imported)
+			}
+			for library, owner := range onlyIn {
+				if below(imported, library) && !below(p.name(), owner) {
+					t.Errorf("%s imports %s: that is for %s alone", p.ImportPath, imported, owner)
+				}
+			}
+		}
+	}
+}
+
+func allowed(from, to string) bool {
+	if from == "bot/app" {
+		return true
+	}
+	// Everything may speak the domain's words; it is above none of them.
+	if to == "orchestrator" && from != "orchestrator" {
+		return true
+	}
+	return slices.ContainsFunc(mayImport[from], func(may string) bool {
+		all, tree := strings.CutSuffix(may, "/...")
+		return to == may || tree && below(to, all)
+	})
+}
+
+// below reports whether path is root or something under it.
+
+func below(p, root string) bool { return p == root || strings.HasPrefix(p, root+"/") }
+
+func standard(imported string) bool {
+	first, _, _ := strings.Cut(imported, "/")
+	return !strings.Contains(first, ".")
+}
+
+// TestPackages: each package says what it is for, and has a name that does.
+func TestPackages(t *testing.T) {
+	t.Parallel()
+	var vague = []string{"util", "utils", "common", "helper", "helpers", "misc", "shared"}
+	for _, p := range packages(t) {
+		if p.Doc == "" {
+			t.Errorf("%s has no package comment", p.ImportPath)
+		}
+		if slices.Contains(vague, path.Base(p.ImportPath)) || slices.Contains(vague, p.Name) {
+			t.Errorf("%s is named after nothing", p.ImportPath)
+		}
+	}
+}

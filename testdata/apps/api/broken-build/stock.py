@@ -1,0 +1,10 @@
+"""What the shop sells, on this branch."""
+
+BRANCH = "broken-build"
+
+
+def items(:
+    return [
+        {"name": "Fender", "price": 39},
+        {"name": "Mooring line", "price": 24},
+    ]
