@@ -1,0 +1,176 @@
+package terraform
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+func TestEvents(t *testing.T) {
+	t.Parallel()
+	const server = `"resource":{"addr":"module.environment.aws_instance.server[\"web\"]","resource_name":"server","resource_key":"web"}`
+	const group = `"resource":{"addr":"module.environment.aws_security_group.env","resource_name":"env","resource_key":null}`
+	for line, want := range map[string]string{
+		`{"type":"apply_start","hook":{` + server + `,"action":"create"}}`:                         "apply: creating web",
+		`{"type":"apply_progress","hook":{` + server + `,"action":"create","elapsed_seconds":10}}`: "apply: still creating web (10 s)",
+		`{"type":"apply_complete","hook":{` + group + `,"action":"delete","elapsed_seconds":0}}`:   "apply: removed aws_security_group.env",
+		`{"type":"apply_errored","hook":{` + server + `,"action":"update","elapsed_seconds":2}}`:   "apply: changing web failed (2 s)",
+		`{"type":"apply_start","hook":{` + server + `,"action":"read"}}`:                           "",
+		`{"type":"planned_change","change":{` + server + `,"action":"replace"}}`:                   "plan: web will be replaced",
+		`{"type":"planned_change","change":{` + server + `,"action":"create"}}`:                    "",
+		`{"type":"change_summary","changes":{"add":1,"change":2,"remove":3,"operation":"plan"}}`:   "plan: 1 to add, 2 to change, 3 to remove",
+		`{"type":"change_summary","changes":{"add":1,"change":2,"remove":3,"operation":"apply"}}`:  "apply: 1 added, 2 changed, 3 removed",
+		`{"type":"apply_start"}`:    "",
+		`{"type":"change_summary"}`: "",
+		`{"type":"planned_change"}`: "",
+		`{"type":"version"}`:        "",
+	} {
+		var m message
+		if err := json.Unmarshal([]byte(line), &m); err != nil {
+			t.Fatalf("%s: %v", line, err)
+		}
+		got := ""
+		if e, ok := m.event(); ok {
+			got = e.Step + ": " + e.Text
+		}
+		if got != want {
+			t.Errorf("%s\n got %q\nwant %q", line, got, want)
+		}
+	}
+}
+
+func FuzzMessage(f *testing.F) {
+	f.Add([]byte(`{"type":"apply_start","hook":{"resource":{"addr":"a","resource_key":1},"action":"create"}}`))
+	f.Add([]byte(`{"type":"outputs","outputs":{"servers":{"value":{"s":{"address":null}}}}}`))
+	f.Add([]byte(`{"type":"outputs","outputs":{"servers":{"value":3}}}`))
+	f.Fuzz(func(t *testing.T, line []byte) {
+		var m message
+		if json.Unmarshal(line, &m) != nil {
+			return
+		}
+		if e, ok := m.event(); ok && (e.Step == "" || e.Text == "") {
+			t.Errorf("%s: %+v", line, e)
+		}
+		m.noise()
+		m.machines()
+	})
+}
+
+func FuzzJournal(f *testing.F) {
+	f.Add([]byte("{\"kind\":\"started\",\"pid\":1}\n{\"kind\":\"progress\",\"step\":\"a\",\"text\":\"b\"}\n{\"kind\":\"res"))
+	f.Add([]byte("\n{}\n{\"kind\":\"progress\"}\n{\"kind\":\"result\"}\n{\"kind\":\"result\",\"result\":{\"status\":\"failed\"}}\n"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		path := filepath.Join(t.TempDir(), "j")
+		if err := os.WriteFile(path, data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		r := reader{path: path}
+		err := r.next(func(e Entry, offset int64) {
+			if e.Kind == KindProgress && e.Event == nil || e.Kind == KindResult && e.Result == nil || offset > int64(len(data)) {
+				t.Errorf("%+v at %d", e, offset)
+			}
+		})
+		if err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// TestTornJournal: a failed write must not spoil the line after it.
+func TestTornJournal(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "j")
+	j, err := openJournal(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer j.close()
+	if err := j.write(Entry{Kind: KindStarted, PID: 1}, false); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := j.f.WriteString(`{"kind":"lo`); err != nil {
+		t.Fatal(err)
+	}
+	j.torn = true
+	if err := j.write(Entry{Kind: KindResult, Result: &Result{Status: StatusFailed}}, true); err != nil {
+		t.Fatal(err)
+	}
+	rec, err := load(path)
+	if err != nil || !rec.started || rec.result == nil {
+		t.Errorf("%+v, %v", rec, err)
+	}
+}
+
+func TestRedact(t *testing.T) {
+	t.Parallel()
+	const token = "ABCDEFGHIJKLMNOPQRSTUVWX23"
+	userData := "{\"server_id\":\"s0123456789abcdefghijk\",\"token\":\"" + token + "\",\n\"x\":\"<&>\"}"
+	var s settings
+	if err := json.Unmarshal([]byte(`{"environment_id":"e0123456789abcdefghijk","servers":{"api":{"id":"s0123456789abcdefghijk"}}}`), &s); err != nil {
+		t.Fatal(err)
+	}
+	s.UserData = map[string]string{"api": userData}
+	redact := redactor(s)
+	once, _ := json.Marshal(userData)
+	twice, _ := json.Marshal(string(once))
+	for _, text := range []string{userData, string(once), string(twice), quoted(userData, false), token, "a " + token + ".", base64.StdEncoding.EncodeToString([]byte(userData))} {
+		got := redact(text)
+		if strings.Contains(got, token) || strings.Contains(got, "QUJDREVGR0hJSktM") || !strings.Contains(got, hidden) {
+			t.Errorf("%s\nbecame %s", text, got)
+		}
+	}
+	const innocent = "creating s0123456789abcdefghijk of e0123456789abcdefghijk"
+	if got := redact(innocent); got != innocent {
+		t.Errorf("hid too much: %s", got)
+	}
+}
+
+// TestEmergencyDump: a state that could be written nowhere is kept, and kept
+// out of the journal.
+func TestEmergencyDump(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	j, err := openJournal(filepath.Join(dir, "j"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer j.close()
+	w := &worker{paths: paths{dir: dir}, journal: j, redact: func(s string) string { return s }}
+	w.line([]byte(`{"@level":"info","@message":"Emergency state dump","state":{"version":4,"secret":"hunter2"}}`))
+	state, err := os.ReadFile(filepath.Join(dir, errored))
+	if err != nil || !strings.Contains(string(state), "hunter2") {
+		t.Errorf("kept %q, %v", state, err)
+	}
+	said, _ := os.ReadFile(filepath.Join(dir, "j"))
+	if strings.Contains(string(said), "hunter2") || !strings.Contains(string(said), "Emergency") {
+		t.Errorf("journal: %s", said)
+	}
+}
+
+func TestMaskPath(t *testing.T) {
+	t.Parallel()
+	parse := func(text string) (v any) {
+		d := json.NewDecoder(strings.NewReader(text))
+		d.UseNumber()
+		if err := d.Decode(&v); err != nil {
+			t.Fatal(err)
+		}
+		return v
+	}
+	for _, c := range [][3]string{
+		{`{"a":{"b":"x","c":1}}`, `[{"type":"get_attr","value":"a"},{"type":"get_attr","value":"b"}]`, `{"a":{"b":"(sensitive value)","c":1}}`},
+		{`{"a":["x","y"]}`, `[{"type":"get_attr","value":"a"},{"type":"index","value":{"value":1,"type":"number"}}]`, `{"a":["x","(sensitive value)"]}`},
+		{`{"a":{"value":{"b":"x"},"type":["object",{"b":"string"}]}}`, `[{"type":"get_attr","value":"a"},{"type":"get_attr","value":"b"}]`, `{"a":{"type":["object",{"b":"string"}],"value":{"b":"(sensitive value)"}}}`},
+		{`{"a":["x"]}`, `[{"type":"get_attr","value":"a"},{"type":"odd"}]`, `{"a":"(sensitive value)"}`},
+		{`{"b":1}`, `[{"type":"get_attr","value":"a"}]`, `{"b":1}`},
+	} {
+		steps, _ := parse(c[1]).([]any)
+		got, err := json.Marshal(maskPath(parse(c[0]), steps))
+		if err != nil || string(got) != c[2] {
+			t.Errorf("%s at %s: %s, want %s", c[0], c[1], got, c[2])
+		}
+	}
+}
