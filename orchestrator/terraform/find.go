@@ -283,9 +283,9 @@ func (o FindOptions) build(ctx context.Context, l limits, dir string) error {
 		return errors.New("there is no Go to build it with")
 	}
 	o.Progress("building Terraform " + buildVersion + ", which takes some minutes")
-	cmd := exec.CommandContext(ctx, goTool, "install", "-v", "-trimpath", "-ldflags=-s -w", "github.com/hashicorp/terraform@v"+buildVersion)
+	cmd := exec.CommandContext(ctx, goTool, "install", "-v", "-ldflags=-s -w", "github.com/hashicorp/terraform@v"+buildVersion)
 	cmd.Dir = dir
-	cmd.Env = []string{"GOBIN=" + dir, "CGO_ENABLED=0", "GOFLAGS=-mod=mod", "GO111MODULE=on"}
+	cmd.Env = []string{"GOBIN=" + dir, "CGO_ENABLED=0", "GOFLAGS=", "GOOS=", "GOARCH="}
 	for _, name := range append([]string{"GOPROXY", "GOPATH", "GOCACHE", "GOMODCACHE", "GOSUMDB", "GONOSUMDB", "GONOPROXY", "GOPRIVATE", "GOTOOLCHAIN", "GOROOT", "XDG_CACHE_HOME"}, passed...) {
 		if v, ok := os.LookupEnv(name); ok {
 			cmd.Env = append(cmd.Env, name+"="+v)
