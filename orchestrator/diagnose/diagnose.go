@@ -28,12 +28,12 @@ type Diagnoser struct {
 	Secrets func(app orchestrator.App) []string
 }
 
-var _ orchestrator.Diagnoser = (*Diagnoser)(nil)
+var _ orchestrator.Diagnoser = Diagnoser{}
 
 // Report diagnoses what a server's agent sent. branch is what was asked for.
-func (d *Diagnoser) Report(app orchestrator.App, branch string, r orchestrator.Report) orchestrator.Diagnosis {
+func (d Diagnoser) Report(app orchestrator.App, branch string, r orchestrator.Report) orchestrator.Diagnosis {
 	var secrets []string
-	if d != nil && d.Secrets != nil {
+	if d.Secrets != nil {
 		secrets = d.Secrets(app)
 	}
 	c := context{app: app, branch: branch, appLog: r.AppLog, secrets: secrets}
@@ -49,7 +49,7 @@ func (d *Diagnoser) Report(app orchestrator.App, branch string, r orchestrator.R
 }
 
 // Terraform diagnoses the log of a Terraform run.
-func (d *Diagnoser) Terraform(log string) orchestrator.Diagnosis {
+func (d Diagnoser) Terraform(log string) orchestrator.Diagnosis {
 	out := Terraform([]byte(log), nil)
 	if len(out.Causes) == 0 { // it is only asked about failures
 		out.Outcome = orchestrator.OutcomeFailed

@@ -25,7 +25,8 @@ var (
 		`\s*at .*\(?.*:\d+:\d+\)?|node\.js v\d.*|\s*throw \w+;?.*|node:.*:\d+|node:internal.*|.*\{$|[\s{}\[\]^~|=_.*#+<>-]*|` +
 		`traceback \(most recent call last\):|\s*file ".*", line \d+.*|during handling of the above exception.*|the above exception was the direct cause.*|` +
 		`ran \d+ tests? in .*|failed \((?:failures|errors)=.*|ok|` +
-		`running scope as unit: .*|error: process completed with exit code.*|` +
+		`tar: (?:error is not recoverable|exiting with failure).*|\[error\] (?:compilation error|failed to execute goal|build failure|re-run|to see|for more|after correcting|-> \[help).*|\[error\]\s*|` +
+		`[x✗✖] build failed.*|running scope as unit: .*|error: process completed with exit code.*|` +
 		`note: this .* (?:issue|error) .*|hint: see above.*|╰─> see above.*|\[end of output\]|` +
 		`\s*(?:errno|code|syscall|address|port|path|requirestack): .*|` +
 		`(?:run|try|use) .{0,60}(?:--help|--stacktrace|--info).*|\* try:|\* get more help.*|build failed(?: with an exception\.| in .*)?|` +
@@ -34,7 +35,8 @@ var (
 	exception  = regexp.MustCompile(`^(?:[A-Za-z_][\w.]*\.)?[A-Z]\w*(?:Error|Exception|Exit|Interrupt|Warning|Fault|NotFound|Refused|Denied|DoesNotExist|ImproperlyConfigured)(?:: .*| \[.*)?$|^(?:django|sqlalchemy|psycopg2?|pymysql|redis|requests|botocore)\.[\w.]+: .*`)
 	strongLine = regexp.MustCompile(`(?:^|[\s:(])(?:fatal error|fatal|error|ERROR|Error|FATAL|Fatal error|panic|\[emerg\]|\[error\]|\[crit\])(?:\[\w+\])?(?: TS\d+)?:? |\berror TS\d+|undefined reference|cannot find |No rule to make target|SyntaxError|AssertionError|FAIL:|^--- FAIL|\bFAILED\b|Cannot find module|ModuleNotFoundError|unclosed|Caused by: `)
 	weakLine   = regexp.MustCompile(`(?i)error|fail|cannot|can't|could not|couldn't|unable|not found|no such|denied|refused|missing|invalid|unknown|undefined|unexpected|broken|expected|killed|segmentation|abort|timed out|timeout|not allowed|does not|doesn't|exceed|conflict|usage:`)
-	pointsAt   = regexp.MustCompile(`^\S+?[:(]\d+(?:[,:]\d+)?[:)]`)
+	testFailed = regexp.MustCompile(`^(?:FAILED \S+::\S+|FAIL: \S+|--- FAIL: \S+|● .+|not ok \d+ .+)`)
+	pointsAt   = regexp.MustCompile(`^(?:\[ERROR\] )?\S+?[:(]\[?\d+(?:[,:]\d+)?[\]:)]`)
 	// prefixes are what loggers and tools put before their words.
 	prefixes    = regexp.MustCompile(`^(?:npm (?:err!|error|ERR!) |E: |\[ERROR\s*\] |\d{4}[-/]\d\d[-/]\d\d[T ]\d\d:\d\d:\d\d\S*\s+(?:\[\w+\]\s+\d+#\d+:\s+)?)+`)
 	sectionNote = regexp.MustCompile(`(?i): in function|in file included from|: note: |warning: |deprecat`)
@@ -72,6 +74,8 @@ func score(l string) int {
 	switch {
 	case noiseLine.MatchString(t):
 		return 0
+	case testFailed.MatchString(t):
+		n = 10
 	case exception.MatchString(t):
 		n = 9
 	case strongLine.MatchString(t):
@@ -81,6 +85,9 @@ func score(l string) int {
 	}
 	if pointsAt.MatchString(t) && n >= 5 {
 		n++
+	}
+	if strings.HasSuffix(t, ":") { // what it announces comes next
+		n = min(n, 4)
 	}
 	if sectionNote.MatchString(t) {
 		n = min(n, 2)

@@ -14,7 +14,7 @@ const (
 	askSettings  = `Ops keep the settings: send them this message; then "berth env retry NAME".`
 	tryAgain     = `Try again in a few minutes with "berth env retry NAME"; tell ops if it stays.`
 	pushAgain    = `Mend it on the branch, push, then "berth env deploy NAME".`
-	nextBranch   = `Push the branch or name another one: "berth env deploy NAME APP=BRANCH".`
+	nextBranch   = `Push the branch or name another one: "berth env deploy NAME {app}=BRANCH".`
 	nextDisk     = `Ask ops to make room on the server's disk or to give it a larger one; then "berth env retry NAME".`
 	nextRepo     = `Check the repository's address; if it is right, ask ops to let the server read it.`
 )
@@ -32,6 +32,8 @@ const gitNotFound = `ERROR: Repository not found|(?i:repository not found)|repos
 
 // gitRecords are git's texts; git.latest passes them on, and so do commands.
 var gitRecords = []record{
+	{code: "submodule_failed", who: developer, text: both, re: re(`Failed to update submodules|into submodule path '|No url found for submodule path|in submodule path '|Failed to clone '[^']+'(?: a second time|\. Retry scheduled)`),
+		refine: submodule, sentence: `A submodule{path} of "{repo}" could not be fetched: {line}`, next: `Check .gitmodules and who may read the submodule, push, then "berth env deploy NAME".`, subject: "{repo}"},
 	{code: "branch_not_found", who: developer, text: both, re: re(`No revision matching '(?P<branch>.+?)' exists in the remote repository|Remote branch (?P<b2>.+?) not found in upstream|couldn't find remote ref (?P<b3>\S+)|Revision '(?P<b4>.+?)' does not exist|pathspec '(?P<b5>[^']+)' did not match any file\(s\) known to git`),
 		refine: branchGone, sentence: `There is no branch "{branch}" in the repository "{repo}".`, next: nextBranch, subject: "{repo} {branch}"},
 	{code: "branch_not_found", who: developer, re: re(`When 'depth' is used, 'rev' must be set to the name of a branch or tag`),
@@ -40,8 +42,6 @@ var gitRecords = []record{
 		refine: branchGone, sentence: `There is no branch or commit "{branch}" in the repository "{repo}".`, next: nextBranch, subject: "{repo} {branch}"},
 	{code: "disk_full", who: ops, text: both, re: re(diskFull + `|error: unable to write file|fatal: unable to checkout working tree|unable to create temporary file`),
 		sentence: `The server's disk is full: "{repo}" could not be checked out.`, next: nextDisk},
-	{code: "submodule_failed", who: developer, text: both, re: re(`Failed to update submodules|into submodule path '(?P<path>[^']+)' failed|No url found for submodule path '(?P<p2>[^']+)'|Unable to checkout '[^']*' in submodule path '(?P<p3>[^']+)'|Failed to clone '(?P<p4>[^']+)'`),
-		refine: submodule, sentence: `A submodule{path} of "{repo}" could not be fetched: {line}`, next: `Check .gitmodules and who may read the submodule, push, then "berth env deploy NAME".`, subject: "{repo}"},
 	{code: "git_host_unknown", who: ops, text: both, re: re(`Host key verification failed|REMOTE HOST IDENTIFICATION HAS CHANGED|No (?:\S+ )?host key is known for`),
 		sentence: `The server doesn't trust the git host "{host}" (its key is unknown or has changed), so "{repo}" could not be fetched.`, next: askOps, subject: "{host} {repo}"},
 	{code: "git_host_unknown", who: ops, text: both, re: re(`server certificate verification failed|SSL certificate problem|certificate verify failed|unable to get local issuer certificate|self[- ]signed certificate`),
@@ -73,7 +73,7 @@ var packageRecords = []record{
 	{code: "disk_full", who: ops, text: both, re: re(diskFull), sentence: `The server's disk is full: packages could not be installed.`, next: nextDisk},
 	{code: "package_mirror_unreachable", who: retry, text: both, re: re(`Temporary failure resolving '(?P<host>[^']+)'|Could not resolve '(?P<h2>[^']+)'|Could not connect to (?P<h3>[^\s:]+)|Cannot initiate the connection to (?P<h4>[^\s:]+)|Failed to fetch \w+://(?P<h5>[^/\s]+)\S*|connect \(\d+: |404\s+Not Found \[IP: (?P<h6>[^\s\]]+)|Connection timed out \[IP: (?P<h7>[^\s\]]+)|Unable to connect to (?P<h8>[^\s:]+)|Hash Sum mismatch|Cannot (?:find a valid baseurl|download repomd|retrieve repository metadata)|Could not resolve host: (?P<h9>\S+)|Some index files failed to download|Failed to download metadata`),
 		refine: mirror, sentence: `The package mirror{host} could not be reached or lacks a file: {line}`, next: tryAgain, subject: "{host}"},
-	{code: "package_not_found", who: ops, text: both, re: re(`Unable to locate package (?P<pkg>\S+)|Package '?(?P<p2>[^'\s]+)'? has no installation candidate|Version '(?P<ver>[^']+)' for '(?P<p3>[^']+)' was not found|The following package\(s\) were not found, and no possible matches[^:]*: (?P<p4>[^\n]+)|Package '?(?P<p5>[^'\s]+)'? not found \(possible|No package (?P<p6>\S+) available|No match for argument: (?P<p7>\S+)|Couldn't find any package by \w+ '(?P<p8>[^']+)'|unable to select packages:\s+(?P<p9>\S+)|Unable to find a match: (?P<p10>.+)|No candidate version found for (?P<p11>\S+)`),
+	{code: "package_not_found", who: ops, text: both, re: re(`Unable to locate package (?P<pkg>\S+)|Package '?(?P<p2>[^'\s]+)'? has no installation candidate|Version '(?P<ver>[^']+)' for '(?P<p3>[^']+)' was not found|The following package\(s\) were not found, and no possible matches[^:]*: (?P<p4>[^\n]+)|Package '?(?P<p5>[^'\s]+)'? not found \(possible|No package (?P<p6>\S+) available|No match for argument: (?P<p7>\S+)|Couldn't find any package by \w+ '(?P<p8>[^']+)'|unable to select packages:\s+(?P<p9>\S+)|Unable to find a match: (?P<p10>.+)|No candidate version found for (?P<p11>\S+)|No information found for '(?P<p12>[^']+)'`),
 		refine: packages, sentence: `The package "{pkg}"{version} is not available to the server.`, next: askOps, subject: "{pkg}"},
 	{code: "package_mirror_unreachable", who: ops, text: both, re: re(`NO_PUBKEY|is not signed|GPG error|public key is not available|does not have a Release file|not valid yet|is expired|keyserver`), in: "pkg pkgrepo aptpkg",
 		sentence: `The server can't use a package source: {line}`, next: askOps},
@@ -100,7 +100,7 @@ var stateRecords = join(
 
 		// Exceptions: the last line tells which.
 		{code: "disk_full", who: ops, re: re(`(?s)Traceback.*(?:No space left|ENOSPC|Errno 28|Disk quota)`), sentence: `The server's disk is full: the step "{step}" could not go on.`, next: nextDisk},
-		{code: "permission_denied", who: ops, re: re(`(?s)Traceback.*PermissionError: [^\n:]*(?:: '(?P<path>[^'\n]+)')?`), sentence: `The step "{step}" has no permission to change "{path}".`, refine: pathOrName, next: askOps, subject: "{path}"},
+		{code: "permission_denied", who: ops, re: re(`(?s)Traceback.*(?:PermissionError: [^\n:]*|OSError: \[Errno (?:1|13|30)\][^\n:]*)(?:: '(?P<path>[^'\n]+)')?`), sentence: `The step "{step}" has no permission to change "{path}".`, refine: pathOrName, next: askOps, subject: "{path}"},
 		{code: "out_of_memory", who: ops, re: re(`(?s)Traceback.*\nMemoryError`), sentence: `The server ran out of memory in the step "{step}".`, next: askOps},
 		{code: "user_missing", who: ops, re: re(`(?s)Traceback.*KeyError: ["'].*get(?:pw|gr)nam\(\): name not found: ["\\]*'(?P<user>[^'\\]+)`), sentence: `The user or group "{user}" does not exist on the server (step "{step}").`, next: askOps, subject: "{user}"},
 		{code: "salt_exception", who: ops, re: re(`(?s)An exception occurred in this state: .*|^Traceback \(most recent call last\)`), refine: exceptionLine,
@@ -119,21 +119,26 @@ var stateRecords = join(
 	},
 	only("pkg pkgrepo", packageRecords),
 	[]record{
+		{code: "package_mirror_unreachable", who: ops, in: "pkgrepo", refine: commentLine, sentence: `The package source "{name}" could not be set up: {line}`, next: askOps, subject: "{name}"},
 		{code: "package_install_failed", who: ops, in: "pkg", sentence: `The package{pkg} could not be installed: {line}`, refine: installFailed, next: askOps, subject: "{name}"},
 
 		// Services.
 		{code: "service_unknown", who: ops, in: "service", re: re(`The named service (?P<svc>.+?) is not available|Unit (?P<s2>\S+?)(?:\.service)? (?:not found|could not be found|is masked|is not loaded)|Unit (?:file )?(?P<s3>\S+?)(?:\.service)? does not exist|[Ss]ervice (?P<s4>\S+) (?:is not present|not found|is not available|does not exist)|Failed to \w+ unit: Unit(?: file)? (?P<s5>\S+?)(?:\.service)? `), refine: service,
 			sentence: `The service "{svc}" is not installed on the server{masked}.`, next: askOps, subject: "{svc}"},
-		{code: "service_failed", who: developer, in: "service", re: re(`(?i)failed to (?:die|stop)|is still running|has been disabled, and is running`), refine: service,
+		{code: "service_failed", who: ops, in: "service", re: re(`(?i)failed to (?:die|stop)|is still running|has been disabled, and is running`), refine: service,
 			sentence: `The service "{svc}" could not be stopped.`, next: askOps, subject: "{svc}"},
 		{code: "service_failed", who: developer, in: "service", refine: service,
 			sentence: `The service "{svc}" does not stay up: it stops as soon as it is started.`, next: `Look at its output with "berth env logs NAME"; if it needs a setting, ask ops.`, subject: "{svc}"},
 
 		// Files and folders.
-		{code: "source_missing", who: ops, in: "file cmd", re: re(`Source file (?P<src>\S+) not found|Unable to cache (?:script|file) (?P<s2>\S+)|Unable to find (?:the )?source (?P<s3>\S+)|Source (?P<s4>(?:salt|https?|ftp|s3)://\S+) not found|(?:none of the specified|None of the) sources? (?:were|was) found|Unable to (?:cache|retrieve|fetch) (?:file )?(?P<s5>\S+)|(?:HTTP|Error) 404[^\n]*reading (?P<s6>\S+)|Failed to cache (?P<s7>\S+)|Source file (?P<s8>\S+) does not exist`), refine: source,
+		{code: "source_missing", who: retry, in: "file cmd", re: re(`(?i)(?:connection refused|timed out|name or service not known|temporary failure|unreachable|reset by peer|HTTP 5\d\d[^\n]*) ?(?:\S+ )?reading (?P<src>\S+)|(?:Failed to cache|Unable to cache(?: file)?) (?P<s2>(?:https?|ftp|s3)\S+).*(?i:refused|timed out|not known|temporary failure|unreachable|HTTP 5\d\d)`), refine: source,
+			sentence: `The file "{src}" for "{name}" could not be downloaded: its server can't be reached.`, next: tryAgain, subject: "{src}"},
+		{code: "settings_error", who: ops, in: "file", re: re(`Pillar ['"]?(?P<key>[\w:.-]+)['"]? (?:does not exist|was not found|not found|is missing)|contents_pillar\S* ['"]?(?P<k2>[\w:.-]+)['"]? (?:not found|does not exist)`), refine: func(f *failure, _ *finding) { coalesce(f, "key", "k2") },
+			sentence: `The file "{name}" needs the setting "{key}", which has no value.`, next: askSettings, subject: "{key}"},
+		{code: "source_missing", who: ops, in: "file cmd", re: re(`Source file (?P<src>\S+) not found|Unable to cache (?:script|file) (?P<s2>\S+)|Unable to find (?:the )?source (?P<s3>\S+)|Source (?P<s4>(?:salt|https?|ftp|s3)://\S+) not found|(?:none of the specified|None of the) sources? (?:were|was) found|Unable to (?:cache|retrieve|fetch) (?:file )?(?P<s5>\S+)|(?:HTTP|Error) 404[^\n]*reading (?P<s6>\S+)|Failed to cache (?P<s7>\S+)|Source file "?(?P<s8>[^"\s]+)"? (?:does not exist|is not present)`), refine: source,
 			sentence: `The file or template "{src}" that the step "{step}" copies is missing.`, next: askOpsRecipe, subject: "{src}"},
-		{code: "checksum_mismatch", who: ops, re: re(`(?i)Specified (?P<alg>\w+) checksum for (?P<path>.+?) \(.*does not match|hash \([0-9a-f]+\) does not match|does not match (?:the )?(?:actual|specified|expected) (?:check ?sum|hash)|(?:checksum|hash) (?:mismatch|did not match)|Hash mismatch`), refine: pathOrName,
-			sentence: `A download does not match its checksum: "{path}" is not the file that ops meant.`, next: askOps, subject: "{path}"},
+		{code: "checksum_mismatch", who: ops, re: re(`(?i)Specified (?P<alg>\w+) checksum for (?P<path>.+?) \(.*does not match|hash \([0-9a-f]+\) does not match|does not match (?:the )?(?:actual|specified|expected) (?:check ?sum|hash)|(?:checksum|hash) (?:mismatch|did not match)|Hash mismatch`), refine: checksum,
+			sentence: `A download does not match its checksum: "{path}"{for} is not the file that ops meant.`, next: askOps, subject: "{path}"},
 		{code: "recipe_error", who: ops, re: re(`Unable to verify upstream hash of source file (?P<src>\S+?),|[Ss]ource_hash (?:is )?(?:required|missing|invalid)|Unable to (?:determine|find) (?:upstream|source)_?hash`), refine: source,
 			sentence: `The recipe gives no checksum for the download "{src}".`, next: askOpsRecipe, subject: "{src}"},
 		{code: "user_missing", who: ops, re: re("User '?(?P<user>[^'\\n]+?)'? is not available|Group '?(?P<u2>[^'\\n]+?)'? is not available|user [`'](?P<u3>[^'`\\n]+)' unknown|(?i:unknown|invalid) (?:user|group):? ['‘\"]?(?P<u4>[^'’\"\\n]+)|User '?(?P<u5>\\S+?)'? (?:does not exist|not found|is not present)|name not found: '(?P<u6>[^']+)'|user '(?P<u7>[^']+)' (?:does not exist|is not available|not found)|No such user:? '?(?P<u8>[^'\\n]+)"), in: "file cron cmd git ssh_auth ssh_known_hosts archive pip virtualenv group npm acl sudo environ", refine: user,
@@ -155,10 +160,12 @@ var stateRecords = join(
 		{code: "account_setup_failed", who: ops, in: "user group", refine: commentLine, sentence: `The account "{name}" could not be set up: {line}`, next: askOps, subject: "{name}"},
 		{code: "account_setup_failed", who: ops, in: "ssh_auth ssh_known_hosts", refine: commentLine, sentence: `The SSH setup of step "{step}" failed: {line}`, next: askOps},
 
+		{code: "recipe_error", who: ops, in: "cron", re: re(`failed to commit with error\s*\n(?P<line>[^\n]+)`), sentence: `The timed job "{name}" was refused: {line}`, next: askOpsRecipe},
+
 		// Downloads and archives.
 		{code: "archive_failed", who: retry, in: "archive", re: re(`(?i)(?:connection refused|timed out|name or service not known|temporary failure|unreachable|reset by peer|HTTP 5\d\d|no route to host|could not resolve)`), refine: archive,
 			sentence: `The archive "{src}" could not be downloaded: its server can't be reached.`, next: tryAgain, subject: "{src}"},
-		{code: "archive_failed", who: ops, in: "archive", re: re(`(?i)HTTP 40\d|not found|does not exist|Unable to cache|No such file`), refine: archive,
+		{code: "archive_failed", who: ops, in: "archive", re: re(`(?i)HTTP 40\d|source[^\n]* not found|does not exist|Unable to cache|No such file`), refine: archive,
 			sentence: `The archive "{src}" does not exist where the recipe looks for it.`, next: askOps, subject: "{src}"},
 		{code: "archive_failed", who: ops, in: "archive", refine: archive,
 			sentence: `The archive "{src}" could not be unpacked: {line}`, next: askOps, subject: "{src}"},
@@ -180,7 +187,8 @@ var stateRecords = join(
 	only("docker*", imageRecords),
 	[]record{
 		// A check of ops' own.
-		{code: "settings_error", who: ops, in: "test", re: re(`(?s)Pillar key "?(?P<key>[^"\n]+?)"? (?:is missing|was not found|is of invalid type|must be)`), sentence: `The setting "{key}" is missing or wrong.`, next: askSettings, subject: "{key}"},
+		{code: "settings_error", who: ops, in: "test", re: re(`(?s)Pillar key "?(?P<key>[^"\n]+?)"? (?:is |was not found|must be )`), sentence: `The setting "{key}" is missing or wrong.`, next: askSettings, subject: "{key}"},
+		{code: "command_failed", who: ops, in: "test", when: func(f *failure) bool { return f.comment != "" }, refine: commentLine, sentence: `A check that ops wrote stopped the setup: "{name}" ({line})`, next: askOps, subject: "{name}"},
 		{code: "command_failed", who: ops, in: "test", sentence: `A check that ops wrote stopped the setup: "{name}"`, next: askOps, subject: "{name}"},
 		{code: "command_failed", who: ops, in: "http", re: re(`Status (?P<code>\d+) was not found|Match text .* was not found|(?P<any>.+)`), refine: webCheck,
 			sentence: `The address "{name}" did not answer as it should{code}.`, next: tryAgain, subject: "{name}"},
@@ -194,7 +202,7 @@ var stateRecords = join(
 		{code: "out_of_memory", who: ops, text: both, re: re(outOfMemory), sentence: `The server ran out of memory in the step "{step}".`, next: `Ask ops for a larger size; then "berth env retry NAME".`},
 		{code: "permission_denied", who: ops, re: re(denied + `|(?i:access denied|not authorized|must be (?:run as )?root)`), refine: commentLine, sentence: `The step "{step}" has no permission for what it does: {line}`, next: askOps},
 		{code: "service_failed", who: ops, in: "mysql* postgres* mongodb* redis* influxdb* rabbitmq*", re: re(offline + `|(?i:can't connect|could not connect)`), refine: commentLine, sentence: `The step "{step}" could not reach its database or broker: {line}`, next: askOps},
-		{code: "unknown", who: retry, re: re(offline), refine: commentLine, sentence: `The step "{step}" could not reach something over the network: {line}`, next: tryAgain},
+		{code: "salt_exception", who: retry, re: re(offline), refine: commentLine, sentence: `The step "{step}" could not reach something over the network: {line}`, next: tryAgain},
 		{code: "user_missing", who: ops, re: re(`User '?(?P<user>[^'\n]+?)'? (?:is not available|does not exist|not found)`), sentence: `The user "{user}" does not exist on the server (step "{step}").`, next: askOps, subject: "{user}"},
 		{code: "state_module_missing", who: ops, re: re(`'?(?P<fn>\w+\.\w+)'? is not available`), sentence: `The recipe's step "{step}" calls "{fn}", which this server does not know.`, next: askOps, subject: "{fn}"},
 		{code: "command_failed", who: ops, re: re(`^check_cmd (?:execution failed|determined the state failed)`), refine: checkCommand, sentence: `The step "{step}" ran, but the check after it did not pass{because}`, next: askOps},
@@ -264,6 +272,7 @@ var commandRecords = join(
 		{code: "command_failed", who: developer, in: "cmd", re: re(`^check_cmd determined the state failed`), refine: checkCommand, sentence: `The command "{cmd}" ran, but the check after it (step "{step}") did not pass{because}`, next: pushAgain},
 		{code: "command_failed", who: ops, in: "cmd module", text: output, re: re(`(?m)(?:^|: )(?P<tool>[^\s:]+): (?:command )?not found\s*$|(?i:executable file not found in \$PATH)|(?m)^(?:/usr/bin/)?env: ['‘]?(?P<t2>[^'’:]+)['’]?: No such file`), when: exit("127"), refine: toolMissing,
 			sentence: `The command "{cmd}" failed: "{tool}" is not installed on the server.`, next: askOps, subject: "{tool}"},
+		{code: "command_failed", who: ops, in: "cmd", text: output, re: re(`(?m)^make(?:\[\d+\])?: (?P<tool>[\w.+-]+): (?:No such file or directory|(?i:command not found))`), refine: commandTool, sentence: `The command "{cmd}" failed: "{tool}" is not installed on the server.`, next: askOps, subject: "{tool}"},
 		{code: "permission_denied", who: developer, in: "cmd module", when: exit("126"), refine: notExecutable, sentence: `The command "{cmd}" may not be run: permission denied (it is not executable).`, next: `Make the file executable in the repository (git update-index --chmod=+x), push, then "berth env deploy NAME".`},
 	},
 	when(usesGit, onlyOutput("cmd", gitRecords)),
@@ -275,6 +284,7 @@ var commandRecords = join(
 		{code: "service_unknown", who: ops, in: "cmd", text: output, re: re(`Unit (?P<svc>\S+?)(?:\.service)? (?:not found|could not be found|is masked|not loaded)`), refine: service, sentence: `The service "{svc}" is not installed on the server{masked}.`, next: askOps, subject: "{svc}"},
 		{code: "service_failed", who: developer, in: "cmd", text: output, re: re(`Job for (?P<svc>\S+?)(?:\.service)? failed`), refine: service, sentence: `The service "{svc}" does not start.`, next: `Look at its output with "berth env logs NAME"; if it needs a setting, ask ops.`, subject: "{svc}"},
 		{code: "permission_denied", who: ops, in: "cmd module", when: func(f *failure) bool { return re(denied).MatchString(f.line()) }, sentence: `The command "{cmd}" (step "{step}") has no permission for what it does: {line}`, next: askOps},
+		{code: "command_failed", who: ops, in: "cmd", when: neverRan, refine: commentLine, sentence: `The command "{cmd}" (step "{step}") could not be run: {line}`, next: askOps},
 		{code: "command_failed", who: developer, in: "cmd", when: silent, refine: commandWho, sentence: `The command "{cmd}" (step "{step}") failed{status} and printed nothing.`, next: pushAgain},
 		{code: "command_failed", who: developer, in: "cmd", when: exit("139", "134", "136", "132", "-11", "-6"), refine: signalOf, sentence: `The command "{cmd}" (step "{step}") crashed ({signal}): {line}`, next: pushAgain},
 		{code: "command_failed", who: developer, in: "cmd", re: re(`^Command .* (?:run|failed)|^(?s:.*)$`), refine: commandWho, sentence: `The command "{cmd}" (step "{step}") failed: {line}`, next: pushAgain},
@@ -284,8 +294,8 @@ var commandRecords = join(
 // families are what is said when no record fits: what kind of thing failed is
 // known from the module, what it said is not.
 var families = []record{
-	{code: "unknown", who: ops, in: "git", sentence: `The repository "{repo}" could not be checked out, and Berth does not know why: {line}`, next: askOps, refine: commentLine},
-	{code: "unknown", who: ops, sentence: `The step "{step}" failed with a message that Berth does not know: {line}`, next: askOps, refine: commentLine},
+	{code: "salt_exception", who: ops, in: "git", sentence: `The repository "{repo}" could not be checked out, and Berth does not know why: {line}`, next: askOps, refine: commentLine},
+	{code: "salt_exception", who: ops, sentence: `The step "{step}" failed with a message that Berth does not know: {line}`, next: askOps, refine: commentLine},
 }
 
 func join(tables ...[]record) []record {
@@ -341,6 +351,11 @@ func exit(codes ...string) func(*failure) bool {
 }
 
 func silent(f *failure) bool { return strings.TrimSpace(f.stdout+f.stderr) == "" }
+
+// neverRan is a command whose comment says why it did not come to run.
+func neverRan(f *failure) bool {
+	return silent(f) && f.exit == "" && f.comment != "" && !re(`^(?:Command ['"](?s:.*)['"] (?:run|failed)|Command (?:run|failed))`).MatchString(f.comment)
+}
 
 // These tell which tool's texts may be looked for: a test suite can print
 // anything, and only the tool's own words count.
@@ -425,12 +440,14 @@ func gitLine(f *failure, _ *finding) {
 func first(s, pattern string) string { return strings.TrimSpace(re(pattern).FindString(s)) }
 
 func submodule(f *failure, _ *finding) {
-	if p := coalesce(f, "path", "p2", "p3", "p4"); p != "" && p != f.vars["name"] {
-		f.vars["path"] = ` "` + p + `"`
-	} else {
-		delete(f.vars, "path")
-	}
 	text := f.comment + "\n" + f.output()
+	f.vars["path"] = ""
+	for _, p := range []string{`registered for path '([^']+)'`, `submodule path '([^']+)'`, `Failed to clone '([^']+)'`} {
+		if m := re(p).FindStringSubmatch(text); m != nil {
+			f.vars["path"] = ` "` + m[1] + `"`
+			break
+		}
+	}
 	if l := first(text, `(?im)^.*(?:could not resolve|connection refused|not found|does not appear|permission denied|unable to access|not our ref|No url found).*$`); l != "" {
 		f.vars["line"] = l
 	} else {
@@ -451,6 +468,27 @@ func pathOrName(f *failure, x *finding) {
 	f.vars["path"] = strings.TrimPrefix(f.vars["path"], "file://")
 }
 
+func checksum(f *failure, x *finding) {
+	pathOrName(f, x)
+	if m := re(`[Ff]ile (?:\S+ )?is cached to (\S+?),? but`).FindStringSubmatch(f.comment); m != nil {
+		f.vars["path"] = uncached(m[1])
+	}
+	f.vars["for"] = ""
+	if f.vars["path"] != f.vars["name"] {
+		f.vars["for"] = ` (for "` + f.vars["name"] + `")`
+	}
+}
+
+// uncached is the name of a download rather than of its copy in Salt's cache.
+func uncached(p string) string {
+	if i := strings.Index(p, "/extrn_files/"); i >= 0 {
+		if parts := strings.SplitN(p[i+1:], "/", 3); len(parts) == 3 {
+			return parts[2]
+		}
+	}
+	return p
+}
+
 func mirror(f *failure, x *finding) {
 	h := coalesce(f, "host", "h2", "h3", "h4", "h5", "h6", "h7", "h8", "h9")
 	text := f.comment + "\n" + f.output()
@@ -469,7 +507,7 @@ func mirror(f *failure, x *finding) {
 }
 
 func packages(f *failure, x *finding) {
-	pkg := coalesce(f, "pkg", "p2", "p3", "p4", "p5", "p6", "p7", "p8", "p9", "p10", "p11")
+	pkg := coalesce(f, "pkg", "p2", "p3", "p4", "p5", "p6", "p7", "p8", "p9", "p10", "p11", "p12")
 	seen := map[string]bool{pkg: true}
 	all := []string{strings.Trim(pkg, " .'\"")}
 	for _, m := range re(`Unable to locate package (\S+)|Package '?([^'\s]+)'? has no installation candidate|No package (\S+) available|Package '?([^'\s]+)'? not found \(possible`).FindAllStringSubmatch(f.comment+"\n"+f.output(), 8) {
@@ -489,7 +527,13 @@ func packages(f *failure, x *finding) {
 	}
 }
 
-func installFailed(f *failure, _ *finding) {
+func installFailed(f *failure, x *finding) {
+	if re(`(?i)failed to remove|removing package|failed to purge`).MatchString(f.comment) {
+		x.sentence = `The package{pkg} could not be removed: {line}`
+		if m := re(`failed to (?:remove|purge)[^:]*: ([^\n.]+)`).FindStringSubmatch(f.comment); m != nil {
+			f.vars["pkg"] = m[1]
+		}
+	}
 	p := coalesce(f, "pkg", "p2")
 	if p == "" {
 		if m := re(`(?m)Errors were encountered while processing:\s+(\S+)|error processing package (\S+)`).FindStringSubmatch(f.comment + "\n" + f.output() + "\n" + f.vars["stderr"]); m != nil {
@@ -598,7 +642,7 @@ func commentLine(f *failure, _ *finding) {
 
 func source(f *failure, _ *finding) {
 	src := coalesce(f, "src", "s2", "s3", "s4", "s5", "s6", "s7", "s8")
-	src = strings.Trim(strings.TrimPrefix(src, "salt://"), `"',:`)
+	src = strings.TrimPrefix(strings.Trim(src, `"',:.`), "salt://")
 	src, _, _ = strings.Cut(src, "?saltenv=")
 	if src == "" {
 		src = f.vars["name"]
@@ -666,16 +710,15 @@ func archive(f *failure, x *finding) {
 		src = f.vars["name"]
 	}
 	src, _, _ = strings.Cut(src, "?")
-	src = strings.Trim(src, ".,")
-	if i := strings.Index(src, "/extrn_files/"); i >= 0 { // Salt's cache: the host and the file tell more
-		if parts := strings.SplitN(src[i+1:], "/", 3); len(parts) == 3 {
-			src = parts[2]
-		}
-	}
+	src = strings.Trim(src, ".,:")
+	src = uncached(src)
 	f.vars["src"] = src
 	l := telling(re(`(?s)Additional info follows.*`).ReplaceAllString(f.comment, ""), "")
 	if i := strings.Index(l, "Uncaught exception '"); i >= 0 {
 		l = re(`Uncaught exception '([^']*)'.*`).ReplaceAllString(l, "$1")
+	}
+	if strings.Contains(l, "Failed to read from tar archive") {
+		l = "it is no readable tar archive"
 	}
 	if strings.Contains(l, "is not a ZIP file") {
 		l = "it is no ZIP file"
@@ -820,7 +863,7 @@ func findPort(f *failure, _ *finding) {
 }
 
 // opsCommands set up the machine rather than the app.
-var opsCommands = re(`^(?:sudo\s+|/usr/s?bin/|/s?bin/|env\s+\S+=\S+\s+)*(?:nginx|apache2ctl|apachectl|httpd|haproxy|systemctl|service|apt|apt-get|dpkg|yum|dnf|apk|snap|useradd|usermod|groupadd|adduser|addgroup|passwd|chown|chmod|chgrp|mount|umount|mkfs\S*|sysctl|modprobe|iptables|ip6tables|nft|ufw|certbot|mysql|mysqladmin|psql|createdb|createuser|pg_\w+|redis-cli|mongo|mongosh|visudo|sshd|ssh-keygen|ssh-keyscan|salt\S*|swapon|mkswap|fallocate|locale-gen|update-\S+|timedatectl|hostnamectl|loginctl|crontab|a2en\w+|a2dis\w+|supervisorctl|openssl|docker\s+(?:network|volume|login|swarm)|lvcreate|hostname)\b`)
+var opsCommands = re(`^(?:sudo\s+|/usr/s?bin/|/s?bin/|env\s+\S+=\S+\s+)*(?:nginx|apache2ctl|apachectl|httpd|haproxy|systemctl|service|apt|apt-get|dpkg|yum|dnf|apk|snap|useradd|usermod|groupadd|adduser|addgroup|passwd|chown|chmod|chgrp|mount|umount|mkfs\S*|sysctl|modprobe|iptables|ip6tables|nft|ufw|certbot|mysql|mysqladmin|psql|createdb|createuser|pg_\w+|redis-cli|mongo|mongosh|visudo|sshd|ssh-keygen|ssh-keyscan|salt-\S+|salt://\S*|swapon|mkswap|fallocate|locale-gen|update-\S+|timedatectl|hostnamectl|loginctl|crontab|a2en\w+|a2dis\w+|supervisorctl|openssl|docker\s+(?:network|volume|login|swarm)|lvcreate|hostname)(?:\b|\s|$)`)
 
 func commandWho(f *failure, x *finding) {
 	cmd := strings.TrimSpace(f.vars["fullcmd"])
@@ -863,6 +906,7 @@ func toolMissing(f *failure, x *finding) {
 	cmd := f.vars["fullcmd"]
 	if !strings.Contains(cmd, path.Base(tool)) {
 		x.who = developer
+		x.sentence = `The command "{cmd}" (step "{step}") failed: the tool "{tool}" is not there.`
 		x.next = `If the app should bring it along, add it to its dependencies; else ask ops to install it.`
 	} else if strings.HasPrefix(tool, "./") || strings.Contains(tool, "node_modules") || strings.Contains(tool, "/venv/") || strings.Contains(tool, "vendor/") {
 		x.who = developer
@@ -870,6 +914,8 @@ func toolMissing(f *failure, x *finding) {
 		x.next = pushAgain
 	}
 }
+
+func commandTool(f *failure, _ *finding) { f.vars["tool"] = path.Base(f.vars["tool"]) }
 
 func notExecutable(f *failure, x *finding) {
 	if strings.HasPrefix(strings.TrimSpace(f.vars["fullcmd"]), "/") && !strings.Contains(f.vars["fullcmd"], "/src/") {

@@ -106,7 +106,7 @@ func (s *saltRun) states(name string, v salt.Server) {
 		if root.Cause == salt.Lost {
 			f := &failure{vars: vars{"step": lastPart(root.Name), "n": count(root.Blocks)}}
 			s.add(said{server: name, where: root.Name, f: f, m: s.masker,
-				x: &finding{code: "unknown", who: ops, sentence: `{n} steps wait on "{step}", which failed; why is not in the result.`, next: askOps}})
+				x: &finding{code: "salt_exception", who: ops, sentence: `{n} steps wait on "{step}", which failed; why is not in the result.`, next: askOps}})
 			continue
 		}
 		f, m := s.failure(root.State)
@@ -114,8 +114,9 @@ func (s *saltRun) states(name string, v salt.Server) {
 		if root.Cause == salt.Circle {
 			x = &finding{code: "requisite_cycle", who: ops, sentence: `Steps of the recipe wait on each other in a circle; "{step}" is one of them.`, next: askOpsRecipe}
 		}
+		logged := ""
 		if x == nil {
-			x = match(families, f)
+			x, logged = match(families, f), tail(s.stderr)
 		}
 		where := root.Name
 		if root.State.Module == "no" { // "No States": not a step of any recipe
@@ -128,7 +129,7 @@ func (s *saltRun) states(name string, v salt.Server) {
 			fold = x.code + "\x00" + key
 		}
 		s.add(said{fold: fold, server: name, where: m.mask(where), f: f, x: x, m: m,
-			evidence: m.evidence(root.State.Comment, section("stderr", f.stderr), section("stdout", f.stdout), f.vars["npmlog"])})
+			evidence: m.evidence(root.State.Comment, section("stderr", f.stderr), section("stdout", f.stdout), f.vars["npmlog"], logged)})
 	}
 }
 
@@ -220,6 +221,9 @@ func (s *saltRun) failure(st salt.State) (*failure, masker) {
 	m := newMasker(strings.Join([]string{st.Name, st.ID, st.Comment, f.stderr, s.stderr}, "\n"), s.secrets...)
 	f.vars = vars{"step": st.ID, "recipe": st.SLS, "name": st.Name, "fullcmd": st.Name, "cmd": command(st.Name), "module": st.Module, "function": st.Function,
 		"app": s.app.Name, "asked": s.branch, "applog": s.appLog, "stderr": s.stderr}
+	if f.vars["app"] == "" {
+		f.vars["app"] = "APP"
+	}
 	if st.Module == "module" && f.stderr == "" {
 		f.stderr = st.Changes["comment"]
 	}
@@ -258,7 +262,7 @@ func looksLikeAddress(s string) bool {
 
 // command shortens a command line to what tells it apart.
 func command(s string) string {
-	s = oneLine(s)
+	s = strings.TrimPrefix(oneLine(s), "salt://")
 	s = regexp.MustCompile(`^(?:(?:[A-Z_][A-Z0-9_]*=\S*|set -\w+;?|cd \S+ &&)\s+)+`).ReplaceAllString(s, "")
 	if fields := strings.Fields(s); len(fields) > 0 && strings.HasPrefix(fields[0], "/") && len(s) > 60 {
 		s = path.Base(fields[0]) + s[strings.Index(s, fields[0])+len(fields[0]):]
@@ -302,8 +306,17 @@ func (s *saltRun) messages(name string, all []string) {
 		msg := strings.Join(all, "\n")
 		f := &failure{comment: msg, vars: vars{"line": commentOf(msg)}}
 		s.add(said{server: name, f: f, m: s.masker, evidence: s.masker.evidence(msg, s.stderr),
-			x: &finding{code: "salt_exception", who: ops, sentence: `The setup was refused with a message that Berth does not know: {line}`, next: askOps}})
+			x: refusal(msg)})
 	}
+}
+
+// refusal is a message that no record knows: what speaks of recipes comes from
+// reading them.
+func refusal(msg string) *finding {
+	if re(`\bSLS\b|\brequisite|\bstate '|\bsls\b`).MatchString(msg) {
+		return &finding{code: "recipe_error", who: ops, sentence: `A recipe was refused with a message that Berth does not know: {line}`, next: askOpsRecipe}
+	}
+	return &finding{code: "salt_exception", who: ops, sentence: `The setup was refused with a message that Berth does not know: {line}`, next: askOps}
 }
 
 // commentOf is the line of a message that tells most.
@@ -391,6 +404,9 @@ func (s *saltRun) end(r salt.Result) orchestrator.Diagnosis {
 		x := match(messageRecords, f)
 		if x == nil {
 			x = &finding{code: "unknown", who: ops, sentence: fmt.Sprintf(`No step of the setup failed, but it ended with exit status %d: {line}`, s.exit), next: askOps}
+			if f.vars["line"] == "" {
+				x.sentence = fmt.Sprintf(`No step of the setup failed, but it ended with exit status %d and did not say why.`, s.exit)
+			}
 		}
 		cause := x.cause(f, s.masker, 0)
 		cause.Evidence = s.masker.evidence(s.stderr)
@@ -414,7 +430,7 @@ var messageRecords = []record{
 	{code: "salt_exception", who: ops, re: re(`The state file "(?P<sls>[^"]+)" is currently disabled`), sentence: `Ops have disabled the recipe "{sls}" on this server.`, next: askOps},
 	{code: "salt_exception", who: ops, re: re(`^Disabled$|(?i)highstate.*disabled|function .* (?:is|has been) (?:currently )?disabled`), sentence: `Ops have disabled setups on this server.`, next: askOps},
 	{code: "requisite_missing", who: ops, re: re(`Referenced state does not exist for requisite \[(?P<kind>\w+): \((?P<ref>.+?)\)\] in state \[(?P<st>(?s:.*?))\] in SLS \[(?P<sls>[^\]]*)\]`), sentence: `The recipe "{sls}" waits on "{ref}", which no recipe has.`, next: askOpsRecipe, subject: "{ref} {sls}"},
-	{code: "requisite_cycle", who: ops, re: re(`Recursive requisites? (?:were |was )?found`), refine: circle, sentence: `Steps of the recipe wait on each other in a circle: "{ids}".`, next: askOpsRecipe},
+	{code: "requisite_cycle", who: ops, re: re(`(?i)recursive requisites? (?:were |was )?found`), refine: circle, sentence: `Steps of the recipe wait on each other in a circle: "{ids}".`, next: askOpsRecipe},
 	{code: "recipe_conflict", who: ops, re: re(`conflicting ID is '(?P<id>[^'\n]+)' and is found in SLS '(?P<sls>[^'\n]+)' and SLS '(?P<s2>[^'\n]+)'`), refine: noEnv, sentence: `Two recipes use the same name "{id}": "{sls}" and "{s2}".`, next: askOpsRecipe, subject: "{id}"},
 	{code: "recipe_conflict", who: ops, re: re(`conflicting ID,? (?:is )?'(?P<id>[^'\n]+)'|Detected conflicting IDs`), refine: rendering, sentence: `The recipe uses the name "{id}" twice.`, next: askOpsRecipe, subject: "{id}"},
 	{code: "recipe_conflict", who: ops, re: re(`ID '(?P<id>[^'\n]+)' in SLS '(?P<sls>[^'\n]+)' contains multiple state declarations of the same type`), sentence: `The recipe "{sls}" says twice what "{id}" should be.`, next: askOpsRecipe, subject: "{id}"},
@@ -429,10 +445,11 @@ var messageRecords = []record{
 	{code: "recipe_error", who: ops, re: re(`Rendering SLS '(?:\w+:)?(?P<sls>[^'\n]+)' failed:? ?(?P<reason>(?s:.*))`), refine: rendering, sentence: `The recipe "{sls}" has an error: {reason}`, next: askOpsRecipe, subject: "{sls}"},
 	{code: "recipe_error", who: ops, re: re(`Too many functions declared in state '(?P<id>[^'\n]+)' in SLS '(?P<sls>[^'\n]+)'`), sentence: `The recipe "{sls}" asks for too much at once in "{id}".`, next: askOpsRecipe, subject: "{id}"},
 	{code: "recipe_error", who: ops, re: re(`No function declared in (?:state )?'(?P<id>[^'\n]+)' in SLS '(?P<sls>[^'\n]+)'`), sentence: `The recipe "{sls}" does not say what "{id}" should do.`, next: askOpsRecipe, subject: "{id}"},
-	{code: "recipe_error", who: ops, re: re(`The (?P<req>\w+) (?:statement|requisite) in state '?(?P<id>.+?)'? in SLS '?(?P<sls>[^'\s]+)'? (?:needs to be|is not) (?:formed as|formatted as) (?P<what>a[^,.\n]*)`), sentence: `The recipe "{sls}" writes "{req}" of "{id}" wrong: it must be {what}.`, next: askOpsRecipe, subject: "{id}"},
+	{code: "recipe_error", who: ops, re: re(`The (?P<req>\w+) (?:statement|requisite|declaration) in state '?(?P<id>.+?)'? in SLS '?(?P<sls>[^'\s]+)'? (?:needs to be|is not) (?:formed as|formatted as) (?P<what>a[^,.\n]*)`), sentence: `The recipe "{sls}" writes "{req}" of "{id}" wrong: it must be {what}.`, next: askOpsRecipe, subject: "{id}"},
 	{code: "recipe_error", who: ops, re: re(`Cannot extend ID '(?P<id>[^'\n]+)' in '(?:\w+:)?(?P<sls>[^'\n]+)'`), sentence: `The recipe "{sls}" changes "{id}", which no recipe has.`, next: askOpsRecipe, subject: "{id}"},
 	{code: "no_role", who: ops, re: re(`No Top file or master_tops|No states found for this minion|Top file .* not found`), sentence: `Ops have not said yet what this server should be: no recipe is assigned to it.`, next: askOps},
 	{code: "recipe_error", who: ops, re: re(`'(?P<arg>[^'\n]+)' is an invalid keyword argument for '(?P<fn>[^'\n]+)'`), sentence: `A recipe gives "{fn}" the argument "{arg}", which it does not take.`, next: askOpsRecipe, subject: "{arg} {fn}"},
+	{code: "recipe_error", who: ops, re: re(`(?:Illegal|Invalid|Malformed|Unknown|Requisite) (?:requisite|declaration).*?\bSLS '?(?P<sls>[\w./-]+)`), sentence: `The recipe "{sls}" is not written as it must be: {line}`, next: askOpsRecipe, subject: "{sls}"},
 	{code: "recipe_error", who: ops, re: re(`(?:Name|ID|State|SLS|Malformed|Illegal|Invalid).{0,160}(?:in SLS|SLS) '?(?:\w+:)?(?P<sls>[\w./-]+)'?.{0,200}(?:is not|must be|does not|cannot|needs|not formed|malformed|more than)|SLS (?P<s2>\S+) (?:does not render|is not formatted|contains|is malformed)|State '(?P<id>[^']+)' in SLS '(?P<s3>[^']+)'|unhashable type|(?:does not render to|is not formatted as) a dictionary`), refine: slsName, sentence: `The recipe{rec} is not written as it must be: {line}`, next: askOpsRecipe, subject: "{sls}"},
 	{code: "salt_missing", who: ops, re: re(`salt-call: (?:command )?not found|salt-call['’]?: No such file|No module named '?salt|exec: "?\S*salt-call"?: (?:executable file )?not found`), sentence: `The program that sets up servers is not installed on this one.`, next: askOps},
 	{code: "salt_exception", who: ops, re: re(`(?m)^(?:\[\w+\s*\] )?'?(?P<fn>[\w.]+)'? is not available\.?$`), sentence: `The server was asked for "{fn}", which it does not know.`, next: askOps},
@@ -469,6 +486,7 @@ func noEnv(f *failure, _ *finding) {
 
 func slsName(f *failure, _ *finding) {
 	coalesce(f, "sls", "s2", "s3")
+	f.vars["sls"] = strings.Trim(f.vars["sls"], `'"`)
 	f.vars["rec"] = ""
 	if f.vars["sls"] != "" {
 		f.vars["rec"] = ` "` + f.vars["sls"] + `"`
@@ -478,7 +496,7 @@ func slsName(f *failure, _ *finding) {
 // circle names the members of a ring.
 func circle(f *failure, x *finding) {
 	seen := map[string]bool{}
-	for _, m := range regexp.MustCompile(`['"]ID['"]: ['"]([^'"]+)['"]`).FindAllStringSubmatch(f.comment, -1) {
+	for _, m := range regexp.MustCompile(`(?:['"]ID['"]:|\bID) ['"]([^'"]+)['"]`).FindAllStringSubmatch(f.comment, -1) {
 		seen[m[1]] = true
 	}
 	var ids []string
@@ -519,6 +537,9 @@ func reasonOf(reason string) string {
 		return fmt.Sprintf(`"%s%s" has no value`, m[1], m[2]) + at
 	}
 	head := strings.TrimSpace(strings.SplitN(reason, "\n", 2)[0])
+	if strings.Contains(reason, "TemplateNotFound") {
+		return fmt.Sprintf(`it includes "%s", which is missing`, re(`^(?:Jinja error: )?`).ReplaceAllString(head, "")) + at
+	}
 	if strings.HasPrefix(head, "Traceback") {
 		head = lastException(reason)
 	}

@@ -172,6 +172,7 @@ var jargon = []struct {
 	word string
 }{
 	{regexp.MustCompile(`(?i)\bsalt\.(?:utils|states|modules|exceptions)\.[\w.]+ object\b`), "value"},
+	{regexp.MustCompile(`\bsalt\.exceptions\.`), ""},
 	{regexp.MustCompile(`(?i)([^a-z]|^)highstates?([^a-z]|$)`), "${1}setup${2}"},
 	{regexp.MustCompile(`(?i)([^a-z]|^)minions?([^a-z]|$)`), "${1}server${2}"},
 	{regexp.MustCompile(`(?i)([^a-z]|^)requisites?([^a-z]|$)`), "${1}dependency${2}"},
