@@ -18,20 +18,20 @@ const module = "github.com/berth-dev/berth"
 // may use besides package orchestrator itself. A prefix that ends in /...
 // stands for all below it. Bot/app wires everything and is not limited.
 var mayImport = map[string][]string{
-	"":                      {"bot/app"},
-	"orchestrator":          {},
-	"orchestrator/agent":    {"orchestrator/salt", "templates"},
-	"orchestrator/catalog":  {"templates"},
-	"orchestrator/diagnose": {"orchestrator/salt"},
-	"orchestrator/render":   {"modules", "templates"},
-	"orchestrator/store":    {"orchestrator/store/storetest"},
-	"bot/client":            {"bot", "bot/wire", "orchestrator/logbook"},
-	"bot/console":           {"bot", "bot/wire", "orchestrator/logbook"},
-	"bot/httpapi":           {"bot", "bot/wire", "orchestrator/logbook", "orchestrator/agent"},
-	"bot/wire":              {"orchestrator/logbook"},
-	"bot/slack":             {"bot", "bot/slack/..."},
-	"bot/slack/slackfake":   {"bot/slack/..."},
-	"bot/web":               {"bot", "bot/wire"},
+	"":                             {"bot/app"},
+	"orchestrator":                 {},
+	"orchestrator/agent":           {"orchestrator/salt", "templates"},
+	"orchestrator/catalog":         {"templates"},
+	"orchestrator/diagnose":        {"orchestrator/salt"},
+	"orchestrator/render":          {"modules", "templates"},
+	"orchestrator/store/storetest": {"orchestrator/store"}, // the conformance suite of stores
+	"bot/client":                   {"bot", "bot/wire", "orchestrator/logbook"},
+	"bot/console":                  {"bot", "bot/wire", "orchestrator/logbook"},
+	"bot/httpapi":                  {"bot", "bot/wire", "orchestrator/logbook", "orchestrator/agent"},
+	"bot/wire":                     {"orchestrator/logbook"},
+	"bot/slack":                    {"bot", "bot/slack/..."},
+	"bot/slack/slackfake":          {"bot/slack/..."},
+	"bot/web":                      {"bot", "bot/wire"},
 }
 
 // onlyIn names, for a library, the one package that may use it.
@@ -121,7 +121,6 @@ func allowed(from, to string) bool {
 }
 
 // below reports whether path is root or something under it.
-
 func below(p, root string) bool { return p == root || strings.HasPrefix(p, root+"/") }
 
 func standard(imported string) bool {
