@@ -1,0 +1,189 @@
+// Package catalog reads berth.hcl, the file in which ops say what may be
+// built, and the settings files that it names. All that is wrong with a file is
+// told at once, each with its place, what was expected and what was probably
+// meant. Values are data: the file knows no variables and no functions.
+package catalog
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"sort"
+	"strings"
+
+	"github.com/hashicorp/hcl/v2"
+	"github.com/hashicorp/hcl/v2/hclparse"
+	"github.com/hashicorp/hcl/v2/hclsyntax"
+
+	"github.com/berth-dev/berth/orchestrator"
+)
+
+// Load reads the catalog at path. Its error is an *orchestrator.Error with
+// every problem of the file, one a line.
+func Load(path string) (*orchestrator.Catalog, error) {
+	src, err := readCatalog(path)
+	if err != nil {
+		return nil, err
+	}
+	l, err := parse(path, src)
+	if err != nil {
+		return nil, err
+	}
+	return l.cat, l.err()
+}
+
+func readCatalog(path string) ([]byte, error) {
+	src, err := os.ReadFile(path)
+	switch {
+	case err == nil:
+		return src, nil
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, orchestrator.Errorf(orchestrator.CodeInvalidCatalog, "There is no catalog at %s.", path).
+			WithHint("berth init writes a commented one to start from; --catalog or BERTH_CATALOG names another file")
+	}
+	e := orchestrator.Errorf(orchestrator.CodeInvalidCatalog, "The catalog %s cannot be read: %s.", path, plain(err)).
+		WithHint("ask whoever looks after this machine to make %s readable", path)
+	e.Cause = err
+	return nil, e
+}
+
+// plain is the reason of a file error without the operation and the path.
+func plain(err error) string {
+	var pe *fs.PathError
+	if errors.As(err, &pe) {
+		return pe.Err.Error()
+	}
+	return err.Error()
+}
+
+// problem is one thing that is wrong, with where it is.
+type problem struct {
+	rng  hcl.Range
+	text string
+}
+
+// loader gathers the catalog and its problems.
+type loader struct {
+	path     string
+	src      []byte
+	cat      *orchestrator.Catalog
+	problems []problem
+	near     []string // what was probably meant, over all problems
+
+	// Places of what can only be judged later, or by Verify.
+	needs  map[string]map[string]hcl.Range // app → variable → place
+	states map[string][]hcl.Range          // app → place of each recipe
+	module map[string]hcl.Range            // target → place of its module
+	refs   []func()                        // checks that need the whole file
+}
+
+func parse(path string, src []byte) (*loader, error) {
+	abs, err := filepath.Abs(path)
+	if err != nil {
+		return nil, fmt.Errorf("finding the folder of %s: %w", path, err)
+	}
+	l := &loader{
+		path: path, src: src,
+		cat:    &orchestrator.Catalog{File: abs, Dir: filepath.Dir(abs)},
+		needs:  map[string]map[string]hcl.Range{},
+		states: map[string][]hcl.Range{},
+		module: map[string]hcl.Range{},
+	}
+	file, diags := hclparse.NewParser().ParseHCL(src, path)
+	l.diagnostics(diags)
+	if file == nil || diags.HasErrors() {
+		// What follows would only repeat the syntax error in other words.
+		return l, nil
+	}
+	body, ok := file.Body.(*hclsyntax.Body)
+	if !ok {
+		return nil, fmt.Errorf("reading %s: unexpected body %T", path, file.Body)
+	}
+	l.file(body)
+	return l, nil
+}
+
+// diagnostics takes over the parser's own findings.
+func (l *loader) diagnostics(diags hcl.Diagnostics) {
+	lines, texts := map[int]bool{}, map[string]bool{}
+	for _, d := range diags.Errs() {
+		var diag *hcl.Diagnostic
+		if !errors.As(d, &diag) {
+			continue
+		}
+		rng := hcl.Range{Filename: l.path, Start: hcl.InitialPos, End: hcl.InitialPos}
+		if diag.Subject != nil {
+			rng = *diag.Subject
+		}
+		// One slip makes the parser stumble several times.
+		if lines[rng.Start.Line] || texts[diag.Detail] {
+			continue
+		}
+		lines[rng.Start.Line], texts[diag.Detail] = true, true
+		l.at(rng, "%s", sentence(diag.Summary)+" "+sentence(strings.Join(strings.Fields(diag.Detail), " ")))
+	}
+}
+
+func sentence(s string) string {
+	s = strings.TrimSpace(s)
+	if s == "" || strings.HasSuffix(s, ".") || strings.HasSuffix(s, "?") {
+		return s
+	}
+	return s + "."
+}
+
+func (l *loader) at(rng hcl.Range, format string, args ...any) {
+	l.problems = append(l.problems, problem{rng, strings.TrimSpace(fmt.Sprintf(format, args...))})
+}
+
+// err makes one error of all problems, in the file's order.
+func (l *loader) err() error {
+	if len(l.problems) == 0 {
+		return nil
+	}
+	sort.SliceStable(l.problems, func(i, j int) bool {
+		a, b := l.problems[i].rng.Start, l.problems[j].rng.Start
+		if a.Line != b.Line {
+			return a.Line < b.Line
+		}
+		return a.Column < b.Column
+	})
+	lines := make([]string, 0, len(l.problems))
+	for _, p := range l.problems {
+		lines = append(lines, fmt.Sprintf("%s:%d:%d: %s", l.path, p.rng.Start.Line, p.rng.Start.Column, p.text))
+	}
+	message := lines[0]
+	if len(lines) > 1 {
+		message = fmt.Sprintf("The catalog has %d errors:\n%s", len(lines), strings.Join(lines, "\n"))
+	}
+	return &orchestrator.Error{
+		Code: orchestrator.CodeInvalidCatalog, Message: message, Suggestions: l.near,
+		Hint: "ops can correct it; berth validate --catalog " + l.path + " checks it again",
+	}
+}
+
+// didYouMean is a trailing sentence with near names, or what there is.
+func (l *loader) didYouMean(name string, known []string) string {
+	near := orchestrator.Near(name, known)
+	if len(near) > 0 {
+		l.near = append(l.near, near...)
+		return " Did you mean " + quoted(near, "or") + "?"
+	}
+	if len(known) == 0 {
+		return ""
+	}
+	return " Expected " + quoted(known, "or") + "."
+}
+
+func quoted(all []string, word string) string {
+	q := make([]string, len(all))
+	for i, s := range all {
+		q[i] = fmt.Sprintf("%q", s)
+	}
+	if len(q) < 2 {
+		return strings.Join(q, "")
+	}
+	return strings.Join(q[:len(q)-1], ", ") + " " + word + " " + q[len(q)-1]
+}
