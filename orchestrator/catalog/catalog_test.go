@@ -214,6 +214,7 @@ func TestErrors(t *testing.T) {
 		"quota":                {`policy { environments_per_person = -1 }`, `environments_per_person must be 1 or more, or 0 for no limit.`},
 		"rule":                 {`policy { destroy = "tem" }`, `:2:20: destroy: "tem" is no rule. Did you mean "team"?`},
 		"function":             {`policy { destroy = file("x") }`, `destroy: `},
+		"infinite":             {`target "aws" {` + "\n module = \"aws\"\n variables = { a = [1e999] }\n}", `variables.a has a number that is too large.`},
 		"variables identifier": {`target "aws" {` + "\n module = \"aws\"\n variables = { \"a b\" = 1 }\n}", `"a b" cannot be the name of a Terraform variable.`},
 	} {
 		t.Run(name, func(t *testing.T) {

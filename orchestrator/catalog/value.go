@@ -2,7 +2,9 @@ package catalog
 
 import (
 	"fmt"
+	"math"
 	"math/big"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -165,7 +167,9 @@ func (l *loader) object(what string, e hclsyntax.Expression) (map[string]any, bo
 			continue
 		}
 		if v, ok := l.value(what+"."+p.key, p.value); ok {
-			out[p.key] = native(v)
+			if out[p.key] = native(v); !finite(out[p.key]) {
+				l.at(p.value.Range(), "%s.%s has a number that is too large.", what, p.key)
+			}
 		}
 	}
 	return out, true
@@ -202,6 +206,23 @@ func native(v cty.Value) any {
 		}
 		return out
 	}
+}
+
+// finite reports whether no number in v is beyond what JSON can carry.
+func finite(v any) bool {
+	switch v := v.(type) {
+	case float64:
+		return !math.IsInf(v, 0)
+	case []any:
+		return !slices.ContainsFunc(v, func(item any) bool { return !finite(item) })
+	case map[string]any:
+		for _, item := range v {
+			if !finite(item) {
+				return false
+			}
+		}
+	}
+	return true
 }
 
 func (l *loader) duration(what string, e hclsyntax.Expression) (time.Duration, bool) {

@@ -1,6 +1,6 @@
-// Package policy says who may do what, how many environments a person may
-// have and how long they may live. It is pure: everything it knows is in its
-// arguments.
+// Package policy decides who may change what, how many environments a person
+// may have and how long one lives. It is pure: the catalog's policy block and
+// the question go in, nil or the refusal comes out.
 package policy
 
 import (
@@ -12,113 +12,143 @@ import (
 	"github.com/berth-dev/berth/orchestrator"
 )
 
-// Rules are the rules of the catalog's policy block; they implement
-// orchestrator.Policy.
+// Rules answers from the catalog's policy block.
 type Rules struct{}
 
 var _ orchestrator.Policy = Rules{}
 
-// rule gives the policy setting that a verb falls under, and the words for it;
-// reads fall under none.
-func rule(p orchestrator.PolicySettings, verb orchestrator.Verb) (setting, words string) {
+// Allow says whether actor may use verb on what owner owns. Ops may all, and
+// everybody may read. Creating and planning go by the rule "create", destroying
+// by "destroy", every other change by "deploy".
+func (Rules) Allow(c *orchestrator.Catalog, a orchestrator.Actor, verb orchestrator.Verb, owner string) error {
+	rule := ""
 	switch verb {
 	case orchestrator.VerbCreate, orchestrator.VerbPlan:
-		return p.Create, "create environments"
-	case orchestrator.VerbDeploy, orchestrator.VerbRetry, orchestrator.VerbCancel, orchestrator.VerbExtend, orchestrator.VerbRename:
-		return p.Deploy, "change environments"
+		rule = c.Policy.Create
 	case orchestrator.VerbDestroy:
-		return p.Destroy, "destroy environments"
-	}
-	return "all", ""
-}
-
-// Allow answers nil when a may use verb on what owner owns, else an
-// orchestrator.Error of code not_allowed that says who can.
-func (Rules) Allow(c *orchestrator.Catalog, a orchestrator.Actor, verb orchestrator.Verb, owner string) error {
-	setting, words := rule(c.Policy, verb)
-	if a.Ops || setting == "all" || a.Name == owner {
-		return nil
-	}
-	mates := teammates(c, owner)
-	if setting == "team" && slices.Contains(mates, a.Name) {
-		return nil
-	}
-	able := []string{owner}
-	if setting == "team" {
-		able = append(able, mates...)
-	}
-	able = append(able, c.Policy.Ops...)
-	slices.Sort(able)
-	able = slices.DeleteFunc(slices.Compact(able), func(s string) bool { return s == "" })
-	whose := map[string]string{"team": "of people outside their teams", "own": "of others"}[setting]
-	e := orchestrator.Errorf(orchestrator.CodeNotAllowed, "%s may not %s %s: this one is %s's.", a.Name, words, whose, owner)
-	return e.WithHint("ask %s", strings.Join(able, " or "))
-}
-
-// teammates are the people who share a team with name, without name.
-func teammates(c *orchestrator.Catalog, name string) []string {
-	var teams, out []string
-	for _, p := range c.People {
-		if p.Name == name {
-			teams = p.Teams
+		rule = c.Policy.Destroy
+	default:
+		if (orchestrator.Command{Verb: verb}).Changes() {
+			rule = c.Policy.Deploy
 		}
 	}
-	for _, p := range c.People {
-		if p.Name != name && slices.ContainsFunc(p.Teams, func(t string) bool { return slices.Contains(teams, t) }) {
-			out = append(out, p.Name)
+	if rule == "" || rule == "all" || a.Ops || a.Name != "" && a.Name == owner {
+		return nil
+	}
+	teams := teamsOf(c, owner)
+	if rule == "team" && slices.ContainsFunc(a.Teams, func(t string) bool { return slices.Contains(teams, t) }) {
+		return nil
+	}
+	who := owner
+	if rule == "team" && len(teams) > 0 {
+		who += ", the team " + list(teams, "or")
+	}
+	e := orchestrator.Errorf(orchestrator.CodeNotAllowed, "You cannot %s what belongs to %s: only %s and ops can.", verb, owner, who)
+	if ops := opsOf(c); ops != "" {
+		return e.WithHint("ask %s or ops (%s)", owner, ops)
+	}
+	return e.WithHint("ask %s or ops", owner)
+}
+
+// Quota refuses another environment to who has as many as one person may; that
+// holds for ops as for everybody.
+func (Rules) Quota(c *orchestrator.Catalog, _ orchestrator.Actor, count int) error {
+	limit := c.Policy.EnvironmentsPerPerson
+	if limit <= 0 || count < limit {
+		return nil
+	}
+	have := fmt.Sprintf("%d environments", count)
+	if count == 1 {
+		have = "1 environment"
+	}
+	e := orchestrator.Errorf(orchestrator.CodeQuota, "You have %s already, and a person may have %d.", have, limit)
+	if ops := opsOf(c); ops != "" {
+		return e.WithHint("berth env list mine shows yours: destroy one, or ask ops (%s) to raise environments_per_person", ops)
+	}
+	return e.WithHint("berth env list mine shows yours: destroy one, or ask ops to raise environments_per_person")
+}
+
+// Lifetime gives the lifetime that is asked for, or the default for zero.
+func (Rules) Lifetime(c *orchestrator.Catalog, asked time.Duration) (time.Duration, error) {
+	switch longest := c.Policy.MaxLifetime; {
+	case asked < 0:
+		return 0, orchestrator.Errorf(orchestrator.CodeInvalidValue, "A lifetime must be more than zero, not %s.", span(asked)).
+			WithHint("ttl=%s", span(c.Policy.Lifetime))
+	case asked == 0:
+		return c.Policy.Lifetime, nil
+	case longest > 0 && asked > longest:
+		return 0, orchestrator.Errorf(orchestrator.CodeLifetime, "%s is too long: an environment may live %s at most.", span(asked), span(longest)).
+			WithHint("ttl=%s, and later berth env extend", span(longest))
+	}
+	return asked, nil
+}
+
+// span writes a duration as people type it: 3d, 1d12h, 90m. What remains of a
+// minute counts as a whole one, so that just over a limit does not read as the
+// limit.
+func span(d time.Duration) string {
+	if d < 0 {
+		return "-" + span(-d)
+	}
+	if d < time.Minute {
+		return d.Round(time.Millisecond).String()
+	}
+	const day = 24 * time.Hour
+	d = (d + time.Minute - 1).Truncate(time.Minute)
+	out := ""
+	for _, u := range []struct {
+		size time.Duration
+		name string
+	}{{day, "d"}, {time.Hour, "h"}, {time.Minute, "m"}} {
+		if n := d / u.size; n > 0 {
+			out += fmt.Sprintf("%d%s", n, u.name)
+			d -= n * u.size
 		}
 	}
 	return out
 }
 
-// Quota answers nil when a, who owns count live environments, may have one
-// more. Ops have no quota.
-func (Rules) Quota(c *orchestrator.Catalog, a orchestrator.Actor, count int) error {
-	limit := c.Policy.EnvironmentsPerPerson
-	if limit == 0 || a.Ops || count < limit {
-		return nil
-	}
-	return orchestrator.Errorf(orchestrator.CodeQuota, "%s already has %d of %d environments.", a.Name, count, limit).
-		WithHint("destroy one that you no longer need (berth env list mine), or ask ops to raise environments_per_person")
-}
-
-// Lifetime gives how long an environment lives when asked is wished for (0:
-// the catalog's default). Negative ones are invalid, ones over the maximum
-// refused by name.
-func (Rules) Lifetime(c *orchestrator.Catalog, asked time.Duration) (time.Duration, error) {
-	p := c.Policy
-	switch {
-	case asked == 0:
-		return p.Lifetime, nil
-	case asked < 0:
-		return 0, orchestrator.Errorf(orchestrator.CodeInvalidValue, "A lifetime of %s is less than nothing.", words(asked)).WithHint("ttl=%s", words(p.Lifetime))
-	case p.MaxLifetime > 0 && asked > p.MaxLifetime:
-		return 0, orchestrator.Errorf(orchestrator.CodeLifetime, "A lifetime of %s is over the maximum of %s.", words(asked), words(p.MaxLifetime)).
-			WithHint("ttl=%s at most; ops can raise max_lifetime", words(p.MaxLifetime))
-	}
-	return asked, nil
-}
-
-// words writes a duration as people type one: 3d, 36h, 90m.
-func words(d time.Duration) string {
-	switch {
-	case d != 0 && d%(24*time.Hour) == 0:
-		return fmt.Sprintf("%dd", d/(24*time.Hour))
-	case d%time.Hour == 0:
-		return fmt.Sprintf("%dh", d/time.Hour)
-	}
-	return fmt.Sprintf("%dm", d/time.Minute)
-}
-
-// ActorFor is the person whom the operating system knows as osUser: the
-// catalog's person with that os_user or, without one, a developer of that name.
+// ActorFor says who an operating-system account is: the person with that
+// os_user, or with that name when the catalog gives the person no os_user.
+// Everybody else is a developer under the account's name; an account that has
+// the name of a person who is known by another account does not become them.
 func ActorFor(c *orchestrator.Catalog, osUser string) orchestrator.Actor {
-	a := orchestrator.Actor{Name: osUser}
 	for _, p := range c.People {
-		if p.OSUser == osUser {
-			a.Name, a.Teams = p.Name, p.Teams
+		if p.OSUser != "" && p.OSUser == osUser {
+			return person(c, p)
 		}
 	}
-	a.Ops = slices.Contains(c.Policy.Ops, a.Name)
-	return a
+	for _, p := range c.People {
+		if p.Name != osUser {
+			continue
+		}
+		if p.OSUser == "" {
+			return person(c, p)
+		}
+		return orchestrator.Actor{Name: osUser + "@os"}
+	}
+	// Ops may name an account that they did not describe as a person.
+	return orchestrator.Actor{Name: osUser, Ops: osUser != "" && slices.Contains(c.Policy.Ops, osUser)}
+}
+
+func person(c *orchestrator.Catalog, p orchestrator.Person) orchestrator.Actor {
+	return orchestrator.Actor{Name: p.Name, Ops: slices.Contains(c.Policy.Ops, p.Name), Teams: slices.Clone(p.Teams)}
+}
+
+func teamsOf(c *orchestrator.Catalog, name string) []string {
+	for _, p := range c.People {
+		if p.Name == name {
+			return p.Teams
+		}
+	}
+	return nil
+}
+
+func opsOf(c *orchestrator.Catalog) string { return list(c.Policy.Ops, "or") }
+
+func list(names []string, word string) string {
+	if len(names) < 2 {
+		return strings.Join(names, "")
+	}
+	return strings.Join(names[:len(names)-1], ", ") + " " + word + " " + names[len(names)-1]
 }

@@ -2,6 +2,7 @@ package policy_test
 
 import (
 	"errors"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -10,53 +11,84 @@ import (
 	"github.com/berth-dev/berth/orchestrator/policy"
 )
 
-var shop = &orchestrator.Catalog{
-	People: []orchestrator.Person{
-		{Name: "maria", OSUser: "mg", Teams: []string{"shop"}}, {Name: "jan", Teams: []string{"shop", "web"}}, {Name: "li", Teams: []string{"data"}},
-	},
-	Policy: orchestrator.PolicySettings{Lifetime: 72 * time.Hour, MaxLifetime: 14 * 24 * time.Hour, EnvironmentsPerPerson: 2,
-		Ops: []string{"olga"}, Create: "all", Deploy: "team", Destroy: "own"},
+func people() *orchestrator.Catalog {
+	return &orchestrator.Catalog{
+		People: []orchestrator.Person{
+			{Name: "maria", OSUser: "mlopez", Teams: []string{"shop"}},
+			{Name: "jo", Teams: []string{"shop", "data"}},
+			{Name: "kim", OSUser: "kim"},
+			{Name: "olga", OSUser: "olga"},
+		},
+		Policy: orchestrator.PolicySettings{Lifetime: 72 * time.Hour, MaxLifetime: 14 * 24 * time.Hour, EnvironmentsPerPerson: 3,
+			Ops: []string{"olga", "root"}, Create: "all", Deploy: "team", Destroy: "own"},
+	}
 }
 
 func TestAllow(t *testing.T) {
 	t.Parallel()
+	c := people()
+	maria, jo, kim, olga := policy.ActorFor(c, "mlopez"), policy.ActorFor(c, "jo"), policy.ActorFor(c, "kim"), policy.ActorFor(c, "olga")
+	nobody := orchestrator.Actor{}
 	for _, tt := range []struct {
-		actor string
-		ops   bool
+		who   orchestrator.Actor
 		verb  orchestrator.Verb
+		owner string
 		ok    bool
 	}{
-		{"maria", false, orchestrator.VerbDestroy, true},
-		{"jan", false, orchestrator.VerbDestroy, false},
-		{"jan", false, orchestrator.VerbDeploy, true},
-		{"li", false, orchestrator.VerbDeploy, false},
-		{"li", false, orchestrator.VerbRename, false},
-		{"li", false, orchestrator.VerbCreate, true},
-		{"li", false, orchestrator.VerbShow, true},
-		{"olga", true, orchestrator.VerbDestroy, true},
+		{maria, orchestrator.VerbCreate, "maria", true},
+		{kim, orchestrator.VerbPlan, "maria", true},
+		{maria, orchestrator.VerbDestroy, "maria", true},
+		{jo, orchestrator.VerbDestroy, "maria", false},
+		{jo, orchestrator.VerbDeploy, "maria", true},
+		{jo, orchestrator.VerbRetry, "maria", true},
+		{kim, orchestrator.VerbDeploy, "maria", false},
+		{kim, orchestrator.VerbCancel, "maria", false},
+		{kim, orchestrator.VerbExtend, "maria", false},
+		{kim, orchestrator.VerbRename, "maria", false},
+		{jo, orchestrator.VerbDeploy, "kim", false}, // kim has no team
+		{maria, orchestrator.VerbDeploy, "somebody@example.com", false},
+		{olga, orchestrator.VerbDestroy, "maria", true},
+		{kim, orchestrator.VerbShow, "maria", true},
+		{kim, orchestrator.VerbList, "", true},
+		{kim, orchestrator.VerbLogs, "maria", true},
+		{kim, orchestrator.VerbWhy, "maria", true},
+		{kim, orchestrator.VerbHistory, "maria", true},
+		{nobody, orchestrator.VerbDestroy, "", false}, // no name is nobody's own
 	} {
-		err := policy.Rules{}.Allow(shop, orchestrator.Actor{Name: tt.actor, Ops: tt.ops}, tt.verb, "maria")
+		err := policy.Rules{}.Allow(c, tt.who, tt.verb, tt.owner)
 		if (err == nil) != tt.ok {
-			t.Errorf("%s %s of maria's: %v", tt.actor, tt.verb, err)
+			t.Errorf("%s may %s what %s owns: %v, want %v", tt.who.Name, tt.verb, tt.owner, err, tt.ok)
 		}
-		var e *orchestrator.Error
-		if err != nil && (!errors.As(err, &e) || e.Code != orchestrator.CodeNotAllowed || !strings.Contains(e.Hint, "maria") || !strings.Contains(e.Hint, "olga")) {
-			t.Errorf("%s %s: the refusal does not say who can: %v (%+v)", tt.actor, tt.verb, err, e)
+		if err != nil && orchestrator.ExitStatus(err) != 3 {
+			t.Errorf("exit status of %v", err)
 		}
+	}
+	var e *orchestrator.Error
+	err := policy.Rules{}.Allow(c, kim, orchestrator.VerbDeploy, "jo")
+	if !errors.As(err, &e) || e.Code != orchestrator.CodeNotAllowed || e.Message != "You cannot deploy what belongs to jo: only jo, the team shop or data and ops can." || e.Hint != "ask jo or ops (olga or root)" {
+		t.Errorf("refusal: %#v", err)
+	}
+	c.Policy.Ops, c.Policy.Create = nil, "own"
+	if err := (policy.Rules{}).Allow(c, kim, orchestrator.VerbCreate, "jo"); !errors.As(err, &e) || e.Hint != "ask jo or ops" {
+		t.Errorf("refusal without ops: %#v", err)
 	}
 }
 
 func TestQuota(t *testing.T) {
 	t.Parallel()
-	rules := policy.Rules{}
-	if err := rules.Quota(shop, orchestrator.Actor{Name: "jan"}, 1); err != nil {
-		t.Error(err)
+	c := people()
+	for count, ok := range map[int]bool{0: true, 2: true, 3: false, 4: false} {
+		err := policy.Rules{}.Quota(c, orchestrator.Actor{Name: "kim"}, count)
+		if (err == nil) != ok {
+			t.Errorf("with %d: %v", count, err)
+		}
+		if err != nil && (!strings.Contains(err.Error(), "a person may have 3") || orchestrator.ExitStatus(err) != 3) {
+			t.Errorf("with %d: %v", count, err)
+		}
 	}
-	if err := rules.Quota(shop, orchestrator.Actor{Name: "jan"}, 2); orchestrator.ExitStatus(err) != 3 {
-		t.Errorf("one too many: %v", err)
-	}
-	if err := rules.Quota(shop, orchestrator.Actor{Name: "olga", Ops: true}, 9); err != nil {
-		t.Error(err)
+	c.Policy.EnvironmentsPerPerson = 0
+	if err := (policy.Rules{}).Quota(c, orchestrator.Actor{}, 1000); err != nil {
+		t.Errorf("without a limit: %v", err)
 	}
 }
 
@@ -64,31 +96,38 @@ func TestLifetime(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
 		asked, want time.Duration
-		exit        int
-		says        string
+		code        orchestrator.Code
+		message     string
 	}{
-		{0, 72 * time.Hour, 0, ""},
-		{36 * time.Hour, 36 * time.Hour, 0, ""},
-		{14 * 24 * time.Hour, 14 * 24 * time.Hour, 0, ""},
-		{-time.Hour, 0, 2, "-1h"},
-		{15 * 24 * time.Hour, 0, 3, "14d"},
+		{0, 72 * time.Hour, "", ""},
+		{time.Hour, time.Hour, "", ""},
+		{14 * 24 * time.Hour, 14 * 24 * time.Hour, "", ""},
+		{20*24*time.Hour + 12*time.Hour, 0, orchestrator.CodeLifetime, "20d12h is too long: an environment may live 14d at most."},
+		{14*24*time.Hour + time.Second, 0, orchestrator.CodeLifetime, "14d1m is too long: an environment may live 14d at most."},
+		{-90 * time.Minute, 0, orchestrator.CodeInvalidValue, "A lifetime must be more than zero, not -1h30m."},
+		{-time.Second, 0, orchestrator.CodeInvalidValue, "A lifetime must be more than zero, not -1s."},
 	} {
-		got, err := policy.Rules{}.Lifetime(shop, tt.asked)
-		if got != tt.want || orchestrator.ExitStatus(err) != tt.exit || err != nil && !strings.Contains(err.Error(), tt.says) {
-			t.Errorf("Lifetime(%s) = %s, %v", tt.asked, got, err)
+		got, err := policy.Rules{}.Lifetime(people(), tt.asked)
+		var e *orchestrator.Error
+		if got != tt.want || (err != nil) != (tt.code != "") || err != nil && (!errors.As(err, &e) || e.Code != tt.code || e.Message != tt.message || e.Hint == "") {
+			t.Errorf("Lifetime(%s) = %s, %#v; want %s, %s %q", tt.asked, got, err, tt.want, tt.code, tt.message)
 		}
 	}
 }
 
 func TestActorFor(t *testing.T) {
 	t.Parallel()
-	if a := policy.ActorFor(shop, "mg"); a.Name != "maria" || len(a.Teams) != 1 || a.Ops {
-		t.Errorf("mg is %+v", a)
-	}
-	if a := policy.ActorFor(shop, "olga"); !a.Ops {
-		t.Errorf("olga is %+v", a)
-	}
-	if a := policy.ActorFor(shop, "nobody"); a.Name != "nobody" || a.Ops {
-		t.Errorf("nobody is %+v", a)
+	for account, want := range map[string]orchestrator.Actor{
+		"mlopez":  {Name: "maria", Teams: []string{"shop"}},
+		"maria":   {Name: "maria@os"}, // another account than maria's
+		"jo":      {Name: "jo", Teams: []string{"shop", "data"}},
+		"olga":    {Name: "olga", Ops: true},
+		"root":    {Name: "root", Ops: true},
+		"visitor": {Name: "visitor"},
+		"":        {},
+	} {
+		if got := policy.ActorFor(people(), account); !reflect.DeepEqual(got, want) {
+			t.Errorf("ActorFor(%q) = %+v, want %+v", account, got, want)
+		}
 	}
 }
