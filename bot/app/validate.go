@@ -130,4 +130,3 @@ func whatBerthBrings() (catalog.Known, error) {
 		}
 	}
 }
-
