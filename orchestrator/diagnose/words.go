@@ -150,7 +150,7 @@ func between(s string, n int) string {
 
 // oneLine makes a text fit into a sentence: one line, no control characters.
 func oneLine(s string) string {
-	s = ansi.ReplaceAllString(s, "")
+	s = ansi.ReplaceAllString(strings.ToValidUTF8(s, "�"), "")
 	return strings.Join(strings.FieldsFunc(s, func(r rune) bool { return unicode.IsSpace(r) || unicode.IsControl(r) }), " ")
 }
 
