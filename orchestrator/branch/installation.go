@@ -1,0 +1,164 @@
+package branch
+
+import (
+	"context"
+	"crypto"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/json"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"strings"
+	"sync"
+	"time"
+
+	api "github.com/google/go-github/v60/github"
+)
+
+// installations makes Berth speak as a GitHub App: for each repository a token
+// that may read that repository alone, and that lives for an hour.
+type installations struct {
+	client  *api.Client
+	id      string
+	keyFile string
+	now     func() time.Time
+
+	mu    sync.Mutex
+	known map[string]*installation
+}
+
+// installation is the token of one repository.
+type installation struct {
+	mu     sync.Mutex
+	client *api.Client
+	until  time.Time
+}
+
+// margin is how long before its end a token is not begun with any more.
+const margin = 2 * time.Minute
+
+// keyError is a private key that cannot be used.
+type keyError struct{ what string }
+
+func (e *keyError) Error() string { return e.what }
+
+// clientFor gives a client that may read the repository, with the token that
+// it has or with a new one.
+func (a *installations) clientFor(ctx context.Context, owner, repo string) (*api.Client, error) {
+	a.mu.Lock()
+	id := strings.ToLower(owner + "/" + repo)
+	i := a.known[id]
+	if i == nil {
+		i = &installation{}
+		a.known[id] = i
+	}
+	a.mu.Unlock()
+
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if i.client != nil && a.now().Add(margin).Before(i.until) {
+		return i.client, nil
+	}
+	jwt, err := a.jwt()
+	if err != nil {
+		return nil, err
+	}
+	asApp := a.client.WithAuthToken(jwt)
+	found, _, err := asApp.Apps.FindRepositoryInstallation(ctx, owner, repo)
+	if err != nil {
+		return nil, err
+	}
+	token, _, err := asApp.Apps.CreateInstallationToken(ctx, found.GetID(), &api.InstallationTokenOptions{Repositories: []string{repo}})
+	if err != nil {
+		return nil, err
+	}
+	if token.GetToken() == "" {
+		return nil, errors.New("GitHub gave no installation token")
+	}
+	until := token.GetExpiresAt().Time
+	client := a.client.WithAuthToken(token.GetToken())
+	// A token may be taken back before its time: the next check gets another.
+	client = forgetting(client, func() {
+		i.mu.Lock()
+		defer i.mu.Unlock()
+		if i.until.Equal(until) {
+			i.client = nil
+		}
+	})
+	i.client, i.until = client, until
+	return i.client, nil
+}
+
+// forgetting calls forget when GitHub refuses the client's credentials.
+func forgetting(client *api.Client, forget func()) *api.Client {
+	plain := client.Client()
+	inner := plain.Transport
+	plain.Transport = roundTripper(func(req *http.Request) (*http.Response, error) {
+		resp, err := inner.RoundTrip(req)
+		if err == nil && resp.StatusCode == http.StatusUnauthorized {
+			forget()
+		}
+		return resp, err
+	})
+	c := api.NewClient(plain)
+	c.BaseURL, c.UserAgent = client.BaseURL, client.UserAgent
+	return c
+}
+
+type roundTripper func(*http.Request) (*http.Response, error)
+
+func (f roundTripper) RoundTrip(req *http.Request) (*http.Response, error) { return f(req) }
+
+// jwt is what the app proves itself with. The key is read each time, so that
+// ops can replace it.
+func (a *installations) jwt() (string, error) {
+	key, err := readKey(a.keyFile)
+	if err != nil {
+		return "", err
+	}
+	now := a.now()
+	claims, err := json.Marshal(map[string]any{
+		"iss": a.id,
+		"iat": now.Add(-time.Minute).Unix(), // clocks differ
+		"exp": now.Add(9 * time.Minute).Unix(),
+	})
+	if err != nil {
+		return "", err
+	}
+	encode := base64.RawURLEncoding.EncodeToString
+	signed := encode([]byte(`{"alg":"RS256","typ":"JWT"}`)) + "." + encode(claims)
+	digest := sha256.Sum256([]byte(signed))
+	signature, err := rsa.SignPKCS1v15(rand.Reader, key, crypto.SHA256, digest[:])
+	if err != nil {
+		return "", &keyError{"its private key cannot sign"}
+	}
+	return signed + "." + encode(signature), nil
+}
+
+func readKey(file string) (*rsa.PrivateKey, error) {
+	if file == "" {
+		return nil, &keyError{"it has the ID of a GitHub App but no private key"}
+	}
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return nil, &keyError{fmt.Sprintf("the private key %s cannot be read", file)}
+	}
+	block, _ := pem.Decode(text)
+	if block == nil {
+		return nil, &keyError{fmt.Sprintf("%s holds no private key in PEM form", file)}
+	}
+	if key, err := x509.ParsePKCS1PrivateKey(block.Bytes); err == nil {
+		return key, nil
+	}
+	any, err := x509.ParsePKCS8PrivateKey(block.Bytes)
+	if key, ok := any.(*rsa.PrivateKey); err == nil && ok {
+		return key, nil
+	}
+	return nil, &keyError{fmt.Sprintf("%s holds no RSA private key", file)}
+}
