@@ -48,7 +48,7 @@ test: ## Everything that CI runs
 	if [ -n "$$unformatted" ]; then echo "Not formatted (gofmt -w mends it):"; echo "$$unformatted"; exit 1; fi
 	$(GO) vet $(SOURCES) $(TOOLS)
 	BERTH_REQUIRE_SALT=1 BERTH_SALT_CALL=$(SALT_CALL) BERTH_TERRAFORM=$$(cat $(WORK)/terraform.path) \
-		$(GO) test -race -timeout 20m -p 2 $(SOURCES)
+		$(GO) test -race -timeout 20m -p 2 $(SOURCES) $(TOOLS)
 
 fuzz: ## Run each fuzz target for FUZZTIME (10s)
 	@for package in $$($(GO) list $(SOURCES)); do \

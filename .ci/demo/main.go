@@ -14,6 +14,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"html"
 	"io"
 	"net/http"
 	"os"
@@ -161,7 +162,7 @@ func (h *harbour) show(ctx context.Context) error {
 		return err
 	}
 	h.say("The page of this environment's web carries the data of its own api.")
-	if err := h.page(ctx, "web runs feature/login", "api runs main and says: Ahoy from ops&#x27; settings", "Fender: 39 €"); err != nil {
+	if err := h.page(ctx, "web runs feature/login", "api runs main and says: Ahoy from ops' settings", "Fender: 39 €"); err != nil {
 		return err
 	}
 
@@ -353,7 +354,8 @@ func (h *harbour) noteAddresses() error {
 	return nil
 }
 
-var tags = regexp.MustCompile(`<[^>]*>`)
+// tags is what a browser does not show of a page.
+var tags = regexp.MustCompile(`<title>.*</title>|<[^>]*>`)
 
 // page fetches the page of qa's web as a browser would and expects what it
 // should carry.
@@ -379,7 +381,7 @@ func (h *harbour) page(ctx context.Context, want ...string) error {
 	if err != nil {
 		return err
 	}
-	text := tags.ReplaceAllString(body, "")
+	text := html.UnescapeString(tags.ReplaceAllString(body, ""))
 	for line := range strings.Lines(text) {
 		if strings.TrimSpace(line) != "" {
 			fmt.Print("  ", line)
