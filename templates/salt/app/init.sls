@@ -6,6 +6,7 @@
 {%- set berth = pillar['berth'] %}
 {%- set app = berth.app %}
 {%- set checkout = app.checkout %}
+{%- set cloned = checkout ~ '/.git/berth-code' %}
 {%- set built = checkout ~ '/.git/berth-built' %}
 {%- set settled = checkout ~ '/.git/berth-env' %}
 {%- set wanted = app.revision ~ ' ' ~ app.build %}
@@ -54,6 +55,15 @@ berth-app-unbuilt:
       - git: berth-app-code
 {%- endif %}
 
+{%- if salt['file.directory_exists'](checkout ~ '/.git') and not salt['file.file_exists'](cloned) %}
+# A clone that never came to a commit: git.latest trips over what it left.
+berth-app-unfinished:
+  file.absent:
+    - name: {{ checkout|json }}
+    - require_in:
+      - git: berth-app-code
+{%- endif %}
+
 # A commit, never a moving name; no depth, so that one which is no branch's tip
 # any more is found too.
 berth-app-code:
@@ -70,6 +80,13 @@ berth-app-code:
 {%- endif %}
     - require:
       - file: berth-app-root
+
+berth-app-cloned:
+  file.managed:
+    - name: {{ cloned|json }}
+    - contents: Checked out by Berth
+    - require:
+      - git: berth-app-code
 
 {%- if berth.env %}
 # From a file, not from pillar's text: Salt would change line ends there.
@@ -147,7 +164,7 @@ berth-app-start:
   file.managed:
     - name: {{ (berth.root ~ '/start')|json }}
     - mode: '0755'
-    - contents: {{ ('#!/bin/sh\nexport PORT=' ~ app.port ~ '\n' ~ (app.start or "if grep -q '^run[[:space:]]*:' Makefile; then exec make run; fi\nexec make start"))|json }}
+    - contents: {{ ('#!/bin/sh\n' ~ ('export PORT=' ~ app.port ~ '\n' if app.port else '') ~ (app.start or "if grep -q '^run[[:space:]]*:' Makefile; then exec make run; fi\nexec make start"))|json }}
     - require:
       - file: berth-app-root
 

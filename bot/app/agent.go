@@ -1,0 +1,147 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"io"
+	"io/fs"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"github.com/berth-dev/berth/orchestrator"
+	"github.com/berth-dev/berth/orchestrator/agent"
+	"github.com/berth-dev/berth/templates"
+)
+
+// userDataVariable may hold user-data, as modules/local gives it.
+const userDataVariable = "BERTH_USER_DATA"
+
+// newAgentCommand is `berth agent`: what runs on servers.
+func newAgentCommand() *cobra.Command {
+	cmd := &cobra.Command{Use: "agent", Short: "The program on each server"}
+	cmd.AddCommand(newAgentStartCommand(), newAgentStopCommand(), newAgentRunCommand())
+	return cmd
+}
+
+func newAgentStartCommand() *cobra.Command {
+	var o agent.StartOptions
+	var file string
+	cmd := &cobra.Command{
+		Use:   "start --dir DIR",
+		Short: "Start a server's agent on this machine, unless it runs already",
+		Long: "Start a server's agent on this machine, unless it runs already. Its user-data is read from\n" +
+			"--user-data-file, else from " + userDataVariable + ", else from standard input.",
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			text, err := userData(cmd.InOrStdin(), file)
+			if err != nil {
+				return err
+			}
+			if o.Boot, err = templates.ParseUserData(text); err != nil {
+				return err
+			}
+			if o.SaltCall == "" {
+				o.SaltCall = os.Getenv("BERTH_SALT_CALL")
+			}
+			return internalError(agent.Start(cmd.Context(), o))
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&o.Dir, "dir", "", "the server's own folder")
+	f.StringVar(&o.URL, "berth-url", "", "Berth's address, instead of the user-data's")
+	f.IntVar(&o.UID, "uid", 0, "the user that the server runs as (root only; 0: the caller)")
+	f.StringVar(&o.SaltCall, "salt-call", "", "path of salt-call (BERTH_SALT_CALL; default: the one on PATH)")
+	f.StringVar(&o.GitConfig, "git-config", "", "a git configuration to clone with")
+	f.StringVar(&file, "user-data-file", "", "file with the server's user-data")
+	_ = cmd.MarkFlagRequired("dir")
+	return cmd
+}
+
+// userData reads user-data from where no list of processes shows it.
+func userData(in io.Reader, file string) (string, error) {
+	const most = 1 << 20
+	if file != "" {
+		f, err := os.Open(file)
+		if err != nil {
+			return "", orchestrator.Errorf(orchestrator.CodeNotFound, "The user-data file %s cannot be read.", file)
+		}
+		defer f.Close()
+		in = f
+	} else if text := os.Getenv(userDataVariable); text != "" {
+		return text, nil
+	}
+	raw, err := io.ReadAll(io.LimitReader(in, most))
+	return string(raw), err
+}
+
+func newAgentStopCommand() *cobra.Command {
+	var dir string
+	var uid int
+	cmd := &cobra.Command{
+		Use:   "stop --dir DIR",
+		Short: "Stop a server's agent, its app and all that they started",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return internalError(agent.Stop(cmd.Context(), dir, uid))
+		},
+	}
+	cmd.Flags().StringVar(&dir, "dir", "", "the server's own folder")
+	cmd.Flags().IntVar(&uid, "uid", 0, "the server's own user, if it has one")
+	_ = cmd.MarkFlagRequired("dir")
+	return cmd
+}
+
+func newAgentRunCommand() *cobra.Command {
+	var o agent.RunOptions
+	var file string
+	cmd := &cobra.Command{
+		Use:   "run --dir DIR",
+		Short: "Run a server's agent in the foreground",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if file != "" {
+				raw, err := os.ReadFile(file)
+				if errors.Is(err, fs.ErrNotExist) {
+					return orchestrator.Errorf(orchestrator.CodeNotFound, "The boot file %s does not exist.", file)
+				}
+				if err != nil {
+					return err
+				}
+				boot, err := templates.ParseBoot(raw)
+				if err != nil {
+					return err
+				}
+				o.Boot = &boot
+			}
+			ctx, stop := signal.NotifyContext(context.WithoutCancel(cmd.Context()), syscall.SIGTERM, syscall.SIGINT)
+			defer stop()
+			signal.Ignore(syscall.SIGHUP)
+			return internalError(agent.Main(ctx, o))
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&o.Dir, "dir", "", "the server's own folder")
+	f.StringVar(&file, "boot", "", "file with what the server needs to call home (default: what the folder has)")
+	f.BoolVar(&o.Systemd, "systemd", false, "systemd keeps the app running")
+	f.BoolVar(&o.Detached, "detached", false, "as berth agent start calls it")
+	f.IntVar(&o.UID, "uid", 0, "the user to become, with --detached")
+	_ = f.MarkHidden("detached")
+	_ = f.MarkHidden("uid")
+	_ = cmd.MarkFlagRequired("dir")
+	return cmd
+}
+
+// internalError keeps an error's own words: whoever runs an agent by hand is
+// ops, and wants the detail.
+func internalError(err error) error {
+	var e *orchestrator.Error
+	if err == nil || errors.As(err, &e) {
+		return err
+	}
+	wrapped := orchestrator.Errorf(orchestrator.CodeOperationFailed, "The agent failed: %v.", err)
+	wrapped.Cause = err
+	return wrapped
+}

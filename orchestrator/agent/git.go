@@ -1,0 +1,113 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// gitConfig is the global configuration of this server's git: the one that
+// Berth was given, if any, and leave to read the app's repository when that is
+// a folder of another user on this machine.
+func (a *agent) gitConfig(ctx context.Context, repository string) []byte {
+	var b strings.Builder
+	switch {
+	case a.config.GitConfigText != "":
+		b.WriteString(a.config.GitConfigText + "\n")
+	case a.config.GitConfig != "":
+		fmt.Fprintf(&b, "[include]\n\tpath = %s\n", gitQuote(a.config.GitConfig))
+	}
+	// The configuration may say that the address means another one; git
+	// itself knows, and contacts nobody for the answer.
+	name := filepath.Join(a.dir, "gitconfig")
+	if writeFile(name, []byte(b.String())) == nil {
+		if text, err := a.git(ctx, a.dir, "ls-remote", "--get-url", repository); err == nil {
+			repository = strings.TrimSuffix(text, "\n")
+		}
+	}
+	// The checkout is the app's user's, not the agent's, where that is root.
+	for _, folder := range append(localFolders(repository), a.checkout()) {
+		fmt.Fprintf(&b, "[safe]\n\tdirectory = %s\n", gitQuote(folder))
+	}
+	return []byte(b.String())
+}
+
+// localFolders are the folders that git may mean by an address on this
+// machine.
+func localFolders(address string) []string {
+	folder := ""
+	if u, err := url.Parse(address); err == nil && u.Scheme == "file" {
+		folder = u.Path
+	} else if filepath.IsAbs(address) {
+		folder = address
+	}
+	if folder == "" {
+		return nil
+	}
+	folder = filepath.Clean(folder)
+	all := []string{folder}
+	if real, err := filepath.EvalSymlinks(folder); err == nil && real != folder {
+		all = append(all, real)
+	}
+	for _, f := range all {
+		all = append(all, filepath.Join(f, ".git"), f+".git")
+	}
+	return all
+}
+
+// gitQuote writes a value of a git configuration.
+func gitQuote(s string) string {
+	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\n", `\n`).Replace(s) + `"`
+}
+
+// git runs a quick, local git command.
+func (a *agent) git(ctx context.Context, folder string, args ...string) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, "git", args...)
+	cmd.Dir = folder
+	cmd.Env = a.env()
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	cmd.WaitDelay = time.Second
+	out, err := cmd.Output()
+	return string(out), err
+}
+
+// head is the commit that the checkout stands at; empty for none.
+func (a *agent) head(ctx context.Context) string {
+	// Never a repository further up: the agent's folder may lie in one.
+	if _, err := os.Stat(filepath.Join(a.checkout(), ".git")); err != nil {
+		return ""
+	}
+	out, err := a.git(ctx, a.checkout(), "rev-parse", "--verify", "--quiet", "HEAD^{commit}")
+	if commit := strings.TrimSpace(out); err == nil && commitForm.MatchString(commit) {
+		return commit
+	}
+	return ""
+}
+
+// unlockGit removes locks of a git that was killed: no other one runs here
+// while the agent prepares a run.
+func (a *agent) unlockGit() error {
+	folder := filepath.Join(a.checkout(), ".git")
+	for _, pattern := range []string{"*.lock", "refs/heads/*.lock"} {
+		names, err := filepath.Glob(filepath.Join(folder, pattern))
+		if err != nil {
+			return err
+		}
+		for _, name := range names {
+			if err := os.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+				return problemf("The checkout cannot be written: %v.", err)
+			}
+		}
+	}
+	return nil
+}

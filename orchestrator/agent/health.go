@@ -1,0 +1,143 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os/exec"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/berth-dev/berth/orchestrator"
+)
+
+const (
+	healthTimeout = 60 * time.Second
+	aliveFor      = 5 * time.Second
+	unitName      = "berth-app"
+)
+
+var prober = &http.Client{
+	Timeout: 5 * time.Second,
+	// The app is on this machine, whatever proxy leads out of it; and a
+	// redirect is an answer.
+	Transport:     &http.Transport{DisableKeepAlives: true},
+	CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+}
+
+func healthLimit(d *orchestrator.Desired) time.Duration {
+	if d.HealthTimeout > 0 {
+		return time.Duration(d.HealthTimeout) * time.Second
+	}
+	return healthTimeout
+}
+
+// awaitHealth waits until the app is healthy: its path answers 2xx or 3xx;
+// without a path its port takes a connection; without a port it has been alive
+// for five seconds. p is nil where the agent does not supervise the app. detail
+// says why it is not.
+func (a *agent) awaitHealth(ctx context.Context, d *orchestrator.Desired, p *app) (healthy bool, detail string) {
+	ctx, cancel := context.WithTimeoutCause(ctx, healthLimit(d), context.DeadlineExceeded)
+	defer cancel()
+	began := time.Now()
+	for {
+		err := probe(ctx, d)
+		if err == nil && d.Port == 0 {
+			err = a.alive(ctx, p, began)
+		} else if p != nil {
+			// Some other program might answer on the port.
+			if since, _, _ := p.state(); err == nil && since.IsZero() {
+				err = errors.New("the app does not run")
+			}
+		}
+		if err == nil {
+			return true, ""
+		}
+		if ctx.Err() == nil {
+			detail = err.Error()
+		}
+		if pause(ctx, 200*time.Millisecond) != nil {
+			break
+		}
+	}
+	if !errors.Is(context.Cause(ctx), context.DeadlineExceeded) {
+		return false, "a newer change came before the app was healthy"
+	}
+	if detail == "" {
+		detail = "it did not answer"
+	}
+	if p != nil {
+		if _, ends, last := p.state(); ends > 0 {
+			times := ""
+			if ends > 1 {
+				times = fmt.Sprintf(" (%d times)", ends)
+			}
+			return false, fmt.Sprintf("the app %s%s; %s", last, times, detail)
+		}
+	}
+	return false, fmt.Sprintf("%s within %s", detail, healthLimit(d))
+}
+
+func probe(ctx context.Context, d *orchestrator.Desired) error {
+	if d.Port == 0 {
+		return nil
+	}
+	address := net.JoinHostPort("127.0.0.1", strconv.Itoa(d.Port))
+	if d.Health == "" {
+		conn, err := (&net.Dialer{Timeout: 5 * time.Second}).DialContext(ctx, "tcp", address)
+		if err != nil {
+			return fmt.Errorf("nothing took a connection on port %d", d.Port)
+		}
+		return conn.Close()
+	}
+	path := "/" + strings.TrimPrefix(d.Health, "/")
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+address+path, nil)
+	if err != nil {
+		return fmt.Errorf("the health path %q is none", d.Health)
+	}
+	r.Header.Set("User-Agent", "berth-agent")
+	resp, err := prober.Do(r)
+	if err != nil {
+		if errors.Is(err, syscall.ECONNREFUSED) {
+			return fmt.Errorf("nothing listened on port %d", d.Port)
+		}
+		return fmt.Errorf("GET %s on port %d gave no answer", path, d.Port)
+	}
+	resp.Body.Close()
+	if resp.StatusCode < 200 || resp.StatusCode > 399 {
+		return fmt.Errorf("GET %s answered %d", path, resp.StatusCode)
+	}
+	return nil
+}
+
+// alive reports whether an app without a port has lived long enough.
+func (a *agent) alive(ctx context.Context, p *app, began time.Time) error {
+	since := began
+	if p != nil {
+		if since, _, _ = p.state(); since.IsZero() {
+			return errors.New("it did not stay alive")
+		}
+	} else if a.config.Systemd && exec.CommandContext(ctx, "systemctl", "is-active", "--quiet", unitName).Run() != nil {
+		return fmt.Errorf("the service %s is not active", unitName)
+	}
+	if time.Since(since) < aliveFor {
+		return errors.New("it did not stay alive")
+	}
+	return nil
+}
+
+// portFree waits a little until nobody takes connections on the port.
+func portFree(ctx context.Context, port int) bool {
+	for deadline := time.Now().Add(3 * time.Second); ; {
+		if port == 0 || probe(ctx, &orchestrator.Desired{Port: port}) != nil {
+			return true
+		}
+		if time.Now().After(deadline) || pause(ctx, 100*time.Millisecond) != nil {
+			return false
+		}
+	}
+}

@@ -1,0 +1,279 @@
+package agent
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// grace is how long a process may take to end after SIGTERM.
+const grace = 5 * time.Second
+
+// process is one line of the process table. Start is in clock ticks since the
+// machine's start: together with the PID it names a process for good.
+type process struct {
+	PID, Parent, Session int
+	UID                  int
+	Start                uint64
+	Zombie               bool
+}
+
+// processes reads the process table.
+func processes() ([]process, error) {
+	entries, err := os.ReadDir("/proc")
+	if err != nil {
+		return nil, err
+	}
+	var all []process
+	for _, e := range entries {
+		pid, err := strconv.Atoi(e.Name())
+		if err != nil {
+			continue
+		}
+		if p, ok := readProcess(pid); ok {
+			all = append(all, p)
+		}
+	}
+	return all, nil
+}
+
+func readProcess(pid int) (process, bool) {
+	folder := filepath.Join("/proc", strconv.Itoa(pid))
+	raw, err := os.ReadFile(filepath.Join(folder, "stat"))
+	if err != nil {
+		return process{}, false
+	}
+	// The name stands in brackets and may hold anything, brackets too.
+	i := bytes.LastIndexByte(raw, ')')
+	if i < 0 {
+		return process{}, false
+	}
+	f := strings.Fields(string(raw[i+1:]))
+	if len(f) < 20 {
+		return process{}, false
+	}
+	p := process{PID: pid, Zombie: f[0] == "Z" || f[0] == "X", UID: -1}
+	p.Parent, _ = strconv.Atoi(f[1])
+	p.Session, _ = strconv.Atoi(f[3])
+	p.Start, _ = strconv.ParseUint(f[19], 10, 64)
+	// The real UID, from status: the folder's owner is root for a process
+	// that has changed its user.
+	status, err := os.ReadFile(filepath.Join(folder, "status"))
+	if err != nil {
+		return process{}, false
+	}
+	if _, rest, ok := bytes.Cut(status, []byte("\nUid:")); ok {
+		if ids := bytes.Fields(rest); len(ids) > 0 {
+			p.UID, _ = strconv.Atoi(string(ids[0]))
+		}
+	}
+	return p, true
+}
+
+// marked reports whether a process was started with the variable.
+func (p process) marked(variable string) bool {
+	raw, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(p.PID), "environ"))
+	if err != nil {
+		return false
+	}
+	for kv := range bytes.SplitSeq(raw, []byte{0}) {
+		if string(kv) == variable {
+			return true
+		}
+	}
+	return false
+}
+
+// leader is a recorded session: that of a process which the agent started.
+type leader struct {
+	PID   int    `json:"pid"`
+	Start uint64 `json:"start"`
+}
+
+// holds reports whether p belongs to the session. A session's number is not
+// given again while one process is left in it; a leader with another start
+// means that it was.
+func (l leader) holds(p process, all map[int]process) bool {
+	if l.PID <= 1 || p.Session != l.PID || p.Start < l.Start {
+		return false
+	}
+	head, ok := all[l.PID]
+	return !ok || head.Start == l.Start
+}
+
+// record is processes.json: what a later agent or `agent stop` must find even
+// when this agent was killed. It counts only until the machine's next start.
+type record struct {
+	BootID   string   `json:"boot_id"`
+	Agent    leader   `json:"agent"`
+	Sessions []leader `json:"sessions"`
+}
+
+func bootID() string {
+	raw, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	if err != nil {
+		return ""
+	}
+	return strings.TrimSpace(string(raw))
+}
+
+// readRecord gives the record of a folder, empty when there is none that
+// counts.
+func readRecord(dir string) record {
+	var r record
+	raw, err := readStranger(filepath.Join(dir, processesFile))
+	if err != nil || json.Unmarshal(raw, &r) != nil || r.BootID != bootID() {
+		return record{}
+	}
+	return r
+}
+
+// readStranger reads a file that another user may have put there: no link is
+// followed, no pipe is waited for, and there is an end to its size.
+func readStranger(name string) ([]byte, error) {
+	f, err := os.OpenFile(name, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return io.ReadAll(io.LimitReader(f, 1<<20))
+}
+
+// belongs finds the processes of the server in dir: by its mark, by recorded
+// sessions and, where a server has a user of its own, by that. The caller and
+// its parents are never among them.
+func belongs(dir string, uid int) ([]process, error) {
+	all, err := processes()
+	if err != nil {
+		return nil, err
+	}
+	table := make(map[int]process, len(all))
+	for _, p := range all {
+		table[p.PID] = p
+	}
+	spared := map[int]bool{}
+	for pid := os.Getpid(); pid > 0 && !spared[pid]; pid = table[pid].Parent {
+		spared[pid] = true
+	}
+	own := os.Getuid()
+	r := readRecord(dir)
+	var out []process
+	for _, p := range all {
+		if spared[p.PID] || p.Zombie || p.PID <= 1 {
+			continue
+		}
+		// The folder is the server's own: what it says of another user's
+		// processes does not count.
+		if own != 0 && p.UID != own || uid != 0 && p.UID != uid {
+			continue
+		}
+		found := uid != 0 || p.marked(serverDirVariable+"="+dir)
+		for _, l := range append([]leader{r.Agent}, r.Sessions...) {
+			found = found || l.holds(p, table)
+		}
+		if found {
+			out = append(out, p)
+		}
+	}
+	return out, nil
+}
+
+// signal sends to those of ps that still are what they were.
+func signal(ps []process, s syscall.Signal) {
+	for _, p := range ps {
+		if now, ok := readProcess(p.PID); ok && now.Start == p.Start {
+			_ = syscall.Kill(p.PID, s)
+		}
+	}
+}
+
+// end stops all processes that find gives: SIGTERM, then after the grace
+// SIGKILL, until there are none.
+func end(ctx context.Context, find func() ([]process, error)) error {
+	ps, err := find()
+	if err != nil || len(ps) == 0 {
+		return err
+	}
+	signal(ps, syscall.SIGTERM)
+	deadline := time.Now().Add(grace)
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-tick.C:
+		}
+		reap()
+		if ps, err = find(); err != nil || len(ps) == 0 {
+			return err
+		}
+		if time.Now().After(deadline) {
+			signal(ps, syscall.SIGKILL)
+		}
+	}
+}
+
+// adopt makes orphans of this server's processes children of the agent, so
+// that none of them is lost.
+func adopt() error {
+	adopting.Store(true)
+	return unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+}
+
+// adopting is set in the agent's own process: another one's children are none
+// of reap's business.
+var adopting atomic.Bool
+
+// reap takes the results of adopted children that have ended. Those that the
+// agent started itself (the leaders of a session) are left to whoever waits
+// for them.
+func reap() {
+	if !adopting.Load() {
+		return
+	}
+	all, err := processes()
+	if err != nil {
+		return
+	}
+	for _, p := range all {
+		if p.Zombie && p.Parent == os.Getpid() && p.Session != p.PID {
+			var status syscall.WaitStatus
+			_, _ = syscall.Wait4(p.PID, &status, syscall.WNOHANG, nil)
+		}
+	}
+}
+
+// become gives up root for good: no groups, the UID as its own group, nothing
+// that a set-user-ID program could give back.
+func become(uid int) error {
+	if err := syscall.Setgroups(nil); err != nil {
+		return err
+	}
+	if err := syscall.Setgid(uid); err != nil {
+		return err
+	}
+	if err := syscall.Setuid(uid); err != nil {
+		return err
+	}
+	if os.Getuid() != uid || os.Geteuid() != uid || os.Getgid() != uid {
+		return errors.New("the user did not change")
+	}
+	// Every thread needs it, which only a binary without cgo can do here.
+	_, _, errno := syscall.AllThreadsSyscall6(syscall.SYS_PRCTL, unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0, 0)
+	if errno != 0 && errno != syscall.ENOTSUP {
+		return errno
+	}
+	return nil
+}

@@ -1,0 +1,262 @@
+package agent
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/berth-dev/berth/orchestrator"
+)
+
+const (
+	maxAppLog  = 5 << 20
+	appLogTail = 16 << 10
+	// steady is how long an app must live for its crashes to be forgotten.
+	steady = time.Minute
+)
+
+// appRunVariable marks the processes of one run of the app.
+const appRunVariable = "BERTH_APP_RUN"
+
+// app is the app at one generation: a command that is kept running.
+type app struct {
+	agent   *agent
+	command string
+	env     []string
+	run     string
+	cancel  context.CancelFunc
+	done    chan struct{}
+
+	mu    sync.Mutex
+	since time.Time // when the running process started; zero: none runs
+	ends  int       // how often it has ended
+	last  string    // how it ended last
+}
+
+// appCommand is what starts the app: the catalog's start, else the Makefile's
+// target run or start. Empty: there is nothing to start.
+func (a *agent) appCommand(d *orchestrator.Desired) string {
+	var pillar struct {
+		Berth orchestrator.Pillar `json:"berth"`
+	}
+	if json.Unmarshal(d.Pillar, &pillar) == nil && pillar.Berth.App.Start != "" {
+		return pillar.Berth.App.Start
+	}
+	for _, name := range []string{"GNUmakefile", "makefile", "Makefile"} {
+		raw, err := os.ReadFile(filepath.Join(a.checkout(), name))
+		if err != nil {
+			continue
+		}
+		for _, target := range []string{"run", "start"} {
+			if regexp.MustCompile(`(?m)^` + target + `[ \t]*:`).Match(raw) {
+				return "exec make " + target
+			}
+		}
+		break
+	}
+	return ""
+}
+
+// appEnv is all that the app gets: the minimum, .env and PORT.
+func (a *agent) appEnv(d *orchestrator.Desired, run string) []string {
+	var pillar struct {
+		Berth orchestrator.Pillar `json:"berth"`
+	}
+	_ = json.Unmarshal(d.Pillar, &pillar)
+	env := minimalEnv(a.dir, os.Getenv)
+	env = setEnv(env, "HOME", filepath.Join(a.dir, "home"))
+	env = setEnv(env, "TMPDIR", filepath.Join(a.dir, "tmp"))
+	pairs, skipped := dotenv(pillar.Berth.Env)
+	for _, kv := range pairs {
+		for i := range kv {
+			if kv[i] == '=' {
+				env = setEnv(env, kv[:i], kv[i+1:])
+				break
+			}
+		}
+	}
+	if len(skipped) > 0 {
+		a.stream.add("log", "app", fmt.Sprintf("The settings file has lines that are not KEY=VALUE: %v.", skipped))
+	}
+	if d.Port > 0 {
+		env = setEnv(env, "PORT", strconv.Itoa(d.Port))
+	}
+	env = setEnv(env, serverDirVariable, a.dir)
+	return setEnv(env, appRunVariable, run)
+}
+
+// startApp keeps command running until stop.
+func (a *agent) startApp(d *orchestrator.Desired, command string) *app {
+	ctx, cancel := context.WithCancel(context.Background())
+	run := rand.Text()
+	p := &app{agent: a, command: command, env: a.appEnv(d, run), run: run, cancel: cancel, done: make(chan struct{})}
+	go p.keep(ctx)
+	return p
+}
+
+func (p *app) keep(ctx context.Context) {
+	defer close(p.done)
+	wait := newBackoff(30 * time.Second)
+	for {
+		began := time.Now()
+		how := p.once(ctx)
+		if ctx.Err() != nil {
+			return
+		}
+		p.mu.Lock()
+		p.ends++
+		p.last = how
+		p.mu.Unlock()
+		p.agent.output.note("The app " + how + ".")
+		if time.Since(began) > steady {
+			wait.Reset()
+		}
+		if pause(ctx, wait.NextBackOff()) != nil {
+			return
+		}
+	}
+}
+
+// once runs the app until it ends or is stopped, and says how it ended.
+func (p *app) once(ctx context.Context) string {
+	cmd := exec.Command("/bin/sh", "-c", p.command)
+	cmd.Dir = p.agent.checkout()
+	cmd.Env = p.env
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	cmd.Stdout = p.agent.output
+	cmd.Stderr = p.agent.output
+	cmd.WaitDelay = 2 * time.Second
+	if err := p.agent.start(cmd); err != nil {
+		return fmt.Sprintf("could not be started: %v", plainExec(err))
+	}
+	p.mu.Lock()
+	p.since = time.Now()
+	p.mu.Unlock()
+	ended := make(chan struct{})
+	go func() {
+		_ = cmd.Wait()
+		close(ended)
+	}()
+	select {
+	case <-ended:
+	case <-ctx.Done():
+	}
+	p.mu.Lock()
+	p.since = time.Time{}
+	p.mu.Unlock()
+	// Also when the first process has ended by itself: what it left behind
+	// would keep the port.
+	err := end(context.Background(), func() ([]process, error) { return p.processes(cmd.Process.Pid) })
+	if err != nil {
+		p.agent.log.Error("the app's processes were not ended", "error", err)
+	}
+	<-ended
+	p.agent.ended(cmd)
+	if status := exitStatus(cmd.ProcessState); status > 128 {
+		return fmt.Sprintf("was ended by signal %d", status-128)
+	} else {
+		return fmt.Sprintf("ended with exit status %d", status)
+	}
+}
+
+// processes are those of the app: its session, and what left the session.
+func (p *app) processes(session int) ([]process, error) {
+	all, err := processes()
+	if err != nil {
+		return nil, err
+	}
+	var out []process
+	for _, q := range all {
+		if !q.Zombie && q.PID != os.Getpid() && (q.Session == session || q.UID == os.Getuid() && q.marked(appRunVariable+"="+p.run)) {
+			out = append(out, q)
+		}
+	}
+	return out, nil
+}
+
+// stop ends the app and everything that it started.
+func (p *app) stop() {
+	if p == nil {
+		return
+	}
+	p.cancel()
+	<-p.done
+}
+
+// state says since when the app runs (zero: not now), how often it has ended
+// and how it did so last.
+func (p *app) state() (since time.Time, ends int, last string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.since, p.ends, p.last
+}
+
+// output is where the app's output goes: a file that does not grow for ever,
+// the stream, and the tail for the report.
+type output struct {
+	mu    sync.Mutex
+	name  string
+	file  *os.File
+	size  int64
+	tail  *ends
+	lines *lineWriter
+}
+
+func newOutput(name string, line func(string)) *output {
+	return &output{name: name, tail: &ends{maxTail: appLogTail}, lines: &lineWriter{line: line}}
+}
+
+func (o *output) Write(b []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	_, _ = o.tail.Write(b)
+	_, _ = o.lines.Write(b)
+	o.save(b)
+	// A full disk must not end the app.
+	return len(b), nil
+}
+
+func (o *output) save(b []byte) {
+	if o.file != nil && o.size > maxAppLog {
+		o.file.Close()
+		o.file = nil
+		_ = os.Rename(o.name, o.name+".1")
+	}
+	if o.file == nil {
+		f, err := os.OpenFile(o.name, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
+		if err != nil {
+			return
+		}
+		o.file, o.size = f, 0
+		if info, err := f.Stat(); err == nil {
+			o.size = info.Size()
+		}
+	}
+	n, _ := o.file.Write(b)
+	o.size += int64(n)
+}
+
+// note writes a line of the agent's own.
+func (o *output) note(text string) { _, _ = o.Write([]byte("[berth] " + text + "\n")) }
+
+// fresh begins a new tail: a report is about one generation.
+func (o *output) fresh() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.tail = &ends{maxTail: appLogTail}
+}
+
+func (o *output) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.tail.String()
+}
