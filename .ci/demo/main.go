@@ -210,9 +210,10 @@ func (h *harbour) prepare() error {
 	return os.WriteFile(h.gitConfig(), []byte("[safe]\n\tdirectory = *\n"), 0o644)
 }
 
-func (h *harbour) gitConfig() string { return filepath.Join(h.dir, "gitconfig") }
-func (h *harbour) pidFile() string   { return filepath.Join(h.dir, "serve.pid") }
-func (h *harbour) logFile() string   { return filepath.Join(h.dir, "serve.log") }
+func (h *harbour) gitConfig() string   { return filepath.Join(h.dir, "gitconfig") }
+func (h *harbour) pidFile() string     { return filepath.Join(h.dir, "serve.pid") }
+func (h *harbour) addressFile() string { return filepath.Join(h.data, "address") }
+func (h *harbour) logFile() string     { return filepath.Join(h.dir, "serve.log") }
 
 // environment is what berth gets: the caller's, without settings of another
 // Berth's.
@@ -236,6 +237,10 @@ func (h *harbour) serve(ctx context.Context) error {
 		return err
 	}
 	defer log.Close()
+	// One that was killed has left its address.
+	if err := os.RemoveAll(h.addressFile()); err != nil {
+		return err
+	}
 	cmd := exec.Command(h.berth, args...)
 	cmd.Env = h.environment()
 	cmd.Stdout, cmd.Stderr = log, log
@@ -249,7 +254,7 @@ func (h *harbour) serve(ctx context.Context) error {
 	ended := make(chan error, 1)
 	go func() { ended <- cmd.Wait() }()
 	for deadline := time.Now().Add(30 * time.Second); ; {
-		if address, err := os.ReadFile(filepath.Join(h.data, "address")); err == nil {
+		if address, err := os.ReadFile(h.addressFile()); err == nil {
 			fmt.Printf("listening on %s\n", strings.TrimSpace(string(address)))
 			return nil
 		}
