@@ -22,7 +22,8 @@ type Desired struct {
 	States       []string `json:"states"`
 	StatesDigest string   `json:"states_digest"`
 	// Pillar is {"berth": {...}} as the contracts give it. The agent fills in
-	// berth.root, berth.systemd and berth.app.checkout, which only it knows.
+	// berth.root, berth.systemd, berth.env_file and berth.app.checkout, which
+	// only it knows.
 	Pillar json.RawMessage `json:"pillar"`
 	// Health is the path to ask, HealthTimeout in seconds (default 60).
 	Health        string `json:"health,omitempty"`
@@ -40,8 +41,10 @@ type Pillar struct {
 	App         PillarApp         `json:"app"`
 	Settings    map[string]string `json:"settings"`
 	// Env is the whole .env: ops' file byte for byte, then the addresses.
-	Env   string            `json:"env"`
-	Needs map[string]string `json:"needs"`
+	Env string `json:"env"`
+	// EnvFile is where the agent has written Env, byte for byte.
+	EnvFile string            `json:"env_file"`
+	Needs   map[string]string `json:"needs"`
 }
 
 // PillarApp is the app's part of Pillar.

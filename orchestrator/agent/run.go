@@ -311,7 +311,6 @@ func (a *agent) enroll(ctx context.Context) error {
 	if raw, err := os.ReadFile(name); err == nil && (string(raw) == want || a.config.Boot.Token == "") {
 		return nil
 	}
-	a.stream.add("booting", "", "the agent calls home")
 	refusals := 0
 	err := retry(ctx, a.warn("enrolling"), func() error {
 		err := a.client.enroll(ctx, a.config.Boot.Token)
@@ -427,6 +426,9 @@ func (a *agent) comeBack(soft context.Context, good *orchestrator.Desired) {
 func (a *agent) apply(ctx, soft context.Context, d *orchestrator.Desired) error {
 	a.stream.at(d.Generation)
 	a.log.Info("applying", "generation", d.Generation, "commit", d.Commit)
+	if a.handled() == 0 {
+		a.stream.add("booting", "", "the server's agent has called home")
+	}
 	r := orchestrator.Report{Generation: d.Generation, Run: rand.Text(), StartedAt: time.Now().UTC()}
 	ran, err := a.configure(ctx, d, &r)
 	if err != nil {
@@ -458,7 +460,7 @@ func (a *agent) configure(ctx context.Context, d *orchestrator.Desired, r *orche
 	var p problem
 	err = check(d, a.config.Boot.ServerID)
 	if err == nil {
-		a.stream.add("configuring", "", "Salt begins")
+		a.stream.add("configuring", "", "setting the server up")
 		err = a.prepare(ctx, d)
 	}
 	var res result
@@ -488,6 +490,7 @@ func (a *agent) runApp(ctx, soft context.Context, d *orchestrator.Desired, r *or
 	if err := a.update(func(s *state) { s.Dirty = false }); err != nil {
 		return err
 	}
+	a.forgetStates(d.StatesDigest)
 	if !a.config.Systemd {
 		a.stream.add("starting", "", "the app starts")
 		a.app.stop()
@@ -510,6 +513,18 @@ func (a *agent) runApp(ctx, soft context.Context, d *orchestrator.Desired, r *or
 	a.stream.add("health", "", "waiting for the app to be healthy")
 	r.Healthy, r.HealthDetail = a.awaitHealth(soft, d, a.app)
 	return nil
+}
+
+// forgetStates removes the recipes that nothing will apply any more.
+func (a *agent) forgetStates(digest string) {
+	names, _ := filepath.Glob(filepath.Join(a.dir, "states", "*"))
+	for _, name := range names {
+		if filepath.Base(name) != digest {
+			if err := os.RemoveAll(name); err != nil {
+				a.log.Warn("old recipes were not removed", "error", err)
+			}
+		}
+	}
 }
 
 // restore brings the checkout back to what the app runs, after a run that

@@ -226,8 +226,8 @@ func (a *agent) env() []string {
 	return setEnv(env, "GIT_TERMINAL_PROMPT", "0")
 }
 
-// saltCall finds salt-call: as configured, else on PATH, else beside the berth
-// program's project, where `make test` installs it.
+// saltCall finds salt-call: as configured, else on PATH, else where the
+// project's set-up installs it, seen from its berth program.
 func (a *agent) saltCall() (string, error) {
 	if a.config.SaltCall != "" {
 		return a.config.SaltCall, nil
@@ -236,8 +236,8 @@ func (a *agent) saltCall() (string, error) {
 		return name, nil
 	}
 	if self, err := os.Executable(); err == nil {
-		for _, up := range []string{".", ".."} {
-			name := filepath.Join(filepath.Dir(self), up, ".berth", "salt", "bin", "salt-call")
+		for _, folder := range []string{".berth", "..", "../.berth"} {
+			name := filepath.Join(filepath.Dir(self), folder, "salt", "bin", "salt-call")
 			if _, err := os.Stat(name); err == nil {
 				return name, nil
 			}

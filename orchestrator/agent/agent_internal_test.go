@@ -1,0 +1,228 @@
+package agent
+
+import (
+	"archive/tar"
+	"bytes"
+	"context"
+	"crypto/ed25519"
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+	"unicode/utf8"
+
+	"github.com/berth-dev/berth/orchestrator"
+	"github.com/berth-dev/berth/templates"
+)
+
+func TestSaltStep(t *testing.T) {
+	t.Parallel()
+	for line, want := range map[string]string{
+		"[INFO    ] Executing state git.latest for [https://github.com/acme/api]": "fetching the code from https://github.com/acme/api",
+		"[INFO    ] Executing state cmd.run for [make build]":                     "running: make build",
+		"[INFO    ] Executing state cmd.run for [first line":                      "running: first line",
+		"[INFO    ] Executing state pkg.installed for [a[1]]":                     "installing a[1]",
+		"[INFO    ] Executing state user.present for [x]":                         "user.present: x",
+		"[INFO    ] Running state [x] at time 08:24:03.531897":                    "",
+		"[ERROR   ] Executing state git.latest for [x]":                           "",
+		"Executing state git.latest for [x]":                                      "",
+	} {
+		if got, _ := saltStep(line); got != want {
+			t.Errorf("%q: %q, want %q", line, got, want)
+		}
+	}
+}
+
+func FuzzSaltStep(f *testing.F) {
+	f.Add("[INFO    ] Executing state cmd.run for [x]")
+	f.Fuzz(func(t *testing.T, text string) {
+		s := newStream()
+		w := &lineWriter{line: func(line string) {
+			if step, ok := saltStep(line); ok {
+				s.add("configuring", "", step)
+			}
+		}}
+		_, _ = w.Write([]byte(text))
+		w.flush()
+		for _, p := range s.take() {
+			if !utf8.ValidString(p.Text) || len(p.Text) > maxLine+len("…") {
+				t.Errorf("%q", p.Text)
+			}
+		}
+	})
+}
+
+// Passwords in addresses stay here; lines have an end; old ones go first.
+func TestStream(t *testing.T) {
+	t.Parallel()
+	s := newStream()
+	s.at(7)
+	s.add("log", "salt", "Cloning https://me:hunter2@host/x and ssh://git@host/y")
+	s.add("log", "app", strings.Repeat("é", maxLine))
+	got := s.take()
+	if len(got) != 2 || got[0].Text != "Cloning https://host/x and ssh://host/y" || got[0].Generation != 7 || !utf8.ValidString(got[1].Text) || len(got[1].Text) > maxLine+4 {
+		t.Errorf("%+v", got)
+	}
+	for range maxPending + 5 {
+		s.add("log", "app", "x")
+	}
+	if len(s.pending) != maxPending || s.dropped != 5 {
+		t.Errorf("%d lines wait, %d dropped", len(s.pending), s.dropped)
+	}
+}
+
+func TestEnds(t *testing.T) {
+	t.Parallel()
+	e := &ends{maxHead: 4, maxTail: 6}
+	for _, part := range []string{"ab", "cdef", "", "ghij", "klmnopqrstuvwxyz"} {
+		if n, err := e.Write([]byte(part)); n != len(part) || err != nil {
+			t.Errorf("Write: %d, %v", n, err)
+		}
+	}
+	if got := e.String(); got != "abcd\n[…]\nuvwxyz" {
+		t.Errorf("%q", got)
+	}
+	short := &ends{maxHead: 4, maxTail: 6}
+	_, _ = io.WriteString(short, "abcdefghij")
+	if got := short.String(); got != "abcdefghij" {
+		t.Errorf("%q", got)
+	}
+}
+
+func archive(t testing.TB, headers ...tar.Header) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	w := tar.NewWriter(&b)
+	for _, h := range headers {
+		if err := w.WriteHeader(&h); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+func TestUnpack(t *testing.T) {
+	t.Parallel()
+	packed, digest, err := templates.States("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	folder := filepath.Join(t.TempDir(), digest)
+	if err := unpack(packed, folder); err != nil {
+		t.Fatal(err)
+	}
+	roots, err := fileRoots(folder)
+	if err != nil || !slices.Equal(roots, []string{filepath.Join(folder, "1")}) {
+		t.Errorf("file roots %q, %v", roots, err)
+	}
+	if _, err := os.Stat(filepath.Join(folder, "1", "app", "init.sls")); err != nil {
+		t.Error(err)
+	}
+	for name, bad := range map[string][]byte{
+		"path upwards":    archive(t, tar.Header{Name: "../x", Typeflag: tar.TypeReg}),
+		"absolute path":   archive(t, tar.Header{Name: "/tmp/x", Typeflag: tar.TypeReg}),
+		"absolute link":   archive(t, tar.Header{Name: "x", Typeflag: tar.TypeSymlink, Linkname: "/etc"}),
+		"link upwards":    archive(t, tar.Header{Name: "a/x", Typeflag: tar.TypeSymlink, Linkname: "../../y"}),
+		"device":          archive(t, tar.Header{Name: "x", Typeflag: tar.TypeChar}),
+		"hard link":       archive(t, tar.Header{Name: "x", Typeflag: tar.TypeLink, Linkname: "/etc/passwd"}),
+		"same name twice": archive(t, tar.Header{Name: "x", Typeflag: tar.TypeReg}, tar.Header{Name: "x", Typeflag: tar.TypeReg}),
+		"not an archive":  bytes.Repeat([]byte("x"), 1024),
+	} {
+		if err := unpack(bad, filepath.Join(t.TempDir(), "x")); err == nil {
+			t.Errorf("%s: unpacked", name)
+		}
+	}
+}
+
+func FuzzUnpack(f *testing.F) {
+	f.Add(archive(f, tar.Header{Name: "0/a.sls", Typeflag: tar.TypeReg}))
+	f.Add(archive(f, tar.Header{Name: "0/", Typeflag: tar.TypeDir}, tar.Header{Name: "0/l", Typeflag: tar.TypeSymlink, Linkname: "../../x"}))
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		top := t.TempDir()
+		_ = unpack(raw, filepath.Join(top, "in"))
+		entries, err := os.ReadDir(top)
+		if err != nil || len(entries) > 1 {
+			t.Errorf("beside the folder: %v, %v", entries, err)
+		}
+	})
+}
+
+func TestLocalFolders(t *testing.T) {
+	t.Parallel()
+	for address, want := range map[string][]string{
+		"https://github.com/acme/api": nil,
+		"git@github.com:acme/api":     nil,
+		"relative/path":               nil,
+		"file:///srv/git/api.git/":    {"/srv/git/api.git", "/srv/git/api.git/.git", "/srv/git/api.git.git"},
+		"/srv/git/api":                {"/srv/git/api", "/srv/git/api/.git", "/srv/git/api.git"},
+	} {
+		if got := localFolders(address); !slices.Equal(got, want) {
+			t.Errorf("%s: %q, want %q", address, got, want)
+		}
+	}
+}
+
+// A server whose clock is wrong takes Berth's.
+func TestClock(t *testing.T) {
+	t.Parallel()
+	public, private, err := ed25519.GenerateKey(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	there := time.Now().Add(48 * time.Hour)
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		w.Header().Set("Date", there.UTC().Format(http.TimeFormat))
+		switch err := Verify(r, body, public, there); {
+		case errors.Is(err, ErrClock):
+			w.WriteHeader(http.StatusForbidden)
+		case err != nil:
+			w.WriteHeader(http.StatusUnauthorized)
+		default:
+			w.WriteHeader(http.StatusNoContent)
+		}
+	}))
+	t.Cleanup(s.Close)
+	c, err := newClient("s1", "", private, func() string { return s.URL })
+	if err != nil {
+		t.Fatal(err)
+	}
+	var refused *statusError
+	if err := c.progress(context.Background(), nil); !errors.As(err, &refused) || refused.Status != http.StatusForbidden {
+		t.Errorf("with the wrong clock: %v", err)
+	}
+	if err := c.progress(context.Background(), []orchestrator.Progress{{Text: "x"}}); err != nil {
+		t.Errorf("with Berth's clock: %v", err)
+	}
+}
+
+// Output does not fill the disk.
+func TestOutputRotates(t *testing.T) {
+	t.Parallel()
+	name := filepath.Join(t.TempDir(), "app.log")
+	lines := 0
+	o := newOutput(name, func(string) { lines++ })
+	block := bytes.Repeat([]byte(strings.Repeat("x", 1023)+"\n"), 1024)
+	for range 12 {
+		if _, err := o.Write(block); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, n := range []string{name, name + ".1"} {
+		if info, err := os.Stat(n); err != nil || info.Size() > maxAppLog+int64(len(block)) {
+			t.Errorf("%s: %v, %v", n, info, err)
+		}
+	}
+	if lines != 12*1024 || len(o.String()) != appLogTail {
+		t.Errorf("%d lines, a tail of %d bytes", lines, len(o.String()))
+	}
+}

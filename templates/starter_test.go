@@ -1,0 +1,103 @@
+package templates_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/berth-dev/berth/orchestrator"
+)
+
+// The starter recipe compiles with real Salt, and hostile values come out of
+// it as they went in: as values.
+func TestStarterRecipe(t *testing.T) {
+	t.Parallel()
+	salt := os.Getenv("BERTH_SALT_CALL")
+	if salt == "" {
+		salt, _ = filepath.Abs(filepath.Join("..", ".berth", "salt", "bin", "salt-call"))
+	}
+	if _, err := os.Stat(salt); err != nil {
+		if os.Getenv("BERTH_REQUIRE_SALT") != "" {
+			t.Fatalf("no Salt: %v", err)
+		}
+		t.Skipf("no Salt at %s: set BERTH_SALT_CALL, or run make test, which installs it", salt)
+	}
+	states, err := filepath.Abs("salt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, systemd := range []bool{false, true} {
+		t.Run(fmt.Sprintf("systemd %v", systemd), func(t *testing.T) {
+			t.Parallel()
+			dir := t.TempDir()
+			pwned := filepath.Join(dir, "pwned")
+			app := orchestrator.PillarApp{
+				Name: "web", Repository: "https://example.com/{{salt.cmd.run('touch " + pwned + "')}}\"'\n- x: 1 # ü 😀",
+				Branch: "{{salt.cmd.run('touch " + pwned + "')}}", Revision: strings.Repeat("a", 40), Checkout: filepath.Join(dir, "root", "app"), Port: 8080,
+				Build: "echo '{% raw %}' \"$HOME\" : { [ & * ! | > % @ `x` \\n\nsecond line", Start: "exec python3 app.py --x='{{ 7*7 }}' # 😀",
+			}
+			pillar, err := json.Marshal(map[string]any{"berth": orchestrator.Pillar{Systemd: systemd, Root: filepath.Join(dir, "root"), App: app, Env: "A=1\n", EnvFile: filepath.Join(dir, "env")}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			user, err := exec.Command("id", "-un").Output()
+			if err != nil {
+				t.Fatal(err)
+			}
+			minion, err := json.Marshal(map[string]any{
+				"id": "t", "user": strings.TrimSpace(string(user)), "root_dir": dir, "pki_dir": "pki", "cachedir": "cache", "sock_dir": "run", "pidfile": "pid", "log_file": "log",
+				"file_client": "local", "file_roots": map[string]any{"base": []string{states}}, "pillar_roots": map[string]any{"base": []string{filepath.Join(dir, "pillar")}},
+				"enable_fqdns_grains": false,
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			for name, text := range map[string]string{"etc/minion": string(minion), "pillar/top.sls": "base:\n  '*': [berth]\n", "pillar/berth.sls": "#!json\n" + string(pillar)} {
+				p := filepath.Join(dir, name)
+				if err := os.MkdirAll(filepath.Dir(p), 0o700); err != nil {
+					t.Fatal(err)
+				}
+				if err := os.WriteFile(p, []byte(text), 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			out, err := exec.Command(salt, "--local", "-c", filepath.Join(dir, "etc"), "state.show_low_sls", "app", "--retcode-passthrough", "--out=json", "-l", "error").Output()
+			if err != nil {
+				t.Fatalf("%v: %s", err, out)
+			}
+			var result struct{ Local []map[string]any }
+			if err := json.Unmarshal(out, &result); err != nil {
+				t.Fatalf("%v: %s", err, out)
+			}
+			got := map[string]map[string]any{}
+			for _, low := range result.Local {
+				got[low["__id__"].(string)] = low
+			}
+			for id, want := range map[string]string{"berth-app-code": app.Repository, "berth-app-build": app.Build, "berth-app-env": app.Checkout + "/.env"} {
+				if got[id]["name"] != want {
+					t.Errorf("%s is about %q, want %q", id, got[id]["name"], want)
+				}
+			}
+			if systemd {
+				if text, _ := got["berth-app-start"]["contents"].(string); !strings.HasSuffix(text, "export PORT=8080\n"+app.Start) {
+					t.Errorf("the start script is %q", text)
+				}
+				if text, _ := got["berth-app-unit"]["contents"].(string); !strings.Contains(text, "ExecStart="+filepath.Join(dir, "root", "start")+"\n") {
+					t.Errorf("the unit is %q", text)
+				}
+			}
+			for id, low := range got {
+				if state := fmt.Sprint(low["state"]); !systemd && (state == "user" || state == "service") {
+					t.Errorf("%s uses %s without systemd", id, state)
+				}
+			}
+			if _, err := os.Stat(pwned); err == nil {
+				t.Error("a value was run")
+			}
+		})
+	}
+}
