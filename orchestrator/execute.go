@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -164,6 +165,13 @@ func (r *run) end(ctx context.Context, status Status, err error) error {
 		text = ending.Diagnosis.Causes[0].Sentence
 	}
 	ending.Event = Event{OperationID: r.op.ID, At: ending.At, Step: string(ending.Status), Text: text}
+	if ending.Diagnosis != nil {
+		// Who diagnoses does not know which environment it is about.
+		for i := range ending.Diagnosis.Causes {
+			c := &ending.Diagnosis.Causes[i]
+			c.Next = strings.ReplaceAll(c.Next, "NAME", r.env.Name)
+		}
+	}
 	return r.Ledger.End(context.WithoutCancel(ctx), ending)
 }
 

@@ -139,8 +139,14 @@ func repoint(dir string, c config) (same bool, err error) {
 		if !same {
 			return false
 		}
-		c.Systemd = old.Systemd
-		*old = c
+		// Options that this call left out stay.
+		old.Boot = c.Boot
+		if c.SaltCall != "" {
+			old.SaltCall = c.SaltCall
+		}
+		if c.GitConfig != "" {
+			old.GitConfig, old.GitConfigText = c.GitConfig, c.GitConfigText
+		}
 		return true
 	})
 	return same, err

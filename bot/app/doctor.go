@@ -1,0 +1,189 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/jedib0t/go-pretty/v6/text"
+	"github.com/spf13/cobra"
+
+	"github.com/berth-dev/berth/bot/console"
+	"github.com/berth-dev/berth/orchestrator"
+	"github.com/berth-dev/berth/orchestrator/catalog"
+	"github.com/berth-dev/berth/orchestrator/terraform"
+)
+
+// check is one line of berth doctor: what was found, or what is wrong and the
+// next step.
+type check struct {
+	Name  string `json:"name"`
+	OK    bool   `json:"ok"`
+	Found string `json:"found"`
+	Next  string `json:"next,omitempty"`
+}
+
+func newDoctorCommand() *cobra.Command {
+	c := &cobra.Command{
+		Use: "doctor", Short: "Check everything that Berth needs; each line says what to do", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			path, _ := cmd.Flags().GetString("catalog")
+			if e := os.Getenv("BERTH_CATALOG"); e != "" && !cmd.Flags().Changed("catalog") {
+				path = e
+			}
+			checks := examine(cmd.Context(), path, dataFolder(cmd))
+			if asked, _ := cmd.Flags().GetBool("json"); asked {
+				writeJSON(cmd.OutOrStdout(), checks)
+			} else {
+				printChecks(console.New(cmd.OutOrStdout(), cmd.ErrOrStderr()), checks)
+			}
+			for _, k := range checks {
+				if !k.OK {
+					return errSilent{1}
+				}
+			}
+			return nil
+		},
+	}
+	c.Flags().String("catalog", "berth.hcl", "the catalog (BERTH_CATALOG)")
+	c.Flags().Bool("json", false, "print JSON")
+	return c
+}
+
+func printChecks(c *console.Console, checks []check) {
+	for _, k := range checks {
+		mark, color := "ok  ", text.FgGreen
+		if !k.OK {
+			mark, color = "FAIL", text.FgRed
+		}
+		if c.Color {
+			mark = color.Sprint(mark)
+		}
+		fmt.Fprintf(c.Out, "%s  %-10s %s\n", mark, k.Name, k.Found)
+		if k.Next != "" {
+			fmt.Fprintf(c.Out, "      %-10s → %s\n", "", k.Next)
+		}
+	}
+}
+
+func examine(ctx context.Context, catalogPath, data string) []check {
+	var constraint string
+	checks := []check{}
+	add := func(name, found string, err error, next string) {
+		k := check{Name: name, OK: err == nil, Found: found}
+		if err != nil {
+			k.Found, k.Next = err.Error(), next
+			var e *orchestrator.Error
+			if errors.As(err, &e) && e.Hint != "" {
+				k.Next = e.Hint
+			}
+		}
+		checks = append(checks, k)
+	}
+	c, err := catalog.Load(catalogPath)
+	add("catalog", catalogPath+" is good", err, "mend the line that it names, then: berth validate")
+	if err == nil {
+		constraint = c.Terraform
+	}
+	find, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	b, err := terraform.Find(find, terraform.FindOptions{Path: os.Getenv("BERTH_TERRAFORM"), Data: data, Constraint: constraint, Offline: true})
+	add("terraform", fmt.Sprintf("%s %s (%s)", b.Name(), b.Version, b.Path), err, "install Terraform 1.5.7 or later, or name it with BERTH_TERRAFORM; serve can also fetch one by itself")
+	salt, err := toolVersion(ctx, "salt-call", os.Getenv("BERTH_SALT_CALL"), "--version")
+	add("salt", salt, err, "install Salt (make salt), or name salt-call with BERTH_SALT_CALL")
+	git, err := toolVersion(ctx, "git", "", "--version")
+	add("git", git, err, "install git")
+	add("data", data+" can be written", writable(data), "give the user that runs Berth the right to write there, or choose another folder with --data")
+	if _, err := connect(data).Names(ctx); err != nil {
+		add("serve", "", err, "start it: berth serve --catalog "+catalogPath)
+	} else {
+		add("serve", "answers on "+socketPath(data), nil, "")
+	}
+	if c != nil {
+		checks = append(checks, gitHub(ctx, c)...)
+	}
+	return checks
+}
+
+func toolVersion(ctx context.Context, name, path, flag string) (string, error) {
+	if path == "" {
+		found, err := exec.LookPath(name)
+		if err != nil {
+			return "", fmt.Errorf("there is no %s on the PATH", name)
+		}
+		path = found
+	}
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	out, err := exec.CommandContext(ctx, path, flag).Output()
+	if err != nil {
+		return "", fmt.Errorf("%s does not run: %w", path, err)
+	}
+	return strings.TrimSpace(string(out)) + " (" + path + ")", nil
+}
+
+func writable(dir string) error {
+	if err := os.MkdirAll(dir, 0o711); err != nil {
+		return dataError(dir, err)
+	}
+	f, err := os.CreateTemp(dir, ".doctor-*")
+	if err != nil {
+		return dataError(dir, err)
+	}
+	return errors.Join(f.Close(), os.Remove(f.Name()))
+}
+
+// gitHub asks GitHub who Berth is, when an app of the catalog lives there.
+func gitHub(ctx context.Context, c *orchestrator.Catalog) []check {
+	api := os.Getenv("BERTH_GITHUB_API_URL")
+	used := api != ""
+	for _, a := range c.Apps {
+		used = used || strings.Contains(a.Repository, "github.com")
+	}
+	if !used {
+		return nil
+	}
+	if api == "" {
+		api = "https://api.github.com"
+	}
+	k := check{Name: "github", Next: "set BERTH_GITHUB_TOKEN to a token that may read the catalog's repositories"}
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, strings.TrimSuffix(api, "/")+"/rate_limit", nil)
+	if err != nil {
+		k.Found, k.Next = "BERTH_GITHUB_API_URL is no address: "+api, "set it to something like https://ghe.example.com/api/v3"
+		return []check{k}
+	}
+	if token := os.Getenv("BERTH_GITHUB_TOKEN"); token != "" {
+		req.Header.Set("Authorization", "Bearer "+token)
+	}
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		k.Found, k.Next = "GitHub is out of reach: "+api, "look at the network, or at BERTH_GITHUB_API_URL"
+		return []check{k}
+	}
+	defer res.Body.Close()
+	switch {
+	case res.StatusCode == http.StatusUnauthorized:
+		k.Found = "GitHub does not accept BERTH_GITHUB_TOKEN"
+	case res.StatusCode >= 500:
+		k.Found, k.Next = "GitHub has trouble ("+res.Status+")", "try again later"
+	default:
+		k.OK, k.Found, k.Next = true, api+" answers", ""
+		if os.Getenv("BERTH_GITHUB_TOKEN") == "" {
+			k.Found += ", without a token: 60 requests an hour and public repositories only"
+		}
+	}
+	return []check{k}
+}
+
+// workspaceDir is an environment's Terraform workspace in a data folder.
+func workspaceDir(data, environmentID string) string {
+	return filepath.Join(data, "workspaces", environmentID)
+}

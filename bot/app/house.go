@@ -1,0 +1,366 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"net/http"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"slices"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/berth-dev/berth/bot"
+	"github.com/berth-dev/berth/bot/httpapi"
+	"github.com/berth-dev/berth/bot/wire"
+	"github.com/berth-dev/berth/orchestrator"
+	"github.com/berth-dev/berth/orchestrator/agent"
+	"github.com/berth-dev/berth/orchestrator/branch"
+	"github.com/berth-dev/berth/orchestrator/catalog"
+	"github.com/berth-dev/berth/orchestrator/diagnose"
+	"github.com/berth-dev/berth/orchestrator/jobs"
+	"github.com/berth-dev/berth/orchestrator/logbook"
+	"github.com/berth-dev/berth/orchestrator/policy"
+	"github.com/berth-dev/berth/orchestrator/render"
+	"github.com/berth-dev/berth/orchestrator/store"
+	"github.com/berth-dev/berth/orchestrator/terraform"
+	"github.com/berth-dev/berth/templates"
+)
+
+// firstAppUID is the first of the users under which servers of the local
+// target run when Berth is root; far above what distributions hand out.
+const firstAppUID, appUIDs = 2_000_000, 60_000
+
+// house is a running Berth: every part, wired.
+type house struct {
+	options serveOptions
+	log     *slog.Logger
+	source  *catalog.Source
+	store   *store.Store
+	jobs    *jobs.Jobs
+	logs    *logbook.Book
+	service *orchestrator.Service
+	fleet   *orchestrator.Fleet
+	states  stateArchives
+	uidBase int
+	ready   atomic.Bool
+}
+
+func newHouse(ctx context.Context, o serveOptions, source *catalog.Source, log *slog.Logger) (*house, error) {
+	h := &house{options: o, log: log, source: source, states: stateArchives{filepath.Join(o.Data, "states")}}
+	if os.Getuid() == 0 {
+		h.uidBase = firstAppUID
+	}
+	var err error
+	if h.logs, err = logbook.Open(filepath.Join(o.Data, "logs")); err != nil {
+		return nil, dataError(o.Data, err)
+	}
+	if h.store, err = store.Open(ctx, store.Options{Path: filepath.Join(o.Data, "berth.db"), Now: now, UIDBase: h.uidBase}); err != nil {
+		return nil, err
+	}
+	installation, err := h.installation()
+	if err != nil {
+		return nil, err
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return nil, fmt.Errorf("finding Berth's own program: %w", err)
+	}
+	provisioner := terraform.New(terraform.Options{
+		Workspaces: filepath.Join(o.Data, "workspaces"),
+		Berth:      self,
+		Data:       o.Data,
+		Find:       terraform.FindOptions{Path: os.Getenv("BERTH_TERRAFORM"), Data: o.Data},
+		Constraint: func() string { return source.Current().Terraform },
+		Render: func(dir string, w orchestrator.Workspace) error {
+			return render.Write(dir, w, render.Options{
+				CatalogDir: source.Current().Dir, Berth: self, Root: h.serversDir(), SaltCall: os.Getenv("BERTH_SALT_CALL"), GitConfig: os.Getenv("GIT_CONFIG_GLOBAL"),
+			})
+		},
+	})
+	executor := &orchestrator.Executor{
+		Operations: h.store, Environments: h.store, Ledger: h.store, Servers: h.store, Watcher: h.store, Catalogs: source,
+		Provisioner: provisioner, Diagnoser: diagnose.Diagnoser{}, Settings: catalog.Settings, States: h.states.digest, UserData: templates.UserData,
+		Sweep: h.sweep, Now: now, After: time.After, Log: log, PublicURL: o.PublicURL, CallHome: 3 * time.Minute, Converge: 40 * time.Minute, InstallationID: installation,
+	}
+	h.jobs, err = jobs.New(jobs.Options{
+		DB: h.store.DB(), Execute: executor.Execute, Workers: 8, Timeout: 2 * time.Hour, Logger: log,
+		Periodic: []jobs.Periodic{{Every: time.Minute, Name: "lifetimes", Run: h.endExpired}},
+	})
+	if err != nil {
+		return nil, err
+	}
+	h.store.SetEnqueue(h.jobs.Enqueue)
+	h.service = &orchestrator.Service{
+		Submitter: h.store, Environments: h.store, Operations: h.store, Catalogs: source, Policy: policy.Rules{},
+		Checker:  branch.New(branch.Options{GitHubAPIURL: os.Getenv("BERTH_GITHUB_API_URL"), Token: o.Secrets.GitHubToken}),
+		Settings: catalog.Settings, RemoveServer: h.store.RemoveServer, NewID: newID, Now: now, Canonical: bot.Canonical,
+	}
+	h.fleet = &orchestrator.Fleet{Records: h.store, Environments: h.store, Events: h.store, Diagnoser: diagnose.Diagnoser{}, Catalogs: source,
+		Watcher: h.store, Logs: h.logs, Settings: catalog.Settings, Now: now}
+	return h, nil
+}
+
+func now() time.Time { return time.Now().UTC() }
+
+func (h *house) close() {
+	if err := h.store.Close(); err != nil {
+		h.log.Error("closing the database", "error", err)
+	}
+}
+
+func (h *house) serversDir() string { return filepath.Join(h.options.Data, "servers") }
+
+// installation reads this Berth's own ID, made at its first start.
+func (h *house) installation() (string, error) {
+	path := filepath.Join(h.options.Data, "installation")
+	raw, err := os.ReadFile(path)
+	if err == nil && len(raw) > 0 {
+		return string(raw), nil
+	}
+	id := newID("b")
+	if err := writeFile(path, id, 0o600); err != nil {
+		return "", dataError(h.options.Data, err)
+	}
+	return id, nil
+}
+
+// start takes up the work: agents that should run, jobs, the catalog's changes.
+func (h *house) start(ctx context.Context) error {
+	if err := passable(h.serversDir()); err != nil {
+		return err
+	}
+	if err := h.bringBack(ctx); err != nil {
+		return err
+	}
+	// Every operation that has not ended has its job, whatever was killed.
+	unended, err := h.store.Unended(ctx)
+	if err != nil {
+		return err
+	}
+	var running []string
+	for _, op := range unended {
+		if op.Status == orchestrator.OperationRunning {
+			running = append(running, op.ID)
+		}
+	}
+	if err := h.jobs.Ensure(ctx, running...); err != nil {
+		return err
+	}
+	if err := h.jobs.Start(context.WithoutCancel(ctx)); err != nil {
+		return err
+	}
+	onChange := func(err error) {
+		if err != nil {
+			h.log.Error("the catalog has an error: the last good one stays in force", "error", err)
+			return
+		}
+		h.log.Info("the catalog has been read again")
+	}
+	go func() {
+		if err := h.source.Watch(ctx, onChange); err != nil && ctx.Err() == nil {
+			h.log.Error("the catalog is not watched: use berth reload", "error", err)
+		}
+	}()
+	hup := make(chan os.Signal, 1)
+	signal.Notify(hup, syscall.SIGHUP)
+	go func() {
+		defer signal.Stop(hup)
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-hup:
+				onChange(h.source.Reload())
+			}
+		}
+	}()
+	return nil
+}
+
+// bringBack starts the agents of local servers that should run and sweeps the
+// folders of servers that are no more.
+func (h *house) bringBack(ctx context.Context) error {
+	all, err := h.store.Environments(ctx, "")
+	if err != nil {
+		return err
+	}
+	live := map[string]bool{}
+	for _, e := range all {
+		for _, v := range e.Servers {
+			live[v.ID] = true
+			dir := filepath.Join(h.serversDir(), v.ID)
+			if _, err := os.Stat(filepath.Join(dir, agent.ConfigFile)); err != nil {
+				continue
+			}
+			// This Berth may have come back on another port.
+			err := agent.Point(dir, h.options.PublicURL)
+			if err == nil && !agent.Alive(dir) {
+				err = agent.Restart(ctx, dir)
+			}
+			if err != nil {
+				h.log.Error("an agent did not start", "server", v.Name, "error", err)
+			}
+		}
+	}
+	entries, err := os.ReadDir(h.serversDir())
+	if err != nil {
+		return dataError(h.options.Data, err)
+	}
+	for _, entry := range entries {
+		if !live[entry.Name()] {
+			if err := h.sweepDir(ctx, entry.Name(), 0); err != nil {
+				h.log.Error("a folder was not swept", "folder", entry.Name(), "error", err)
+			}
+		}
+	}
+	return nil
+}
+
+// sweep ends what is left of a local server: processes and folder.
+func (h *house) sweep(ctx context.Context, v orchestrator.Server) error {
+	return h.sweepDir(ctx, v.ID, v.UID)
+}
+
+func (h *house) sweepDir(ctx context.Context, id string, uid int) error {
+	dir := filepath.Join(h.serversDir(), filepath.Base(id))
+	if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) && uid == 0 {
+		return nil
+	}
+	if err := agent.Stop(ctx, dir, uid); err != nil {
+		return err
+	}
+	return os.RemoveAll(dir)
+}
+
+// endExpired destroys the environments whose lifetime is over.
+func (h *house) endExpired(ctx context.Context) error {
+	expired, err := h.store.Expired(ctx, now())
+	if err != nil {
+		return err
+	}
+	for _, e := range expired {
+		if e.Status == orchestrator.StatusDestroying {
+			continue
+		}
+		h.log.Info("an environment's lifetime is over", "environment", e.Name, "expired", e.ExpiresAt)
+		if _, err := h.service.Destroy(ctx, e, orchestrator.Actor{Name: "berth", Ops: true}, "env destroy "+e.Name); err != nil {
+			h.log.Error("an expired environment was not destroyed", "environment", e.Name, "error", err)
+		}
+	}
+	return nil
+}
+
+func (h *house) person(osUser string) orchestrator.Actor {
+	return policy.ActorFor(h.source.Current(), osUser)
+}
+
+func (h *house) peers() peers {
+	p := peers{person: h.person}
+	if h.uidBase > 0 {
+		p.apps = [2]int{h.uidBase, h.uidBase + appUIDs}
+	}
+	return p
+}
+
+func (h *house) api() *httpapi.API {
+	return &httpapi.API{
+		Doer: h.service, Reader: h.store, Tokens: apiTokens{h.store}, Logs: h.logs, Names: h.names, Reload: h.source.Reload, Person: h.personByName, Log: h.log,
+		Parse: func(text string) (orchestrator.Command, error) {
+			p, err := bot.Parse(text)
+			return p.Command, err
+		},
+	}
+}
+
+// personByName makes an actor of a catalog's name, for tokens.
+func (h *house) personByName(name string) orchestrator.Actor {
+	c := h.source.Current()
+	for _, p := range c.People {
+		if p.Name == name {
+			return orchestrator.Actor{Name: name, Teams: p.Teams, Ops: slices.Contains(c.Policy.Ops, name)}
+		}
+	}
+	return orchestrator.Actor{Name: name}
+}
+
+// private is what the Unix socket serves.
+func (h *house) private() http.Handler { return h.api().Handler() }
+
+// public is what the network sees: the API with tokens, agents, the probes.
+func (h *house) public() http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("/api/v1/", h.api().Handler())
+	agents := &httpapi.Agents{Fleet: h.fleet, Enroller: h.store, Keys: h.store, States: h.states.archive, Now: now, Log: h.log}
+	mux.Handle("/agent/v1/", agents.Handler())
+	mux.Handle("/", httpapi.Probes(func(ctx context.Context) error {
+		if !h.ready.Load() {
+			return errors.New("starting or stopping")
+		}
+		return h.store.DB().PingContext(ctx)
+	}))
+	return mux
+}
+
+func (h *house) names(ctx context.Context) (wire.Names, error) {
+	var n wire.Names
+	all, err := h.store.Environments(ctx, "")
+	if err != nil {
+		return n, err
+	}
+	for _, e := range all {
+		n.Environments = append(n.Environments, e.Name)
+		for _, v := range e.Servers {
+			n.Servers = append(n.Servers, e.Name+"/"+v.App)
+		}
+	}
+	c := h.source.Current()
+	for _, a := range c.Apps {
+		n.Apps = append(n.Apps, a.Name)
+	}
+	for _, b := range c.Blueprints {
+		n.Blueprints = append(n.Blueprints, b.Name)
+	}
+	for _, z := range c.Sizes {
+		n.Sizes = append(n.Sizes, z.Name)
+	}
+	for _, t := range c.Targets {
+		n.Targets = append(n.Targets, t.Name)
+	}
+	return n, nil
+}
+
+// stateArchives keeps the packed recipes by digest in a folder: a server may
+// fetch the ones of its generation at any time, also after a restart.
+type stateArchives struct{ dir string }
+
+// digest packs the recipes and gives the digest under which agents fetch them.
+func (s stateArchives) digest(catalogStates string) (string, error) {
+	tar, digest, err := templates.States(catalogStates)
+	if err != nil {
+		return "", err
+	}
+	path := s.path(digest)
+	if _, err := os.Stat(path); err == nil {
+		return digest, nil
+	}
+	if err := os.MkdirAll(s.dir, 0o700); err != nil {
+		return "", dataError(s.dir, err)
+	}
+	if err := writeFile(path, string(tar), 0o600); err != nil {
+		return "", dataError(s.dir, err)
+	}
+	return digest, nil
+}
+
+func (s stateArchives) path(digest string) string {
+	return filepath.Join(s.dir, filepath.Base(digest)+".tar")
+}
+
+// archive gives the archive with a digest, or fs.ErrNotExist.
+func (s stateArchives) archive(digest string) ([]byte, error) { return os.ReadFile(s.path(digest)) }

@@ -1,0 +1,268 @@
+package app
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/berth-dev/berth/orchestrator"
+	"github.com/berth-dev/berth/orchestrator/agent"
+	"github.com/berth-dev/berth/testdata/apps"
+)
+
+// berth is the program under test: the real one, built once. It has to be a
+// file of its own, for Terraform and agents start it again.
+var berth string
+
+func TestMain(m *testing.M) {
+	os.Exit(func() int {
+		dir, err := os.MkdirTemp("", "berth-bin-")
+		if err != nil {
+			panic(err)
+		}
+		defer os.RemoveAll(dir)
+		// As root every server runs under a user of its own, who must reach it.
+		if err := os.Chmod(dir, 0o755); err != nil {
+			panic(err)
+		}
+		berth = filepath.Join(dir, "berth")
+		args := []string{"build", "-o", berth}
+		if raceEnabled {
+			args = append(args, "-race")
+		}
+		build := exec.Command("go", append(args, "github.com/berth-dev/berth")...)
+		build.Stderr = os.Stderr
+		if err := build.Run(); err != nil {
+			fmt.Fprintln(os.Stderr, "building berth:", err)
+			return 1
+		}
+		return m.Run()
+	}())
+}
+
+// needSalt skips where there is no Salt, except where CI says there must be.
+func needSalt(t *testing.T) {
+	t.Helper()
+	if os.Getenv("BERTH_SALT_CALL") == "" {
+		if os.Getenv("BERTH_REQUIRE_SALT") != "" {
+			t.Fatal("BERTH_SALT_CALL is not set: run make test")
+		}
+		t.Skip("BERTH_SALT_CALL is not set: make test installs Salt and sets it")
+	}
+}
+
+// TestScripts runs the stories in testdata/scripts against the real program,
+// Terraform, Salt and git.
+func TestScripts(t *testing.T) {
+	needSalt(t)
+	t.Parallel()
+	testscript.Run(t, testscript.Params{
+		Dir:   filepath.Join("..", "..", "testdata", "scripts"),
+		Setup: setupScript,
+		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
+			"serve": cmdServe, "stop": cmdStop, "get": cmdGet, "field": cmdField, "push": cmdPush, "processes": cmdProcesses,
+		},
+		RequireExplicitExec: true,
+	})
+}
+
+// setupScript gives a script its own Berth: a catalog with the two sample apps
+// as real repositories, an empty data folder, and nothing of the caller's.
+func setupScript(env *testscript.Env) error {
+	for dir := env.WorkDir; strings.HasPrefix(dir, os.TempDir()) && dir != os.TempDir(); dir = filepath.Dir(dir) {
+		if err := os.Chmod(dir, 0o755); err != nil {
+			return err
+		}
+	}
+	for name, value := range map[string]string{
+		"HOME": filepath.Join(env.WorkDir, "home"), "BERTH_DATA": filepath.Join(env.WorkDir, "data"), "BERTH_CATALOG": filepath.Join(env.WorkDir, "ops", "berth.hcl"),
+		"BERTH_SALT_CALL": os.Getenv("BERTH_SALT_CALL"), "BERTH_TERRAFORM": os.Getenv("BERTH_TERRAFORM"), "NO_COLOR": "1",
+		"PATH": filepath.Dir(berth) + string(os.PathListSeparator) + os.Getenv("PATH"),
+		// The repositories belong to whoever runs the tests.
+		"GIT_CONFIG_GLOBAL": filepath.Join(env.WorkDir, "gitconfig"),
+	} {
+		env.Setenv(name, value)
+	}
+	if err := os.WriteFile(filepath.Join(env.WorkDir, "gitconfig"), []byte("[safe]\n\tdirectory = *\n[user]\n\tname = Test\n\temail = test@example.com\n"), 0o644); err != nil {
+		return err
+	}
+	if err := apps.Make(filepath.Join(env.WorkDir, "repos")); err != nil {
+		return err
+	}
+	ops := filepath.Join(env.WorkDir, "ops")
+	if _, err := os.Stat(filepath.Join(ops, "berth.hcl")); err != nil {
+		if err := os.CopyFS(ops, os.DirFS(filepath.Join(repoRoot(), "testdata", "shop"))); err != nil {
+			return err
+		}
+	}
+	env.Values["serve"] = &served{}
+	env.Defer(func() {
+		env.Values["serve"].(*served).end(syscall.SIGKILL)
+		dirs, _ := filepath.Glob(filepath.Join(env.WorkDir, "data", "servers", "*"))
+		for _, dir := range dirs {
+			_ = agent.Stop(context.Background(), dir, 0)
+		}
+	})
+	return nil
+}
+
+func repoRoot() string {
+	abs, err := filepath.Abs(filepath.Join("..", ".."))
+	if err != nil {
+		panic(err)
+	}
+	return abs
+}
+
+// served is a script's running serve.
+type served struct {
+	cmd  *exec.Cmd
+	done chan error
+}
+
+func (s *served) end(sig syscall.Signal) error {
+	if s.cmd == nil {
+		return nil
+	}
+	_ = s.cmd.Process.Signal(sig) // it may have ended by itself
+	err := <-s.done
+	s.cmd = nil
+	return err
+}
+
+// cmdServe starts berth serve and waits until it listens: serve [FLAG…]. Its
+// output is in $WORK/serve.log. With !, it must refuse to start.
+func cmdServe(ts *testscript.TestScript, neg bool, args []string) {
+	s := ts.Value("serve").(*served)
+	if s.cmd != nil {
+		ts.Fatalf("serve runs already")
+	}
+	log, err := os.OpenFile(ts.MkAbs("serve.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
+	ts.Check(err)
+	cmd := exec.Command(berth, append([]string{"serve", "--listen", "127.0.0.1:0"}, args...)...)
+	cmd.Dir = ts.Getenv("WORK")
+	for _, name := range []string{"HOME", "PATH", "BERTH_DATA", "BERTH_CATALOG", "BERTH_SALT_CALL", "BERTH_TERRAFORM", "GIT_CONFIG_GLOBAL", "BERTH_GITHUB_TOKEN", "TMPDIR"} {
+		if v := ts.Getenv(name); v != "" {
+			cmd.Env = append(cmd.Env, name+"="+v)
+		}
+	}
+	cmd.Stderr = log
+	out, err := cmd.StdoutPipe()
+	ts.Check(err)
+	ts.Check(cmd.Start())
+	s.cmd, s.done = cmd, make(chan error, 1)
+	line, err := bufio.NewReader(out).ReadString('\n')
+	go func() {
+		_, _ = io.Copy(log, out)
+		s.done <- cmd.Wait()
+		log.Close()
+	}()
+	if started := err == nil && strings.HasPrefix(line, "listening on "); started == neg {
+		raw, _ := os.ReadFile(ts.MkAbs("serve.log"))
+		ts.Fatalf("serve said %q, %v\n%s", line, err, raw)
+	}
+	if neg {
+		s.end(syscall.SIGKILL)
+	}
+}
+
+// cmdStop ends serve: stop [KILL]. Without KILL it must end well.
+func cmdStop(ts *testscript.TestScript, neg bool, args []string) {
+	s := ts.Value("serve").(*served)
+	if len(args) == 1 && args[0] == "KILL" {
+		_ = s.end(syscall.SIGKILL)
+		return
+	}
+	if err := s.end(syscall.SIGTERM); (err != nil) != neg {
+		ts.Fatalf("serve ended with %v", err)
+	}
+}
+
+// show reads an environment or server as JSON.
+func show(ts *testscript.TestScript, noun, name string, v any) {
+	out, err := exec.Command(berth, noun, "show", name, "--json", "--data", ts.Getenv("BERTH_DATA")).Output()
+	if err != nil {
+		ts.Fatalf("berth %s show %s: %v\n%s", noun, name, err, out)
+	}
+	ts.Check(json.Unmarshal(out, v))
+}
+
+// cmdGet fetches a page of a server and prints it: get ENV/APP PATH. With !,
+// nothing may answer.
+func cmdGet(ts *testscript.TestScript, neg bool, args []string) {
+	var v orchestrator.Server
+	show(ts, "server", args[0], &v)
+	res, err := http.Get(v.URL + args[1])
+	if (err != nil) != neg {
+		ts.Fatalf("GET %s: %v", v.URL+args[1], err)
+	}
+	if err != nil {
+		return
+	}
+	defer res.Body.Close()
+	body, err := io.ReadAll(res.Body)
+	ts.Check(err)
+	fmt.Fprintf(ts.Stdout(), "%s\n%s\n", res.Status, body)
+}
+
+// cmdField prints one field of a server: field ENV/APP NAME, as --json has it.
+func cmdField(ts *testscript.TestScript, _ bool, args []string) {
+	var v map[string]any
+	show(ts, "server", args[0], &v)
+	fmt.Fprintf(ts.Stdout(), "%v\n", v[args[1]])
+}
+
+// cmdPush commits a file to a branch of an app: push APP BRANCH FILE TEXT.
+func cmdPush(ts *testscript.TestScript, _ bool, args []string) {
+	app, branch, file, text := args[0], args[1], args[2], args[3]
+	dir := ts.MkAbs(filepath.Join("repos", app))
+	git := func(args ...string) {
+		cmd := exec.Command("git", append([]string{"-C", dir}, args...)...)
+		cmd.Env = append(os.Environ(), "GIT_CONFIG_GLOBAL="+ts.Getenv("GIT_CONFIG_GLOBAL"))
+		if out, err := cmd.CombinedOutput(); err != nil {
+			ts.Fatalf("git %v: %v\n%s", args, err, out)
+		}
+	}
+	git("checkout", "-q", "-B", branch, branch)
+	ts.Check(os.WriteFile(filepath.Join(dir, file), []byte(text+"\n"), 0o644))
+	git("add", "--", file)
+	git("commit", "-q", "-m", "change "+file)
+	git("checkout", "-q", "main")
+}
+
+// cmdProcesses prints the processes that work in this script's folder, but
+// for serve itself; with !, there must be none.
+func cmdProcesses(ts *testscript.TestScript, neg bool, _ []string) {
+	work := ts.Getenv("WORK")
+	s := ts.Value("serve").(*served)
+	entries, err := os.ReadDir("/proc")
+	ts.Check(err)
+	found := 0
+	for _, e := range entries {
+		pid, err := strconv.Atoi(e.Name())
+		if err != nil || pid == os.Getpid() || s.cmd != nil && pid == s.cmd.Process.Pid {
+			continue
+		}
+		line, _ := os.ReadFile(filepath.Join("/proc", e.Name(), "cmdline"))
+		cwd, _ := os.Readlink(filepath.Join("/proc", e.Name(), "cwd"))
+		if strings.Contains(string(line), work) || strings.HasPrefix(cwd, work) {
+			found++
+			fmt.Fprintf(ts.Stdout(), "%d %s\n", pid, strings.ReplaceAll(string(line), "\x00", " "))
+		}
+	}
+	if (found == 0) != neg {
+		ts.Fatalf("%d processes are left", found)
+	}
+}

@@ -1,0 +1,268 @@
+package app
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/gofrs/flock"
+	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
+
+	"github.com/berth-dev/berth/orchestrator"
+	"github.com/berth-dev/berth/orchestrator/catalog"
+)
+
+// serveOptions is how berth serve was called; secrets come from the
+// environment and nowhere else.
+type serveOptions struct {
+	Catalog, Data, Listen, PublicURL string
+	Database                         string
+	TLSCert, TLSKey                  string
+	BehindProxy                      bool
+	Secrets                          secrets
+	Out, Err                         io.Writer
+}
+
+// secrets are what serve takes out of its environment at its start.
+type secrets struct {
+	GitHubToken  string
+	GitHubAppID  string
+	GitHubAppKey string // path
+}
+
+// takeSecrets reads the secrets and removes every variable of Berth's that
+// could hold one, so that no child inherits it.
+func takeSecrets() secrets {
+	s := secrets{GitHubToken: os.Getenv("BERTH_GITHUB_TOKEN"), GitHubAppID: os.Getenv("BERTH_GITHUB_APP_ID"), GitHubAppKey: os.Getenv("BERTH_GITHUB_APP_KEY_FILE")}
+	for _, pair := range os.Environ() {
+		name, _, _ := strings.Cut(pair, "=")
+		if strings.HasPrefix(name, "BERTH_GITHUB_") && name != "BERTH_GITHUB_API_URL" || strings.HasPrefix(name, "BERTH_SLACK_") || name == "BERTH_TOKEN" {
+			os.Unsetenv(name)
+		}
+	}
+	// The memory that held the environment stays readable through /proc for
+	// processes of the same user, unless this process is not dumpable.
+	_ = unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0)
+	return s
+}
+
+func newServeCommand() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "serve",
+		Short: "Run Berth: the one process that changes anything",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			flag := func(name, variable string) string {
+				v, _ := cmd.Flags().GetString(name)
+				if v == "" || !cmd.Flags().Changed(name) && os.Getenv(variable) != "" {
+					if e := os.Getenv(variable); e != "" {
+						return e
+					}
+				}
+				return v
+			}
+			proxy, _ := cmd.Flags().GetBool("behind-proxy")
+			return serve(cmd.Context(), serveOptions{
+				Catalog: flag("catalog", "BERTH_CATALOG"), Data: dataFolder(cmd), Listen: flag("listen", "BERTH_LISTEN"),
+				PublicURL: strings.TrimSuffix(flag("public-url", "BERTH_PUBLIC_URL"), "/"), Database: flag("database", "BERTH_DATABASE_URL"),
+				TLSCert: flag("tls-cert", "BERTH_TLS_CERT"), TLSKey: flag("tls-key", "BERTH_TLS_KEY"), BehindProxy: proxy || os.Getenv("BERTH_BEHIND_PROXY") != "",
+				Secrets: takeSecrets(), Out: cmd.OutOrStdout(), Err: cmd.ErrOrStderr(),
+			})
+		},
+	}
+	f := c.Flags()
+	f.String("catalog", "berth.hcl", "the catalog (BERTH_CATALOG)")
+	f.String("listen", "127.0.0.1:7878", "where agents and API clients call; port 0 takes a free one (BERTH_LISTEN)")
+	f.String("public-url", "", "the address that agents use (BERTH_PUBLIC_URL; default: the listen address)")
+	f.String("database", "", "sqlite:PATH (BERTH_DATABASE_URL; default: berth.db in the data folder)")
+	f.String("tls-cert", "", "certificate file (BERTH_TLS_CERT)")
+	f.String("tls-key", "", "key file (BERTH_TLS_KEY)")
+	f.Bool("behind-proxy", false, "a proxy in front ends TLS (BERTH_BEHIND_PROXY)")
+	return c
+}
+
+// checkListen refuses to serve beyond this machine without TLS.
+func checkListen(o serveOptions) error {
+	host, _, err := net.SplitHostPort(o.Listen)
+	if err != nil {
+		return orchestrator.Errorf(orchestrator.CodeInvalidValue, "%q is no address to listen on.", o.Listen).WithHint("--listen 127.0.0.1:7878")
+	}
+	if (o.TLSCert == "") != (o.TLSKey == "") {
+		return orchestrator.Errorf(orchestrator.CodeInvalidValue, "A certificate and its key go together.").WithHint("give both --tls-cert and --tls-key")
+	}
+	addr, err := netip.ParseAddr(host)
+	loopback := host == "localhost" || err == nil && addr.IsLoopback()
+	if !loopback && o.TLSCert == "" && !o.BehindProxy {
+		return orchestrator.Errorf(orchestrator.CodeInvalidValue, "Berth does not listen on %s without TLS: others could read what servers are told.", o.Listen).
+			WithHint("give --tls-cert and --tls-key, or --behind-proxy when a proxy in front ends TLS, or listen on 127.0.0.1")
+	}
+	return nil
+}
+
+// lockData makes the data folder and takes its lock.
+func lockData(dir string) (*flock.Flock, error) {
+	// Servers of the local target live below it under users of their own: they
+	// may pass through, and read nothing.
+	if err := passable(dir); err != nil {
+		return nil, err
+	}
+	l := flock.New(filepath.Join(dir, "serve.lock"), flock.SetFlag(os.O_CREATE|os.O_RDWR), flock.SetPermissions(0o600))
+	ok, err := l.TryLock()
+	if err != nil {
+		return nil, dataError(dir, err)
+	}
+	if !ok {
+		return nil, orchestrator.Errorf(orchestrator.CodeState, "Another Berth already serves the data folder %s.", dir).WithHint("stop that one first, or give this one a folder of its own with --data")
+	}
+	return l, nil
+}
+
+// passable makes a folder that others may pass through but not read, whatever
+// the umask.
+func passable(dir string) error {
+	if err := os.MkdirAll(dir, 0o711); err != nil {
+		return dataError(dir, err)
+	}
+	info, err := os.Stat(dir)
+	if err == nil && info.Mode().Perm()&0o011 != 0o011 {
+		err = os.Chmod(dir, info.Mode().Perm()|0o011)
+	}
+	if err != nil {
+		return dataError(dir, err)
+	}
+	return nil
+}
+
+func dataError(dir string, err error) error {
+	e := orchestrator.Errorf(orchestrator.CodeState, "Berth cannot write to its data folder %s (%v).", dir, reason(err)).
+		WithHint("give the user that runs Berth the right to write there, or choose another folder with --data")
+	if errors.Is(err, syscall.ENOSPC) {
+		e = orchestrator.Errorf(orchestrator.CodeState, "The disk that holds %s is full.", dir).WithHint("make room on it, then start Berth again")
+	}
+	e.Cause = err
+	return e
+}
+
+func reason(err error) error {
+	var errno syscall.Errno
+	if errors.As(err, &errno) {
+		return errno
+	}
+	return err
+}
+
+// serve runs until it is told to stop.
+func serve(ctx context.Context, o serveOptions) error {
+	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	syscall.Umask(0o077)
+	if err := checkListen(o); err != nil {
+		return err
+	}
+	path, err := filepath.Abs(o.Catalog)
+	if err != nil {
+		return fmt.Errorf("finding the catalog: %w", err)
+	}
+	source, err := catalog.Open(path)
+	if err != nil {
+		return err
+	}
+	lock, err := lockData(o.Data)
+	if err != nil {
+		return err
+	}
+	defer lock.Unlock()
+	log := slog.New(slog.NewTextHandler(o.Err, nil))
+	listener, err := net.Listen("tcp", o.Listen)
+	if err != nil {
+		return orchestrator.Errorf(orchestrator.CodeState, "Berth cannot listen on %s (%v).", o.Listen, reason(err)).WithHint("stop what uses that port, or choose another with --listen")
+	}
+	defer listener.Close()
+	scheme := "http"
+	if o.TLSCert != "" {
+		scheme = "https"
+	}
+	url := scheme + "://" + listener.Addr().String()
+	if o.PublicURL == "" {
+		o.PublicURL = url
+	}
+	h, err := newHouse(ctx, o, source, log)
+	if err != nil {
+		return err
+	}
+	defer h.close()
+	return h.serve(ctx, listener, url)
+}
+
+// servers runs the two HTTP servers until ctx ends.
+func (h *house) serve(ctx context.Context, listener net.Listener, url string) error {
+	path := socketPath(h.options.Data)
+	socket, err := listenSocket(path)
+	if err != nil {
+		return err
+	}
+	defer os.Remove(path)
+	failed := make(chan error, 2)
+	// A request must not outlive the shutdown: long polls end with base.
+	base, endPolls := context.WithCancel(context.Background())
+	defer endPolls()
+	public := &http.Server{Handler: h.public(), ReadHeaderTimeout: 10 * time.Second, BaseContext: func(net.Listener) context.Context { return base }}
+	private := &http.Server{Handler: h.private(), ReadHeaderTimeout: 10 * time.Second, ConnContext: h.peers().context, BaseContext: func(net.Listener) context.Context { return base }}
+	go func() {
+		if h.options.TLSCert != "" {
+			failed <- public.ServeTLS(listener, h.options.TLSCert, h.options.TLSKey)
+		} else {
+			failed <- public.Serve(listener)
+		}
+	}()
+	go func() { failed <- private.Serve(socket) }()
+	if err := h.start(ctx); err != nil {
+		return err
+	}
+	if err := writeFile(filepath.Join(h.options.Data, "address"), url+"\n", 0o644); err != nil {
+		return dataError(h.options.Data, err)
+	}
+	defer os.Remove(filepath.Join(h.options.Data, "address"))
+	h.ready.Store(true)
+	fmt.Fprintln(h.options.Out, "listening on", url)
+	select {
+	case <-ctx.Done():
+	case err := <-failed:
+		return fmt.Errorf("serving: %w", err)
+	}
+	h.ready.Store(false)
+	h.log.Info("stopping: what runs goes on by itself and is taken up at the next start")
+	endPolls()
+	grace, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	return errors.Join(public.Shutdown(grace), private.Shutdown(grace), h.jobs.Stop(grace))
+}
+
+// writeFile replaces path as a whole.
+func writeFile(path, text string, mode os.FileMode) error {
+	tmp := path + ".new"
+	if err := os.WriteFile(tmp, []byte(text), mode); err != nil {
+		return err
+	}
+	// The umask has taken from mode what others are meant to read.
+	if err := os.Chmod(tmp, mode); err != nil {
+		return err
+	}
+	return os.Rename(tmp, path)
+}
+
+// newID makes an identifier: a letter and 12 random base32 characters.
+func newID(prefix string) string { return prefix + strings.ToLower(rand.Text()[:12]) }

@@ -1,0 +1,67 @@
+package app
+
+import (
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/berth-dev/berth/bot/wire"
+)
+
+func newTokenCommand() *cobra.Command {
+	c := &cobra.Command{Use: "token", Short: "Make, list and revoke tokens for the API (ops)"}
+	c.PersistentFlags().Bool("json", false, "print JSON")
+	create := &cobra.Command{
+		Use: "create NAME", Short: "Make a token; it is shown once", Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			person, _ := cmd.Flags().GetString("person")
+			ops, _ := cmd.Flags().GetBool("ops")
+			t, err := connect(dataFolder(cmd)).CreateToken(cmd.Context(), wire.Token{Name: args[0], Person: person, Ops: ops})
+			if err != nil {
+				return err
+			}
+			if asked, _ := cmd.Flags().GetBool("json"); asked {
+				writeJSON(cmd.OutOrStdout(), t)
+				return nil
+			}
+			fmt.Fprintln(cmd.OutOrStdout(), t.Secret)
+			fmt.Fprintf(cmd.ErrOrStderr(), "It is shown only now. Use it as BERTH_TOKEN; revoke it with: berth token revoke %s\n", t.ID)
+			return nil
+		},
+	}
+	create.Flags().String("person", "", "whose token it is (default: yours)")
+	create.Flags().Bool("ops", false, "it may do what ops may do")
+	list := &cobra.Command{
+		Use: "list", Short: "List the tokens", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			all, err := connect(dataFolder(cmd)).Tokens(cmd.Context())
+			if err != nil {
+				return err
+			}
+			if asked, _ := cmd.Flags().GetBool("json"); asked {
+				writeJSON(cmd.OutOrStdout(), all)
+				return nil
+			}
+			for _, t := range all {
+				state := "live"
+				if t.Revoked {
+					state = "revoked"
+				}
+				fmt.Fprintf(cmd.OutOrStdout(), "%s  %s  %s  %s  made %s\n", t.ID, t.Name, t.Person, state, t.Created)
+			}
+			return nil
+		},
+	}
+	revoke := &cobra.Command{
+		Use: "revoke ID", Short: "End a token", Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := connect(dataFolder(cmd)).RevokeToken(cmd.Context(), args[0]); err != nil {
+				return err
+			}
+			fmt.Fprintln(cmd.OutOrStdout(), "Revoked.")
+			return nil
+		},
+	}
+	c.AddCommand(create, list, revoke)
+	return c
+}
