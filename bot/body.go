@@ -102,7 +102,7 @@ func (p *parser) token(b *body, t token) *o.Error {
 	case !t.quoted && p.bareKey(w) != "":
 		return p.take(b, p.bareKey(w), token{})
 	case !t.quoted && fillers[w]:
-		if w == "me" && p.verb == o.VerbList || w == "my" && p.verb == o.VerbList && p.many {
+		if w == "me" && p.verb == o.VerbList {
 			b.words = append(b.words, word{value: value{text: "mine"}})
 		}
 		return nil
@@ -204,7 +204,7 @@ func (p *parser) take(b *body, key string, t token) *o.Error {
 		}
 		v = next
 	}
-	if p.lives() && !reservedKeys[key] && (lifetimes[key] || len(key) < 5 && distance(key, "ttl") == 1) && partForm.MatchString(v.text) {
+	if p.lives() && likeTTL(key, v) {
 		p.correct(o.Errorf(o.CodeGrammar, "Berth does not know %s.", show(key+"=")).WithHint("%s", p.usage()), false)
 		key = "ttl"
 	}
@@ -224,10 +224,10 @@ func (p *parser) following(key string) (value, *o.Error) {
 		case t.sep && t.key == "" && t.val == "" && !t.valQuoted && !last:
 			p.pos++
 			continue
-		case t.bare() && fillers[lower(t.text)] && !last && !p.toks[p.pos+1].sep:
-			p.pos++
+		case p.politeness() > 0:
+			p.pos += p.politeness()
 			continue
-		case t.sep && !strings.Contains(t.key, "/"):
+		case t.sep && !t.whole && !strings.Contains(t.key, "/"):
 			return value{}, o.Errorf(o.CodeInvalidValue, "%s= has no value: %s follows.", key, show(t.key+"=")).WithHint("write %s=VALUE without spaces", key)
 		}
 		p.pos++
@@ -238,6 +238,25 @@ func (p *parser) following(key string) (value, *o.Error) {
 		what = "branch"
 	}
 	return value{}, o.Errorf(o.CodeInvalidValue, "%s= has no %s.", key, what).WithHint("write %s=VALUE, or leave it out", key)
+}
+
+// politeness counts the fillers here if the value comes after them, as in
+// ttl = please 3d. Otherwise the first of them is the value.
+func (p *parser) politeness() int {
+	i := p.pos
+	for i < len(p.toks) && p.toks[i].bare() && fillers[lower(p.toks[i].text)] {
+		i++
+	}
+	if i >= len(p.toks) || p.toks[i].sep || p.bareKey(lower(p.toks[i].text)) != "" || i+1 < len(p.toks) && p.toks[i+1].sep && p.toks[i+1].key == "" {
+		return 0
+	}
+	return i - p.pos
+}
+
+// likeTTL reports whether key may be a slip for ttl; an app may have that name
+// too, so that the value must look like a lifetime besides.
+func likeTTL(key string, v value) bool {
+	return (lifetimes[key] || len(key) < 5 && key != "ttl" && distance(key, "ttl") == 1) && !v.quoted && partForm.MatchString(v.text)
 }
 
 // moreDuration takes the words that go on with a lifetime: ttl=3 days.

@@ -75,7 +75,11 @@ func Canonical(c o.Command) string {
 
 func addApps(add func(string), branches map[string]string) {
 	for _, app := range slices.Sorted(maps.Keys(branches)) {
-		add(app + "=" + quoteRef(branches[app]))
+		ref := quoteRef(branches[app])
+		if likeTTL(app, value{text: ref}) {
+			ref = quoted(ref)
+		}
+		add(app + "=" + ref)
 	}
 }
 

@@ -148,6 +148,8 @@ const (
 	singleQuotes = "'‘’‚‛′‹›＇"
 	decorations  = "*~`_"
 	trailing     = ",.;?!"
+	// ends is what may end a sentence before anything is folded.
+	ends = trailing + "…，．；！？。、"
 )
 
 func isQuote(r rune) bool { return strings.ContainsRune(doubleQuotes+singleQuotes, r) }
@@ -165,11 +167,16 @@ func invisible(r rune) bool {
 
 func isSeparator(r rune) bool { return r == '=' || r == ':' || r == '＝' || r == '：' }
 
+// reach is how far the lexer looks past what is invisible or decorates. It
+// keeps a text of nothing else from costing the square of its length.
+const reach = 32
+
 // neighbour is the next character from i in direction d that can be seen and
-// does not decorate, or 0.
-func neighbour(rs []rune, i, d int) rune {
-	for i += d; i >= 0 && i < len(rs); i += d {
-		if !invisible(rs[i]) && !strings.ContainsRune(decorations, rs[i]) {
+// is none of skip, or 0 at the text's edge.
+func neighbour(rs []rune, i, d int, skip string) rune {
+	i += d
+	for steps := 0; i >= 0 && i < len(rs); i, steps = i+d, steps+1 {
+		if steps == reach || !invisible(rs[i]) && !strings.ContainsRune(skip, rs[i]) {
 			return rs[i]
 		}
 	}
@@ -177,7 +184,7 @@ func neighbour(rs []rune, i, d int) rune {
 }
 
 func opens(rs []rune, i int) bool {
-	prev, next := neighbour(rs, i, -1), neighbour(rs, i, 1)
+	prev, next := neighbour(rs, i, -1, decorations), neighbour(rs, i, 1, "")
 	if next == 0 || unicode.IsSpace(next) {
 		return false
 	}
@@ -186,8 +193,8 @@ func opens(rs []rune, i int) bool {
 
 // closes reports whether a quotation may end with the mark at i.
 func closes(rs []rune, i int) bool {
-	next := neighbour(rs, i, 1)
-	return next == 0 || unicode.IsSpace(next) || isSeparator(next) || strings.ContainsRune(trailing, next)
+	next := neighbour(rs, i, 1, decorations)
+	return next == 0 || unicode.IsSpace(next) || isSeparator(next) || strings.ContainsRune(ends, next)
 }
 
 // quotes marks what stands in quotes as literal. Marks of any kind pair with
@@ -205,7 +212,7 @@ func quotes(rs []rune, outer bool) []ch {
 		if !ok {
 			continue
 		}
-		if outer && neighbour(rs, i, -1) == 0 && neighbour(rs, end, 1) == 0 && strings.ContainsFunc(strings.TrimSpace(string(inner)), unicode.IsSpace) {
+		if outer && neighbour(rs, i, -1, decorations) == 0 && neighbour(rs, end, 1, decorations) == 0 && strings.ContainsFunc(strings.TrimSpace(string(inner)), unicode.IsSpace) {
 			return quotes(rs[i+1:end], false)
 		}
 		out = append(out, mark)
@@ -254,7 +261,7 @@ func unmarked(cs []ch) []ch {
 		return cs[i].r
 	}
 	edge := func(i, d int) rune {
-		for i >= 0 && i < len(cs) && !cs[i].lit && (invisible(cs[i].r) || strings.ContainsRune(decorations, cs[i].r)) {
+		for steps := 0; steps < reach && i >= 0 && i < len(cs) && !cs[i].lit && (invisible(cs[i].r) || strings.ContainsRune(decorations, cs[i].r)); steps++ {
 			i += d
 		}
 		return at(i)
@@ -271,14 +278,14 @@ func unmarked(cs []ch) []ch {
 		}
 		before, after := edge(i-1, -1), edge(end+1, 1)
 		tight := !unicode.IsSpace(at(i - 1))
-		begins := unicode.IsSpace(before) || isSeparator(before) || strings.ContainsRune("(>•,;\"", before)
-		ends := unicode.IsSpace(after) || isSeparator(after) || strings.ContainsRune(trailing+")\"", after)
+		begins := unicode.IsSpace(before) || isSeparator(before) || strings.ContainsRune(">•,;\"", before)
+		finishes := unicode.IsSpace(after) || isSeparator(after) || strings.ContainsRune(ends+"\"", after)
 		switch {
 		case m == '`':
-			for k := i; k <= end && (begins || ends); k++ {
+			for k := i; k <= end && (begins || finishes); k++ {
 				drop[k] = true
 			}
-		case ends && tight && len(open[m]) > 0:
+		case finishes && tight && len(open[m]) > 0:
 			from := open[m]
 			for k := range from {
 				drop[from[k]] = true
@@ -306,7 +313,7 @@ func unmarked(cs []ch) []ch {
 // foldings are single characters that stand for plain ones.
 var foldings = map[rune]string{
 	'‐': "-", '‑': "-", '‒': "-", '–': "-", '—': "--", '―': "--", '−': "-", '﹘': "--", '﹣': "-",
-	'…': "...", '→': " to ", '⇒': " to ", '➔': " to ", '➜': " to ",
+	'…': "...", '。': ".", '、': ",", '→': " to ", '⇒': " to ", '➔': " to ", '➜': " to ",
 	'“': `"`, '”': `"`, '„': `"`, '‟': `"`, '«': `"`, '»': `"`, '″': `"`,
 	'‘': "'", '’': "'", '‚': "'", '‛': "'", '′': "'", '‹': "'", '›': "'",
 }

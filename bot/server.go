@@ -144,7 +144,7 @@ func (p *parser) deployServer(b body) (o.Command, *o.Error) {
 	if len(words) > 0 {
 		if w := words[0]; w.whole && c.App == "" && settingForm.MatchString(w.text) {
 			// Quoted as a whole it may be app=branch or a branch of that form.
-			app, ref, _ := strings.Cut(w.text, w.text[len(settingForm.FindString(w.text))-1:][:1])
+			app, ref, _ := strings.Cut(w.text, "=")
 			err := o.Errorf(o.CodeGrammar, "%s may be an app with its branch, or a branch.", show(w.text)).WithHint("write branch=… with the branch in quotes")
 			var texts []string
 			for _, branches := range []map[string]string{{lower(app): ref}, {"": w.text}} {
@@ -207,7 +207,7 @@ func (p *parser) deployServer(b body) (o.Command, *o.Error) {
 var branchLike = regexp.MustCompile(`^(?:feature|feat|fix|hotfix|bugfix|release|chore|refactor|main$|master$|develop$)`)
 
 // settingForm is KEY=VALUE with a key that could be an app's.
-var settingForm = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9-]*[=:]`)
+var settingForm = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9-]*=`)
 
 // oneServer is server show and server destroy.
 func (p *parser) oneServer(b body) (o.Command, *o.Error) {
