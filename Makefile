@@ -10,7 +10,7 @@ SETUP     := $(GO) run ./.ci/setup -work $(WORK)
 DEMO      := $(GO) run ./.ci/demo -work $(WORK)
 FUZZTIME  ?= 10s
 SOURCES   := . ./bot/... ./orchestrator/... ./templates/... ./modules/...
-TOOLS     := ./.ci/setup ./.ci/demo ./testdata/apps
+TOOLS     := ./.ci/setup ./.ci/demo ./.ci/bench ./testdata/apps
 
 help: ## List the targets
 	@.ci/check || true
@@ -58,8 +58,8 @@ fuzz: ## Run each fuzz target for FUZZTIME (10s)
 		done; \
 	done
 
-bench: ## Run the benchmarks
-	@$(SETUP) salt terraform
+bench: setup build ## Measure Berth on this machine (docs/performance.md)
+	$(GO) run ./.ci/bench -work $(WORK)
 	BERTH_SALT_CALL=$(SALT_CALL) BERTH_TERRAFORM=$$(cat $(WORK)/terraform.path) \
 		$(GO) test -run '^$$' -bench . -benchmem $(SOURCES)
 
