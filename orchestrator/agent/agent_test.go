@@ -689,11 +689,11 @@ func TestUser(t *testing.T) {
 	if os.Getuid() != 0 {
 		t.Skip("only root can give a server a user of its own")
 	}
-	const uid = 42931
+	uid := 3_000_000 + os.Getpid()%1_000_000 // two runs of the tests at once must not end each other
 	salt := saltCall(t)
 	try := exec.Command(salt, "--help")
 	try.Dir = "/"
-	try.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uid, Gid: uid}}
+	try.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uint32(uid), Gid: uint32(uid)}}
 	if _, err := try.CombinedOutput(); errors.Is(err, os.ErrPermission) {
 		t.Skipf("%s is closed to other users than root", salt)
 	} else if exit := (*exec.ExitError)(nil); errors.As(err, &exit) && exit.ExitCode() == 126 {
@@ -734,7 +734,7 @@ func TestUser(t *testing.T) {
 			return err
 		}
 		info, err := e.Info()
-		if err == nil && info.Sys().(*syscall.Stat_t).Uid != uid {
+		if err == nil && info.Sys().(*syscall.Stat_t).Uid != uint32(uid) {
 			t.Errorf("%s is not the server's own", name)
 		}
 		return nil
