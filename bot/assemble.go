@@ -27,6 +27,10 @@ func (p *parser) rest() (o.Command, *o.Error) {
 	if p.verb == o.VerbWhy {
 		b.words = slices.DeleteFunc(b.words, func(w word) bool { return !w.quoted && whyFillers[lower(w.text)] })
 	}
+	if most := mostWords[string(p.noun)+" "+string(p.verb)]; most > 0 && len(b.words) > most && !b.words[0].quoted && articles[lower(b.words[0].text)] {
+		p.correct(p.tooMany(b.words[most:]), false)
+		b.words = b.words[1:]
+	}
 	if len(b.words) < 1 && len(b.to) == 1 && !p.changes() && p.verb != o.VerbList {
 		b.words = []word{{value: value{text: b.to[0].text}}} // a name that reads like a preposition
 	}
@@ -50,6 +54,10 @@ func (p *parser) rest() (o.Command, *o.Error) {
 	}
 	return p.oneEnvironment(b)
 }
+
+// mostWords is how many plain words a verb takes; one more than that, and an
+// article before them was meant as one.
+var mostWords = map[string]int{"env create": 2, "env plan": 2, "env rename": 2, "env deploy": 1, "env destroy": 1, "env show": 1, "server create": 2, "server deploy": 2, "server destroy": 1, "server show": 1}
 
 var whyFillers = set("did do does is has was fail fails failed failing broken red down not working happened it")
 
@@ -186,7 +194,7 @@ func (p *parser) existing(what string, v value) (string, *o.Error) {
 		return name, nil
 	}
 	better := mended(v.text)
-	if better == "" || strings.ContainsAny(v.text, "=/ ") || len(v.text) > 40 {
+	if better == "" || strings.ContainsAny(v.text, "=/ @#()<>") || len(v.text) > 40 {
 		return "", err
 	}
 	p.correct(err, false)
@@ -341,6 +349,10 @@ func (p *parser) create(b body) (o.Command, *o.Error) {
 }
 
 func (p *parser) deploy(b body) (o.Command, *o.Error) {
+	if len(b.words) == 2 && len(b.to) == 1 && b.to[0].at == 1 && nameForm.MatchString(lower(b.words[1].text)) {
+		return o.Command{}, o.Errorf(o.CodeGrammar, "Say for which app of %s %s is.", show(b.words[1].text), show(b.words[0].text)).
+			WithHint("env deploy %s APP=%s", lower(b.words[1].text), b.words[0].text)
+	}
 	if len(b.words) > 0 && strings.Contains(b.words[0].text, "/") && serverName.MatchString(b.words[0].text) {
 		p.noun = o.NounServer
 		p.correct(o.Errorf(o.CodeGrammar, "%s is one server: env deploy is for whole environments.", show(b.words[0].text)), false)
@@ -377,6 +389,12 @@ func (p *parser) list(b body) (o.Command, *o.Error) {
 	keys := ""
 	if p.noun == o.NounServer {
 		keys = "app"
+		for _, s := range b.settings {
+			if (s.key == "env" || s.key == "environment") && len(b.settings) == 1 && nameForm.MatchString(lower(s.text)) {
+				p.correct(o.Errorf(o.CodeGrammar, "server list takes no environment: env show lists the servers of one."), true)
+				return o.Command{Noun: o.NounEnv, Verb: o.VerbShow, Environment: lower(s.text)}, nil
+			}
+		}
 	}
 	vals, _, err := p.settingsOf(b, keys, false)
 	if err != nil {

@@ -191,12 +191,21 @@ func (p *parser) take(b *body, key string, t token) *o.Error {
 	if trimmed := strings.Trim(key, "_"); trimmed != key && trimmed != "" {
 		p.correct(o.Errorf(o.CodeInvalidName, "%s cannot be the name of an app.", show(key)), false)
 		key = trimmed
+		if !t.valQuoted {
+			t.val = strings.TrimRight(t.val, "_") // _web=main_
+		}
 	}
 	key = lower(key)
 	if err := foreign("a key", key); err != nil {
 		return err
 	}
 	v := value{t.val, t.valQuoted}
+	if v.text == "" && !v.quoted && strings.HasSuffix(t.text, ":") && !reservedKeys[key] && p.pos < len(p.toks) && p.toks[p.pos].sep && !p.toks[p.pos].whole && p.toks[p.pos].key != "" && len(b.words) < 2 {
+		// env create qa: web=main
+		p.correct(o.Errorf(o.CodeInvalidValue, "%s has no branch: %s follows.", show(key+":"), show(p.toks[p.pos].key+"=")), false)
+		b.words = append(b.words, word{value: value{text: key}})
+		return nil
+	}
 	if v.text == "" && !v.quoted {
 		next, err := p.following(key)
 		if err != nil {

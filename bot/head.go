@@ -96,9 +96,6 @@ func (p *parser) verbAt(i int) (o.Verb, int) {
 			return v, 2
 		}
 	}
-	if (w == "what's" || w == "whats") && i+1 < len(p.toks) && lower(p.toks[i+1].text) == "wrong" {
-		return o.VerbWhy, 2
-	}
 	if v := verbs[w]; v != "" {
 		return v, 1
 	}
@@ -194,8 +191,11 @@ func (p *parser) afterVerb() *o.Error {
 }
 
 func settingsBelongToOps(what string) *o.Error {
-	return o.Errorf(o.CodeNotAllowed, "%s is not for a command to do: an app's settings belong to ops.", show(what)).
-		WithHint("ask ops: they keep each app's settings in the file that the catalog names (no command writes it)")
+	hint := "ask ops: they keep each app's settings in the file that the catalog names, and no command writes it"
+	if strings.Contains(what, "_") && what == lower(what) {
+		hint += "; if an app was meant: an app's name has no underscore"
+	}
+	return o.Errorf(o.CodeNotAllowed, "%s is about an app's settings, and settings belong to ops.", show(what)).WithHint("%s", hint)
 }
 
 // settingKey reports whether a key is a setting of a program, no app: it has

@@ -24,12 +24,13 @@ func (p *parser) server(v value) (env, app string, err *o.Error) {
 	return env, app, nil
 }
 
-// misplaced reports whether one of the prepositions that this verb does not
-// take stands between its first two words, whose order it could change.
-func misplaced(b body, taken string) (preposition, bool) {
-	ok := set(taken)
+// misplaced finds a preposition that puts the first two words the other way
+// round: first lists those that the verb takes before the first word, second
+// those before the second.
+func misplaced(b body, first, second string) (preposition, bool) {
+	taken := []map[string]bool{set(first), set(second)}
 	for _, to := range b.to {
-		if !ok[to.text] && to.at <= 1 && len(b.words) > 1 {
+		if len(b.words) > 1 && to.at < 2 && !taken[to.at][to.text] {
 			return to, true
 		}
 	}
@@ -108,8 +109,15 @@ func (p *parser) createServer(b body) (o.Command, *o.Error) {
 				WithHint("leave one of them out")
 		}
 	}
-	if to, ok := misplaced(b, "on from with at using"); ok {
-		p.correct(o.Errorf(o.CodeGrammar, "“%s” leaves open which is the app and which the branch.", to.text), false)
+	if to, ok := misplaced(b, "for of", "on from with at using"); ok {
+		err := o.Errorf(o.CodeGrammar, "“%s” leaves open which is the app and which the branch.", to.text).WithHint("%s", p.usage())
+		if app := lower(b.words[1].text); nameForm.MatchString(app) && !reservedKeys[app] {
+			if ref, wrong := checkRef(b.words[0].value, p.exact); wrong == nil {
+				c.App, c.Branches = app, map[string]string{app: ref}
+				return c, suggest(err, Canonical(c))
+			}
+		}
+		return c, suggest(err, Canonical(c))
 	}
 	return c, nil
 }
@@ -187,7 +195,7 @@ func (p *parser) deployServer(b body) (o.Command, *o.Error) {
 	if len(refs) == 1 && c.Branches == nil {
 		c.Branches = map[string]string{c.App: refs[0]}
 	}
-	if to, ok := misplaced(b, "with from at using"); ok {
+	if to, ok := misplaced(b, "to on onto in into for of at", "with from at using"); ok {
 		err := o.Errorf(o.CodeGrammar, "“%s” leaves open which is the server and which the branch.", to.text).WithHint("%s", p.usage())
 		texts := []string{Canonical(c)}
 		first, second := b.words[0].text, b.words[1].text

@@ -39,6 +39,7 @@ var (
 	phrases = map[string]o.Verb{
 		"spin up": o.VerbCreate, "set up": o.VerbCreate, "bring up": o.VerbCreate, "stand up": o.VerbCreate,
 		"tear down": o.VerbDestroy, "take down": o.VerbDestroy, "get rid": o.VerbDestroy, "roll out": o.VerbDeploy,
+		"what's wrong": o.VerbWhy, "whats wrong": o.VerbWhy, "what happened": o.VerbWhy, "what failed": o.VerbWhy,
 	}
 	// settingVerbs would write what belongs to ops.
 	settingVerbs = set("set unset setenv config configure configuration export secret secrets setting settings edit var vars variable variables dotenv .env")
