@@ -59,7 +59,11 @@ func (p *parser) head() (bare bool, err *o.Error) {
 			continue
 		}
 		if p.noun == "" && !settingVerbs[w] && unclear[w] == "" {
-			if n, ok := nearestNoun(w); ok {
+			n, ok := nearestNoun(w)
+			if v, _ := p.verbAt(p.pos + 1); !ok && v != "" && len(w) == 2 && distance(w, "env") == 1 {
+				n, ok = o.NounEnv, true // too short to guess, but for the verb after it
+			}
+			if ok {
 				p.correct(o.Errorf(o.CodeGrammar, "Berth does not know %s.", show(t.text)).WithHint("a command begins with env or server"), true)
 				p.noun, p.many = n, p.many || strings.HasSuffix(w, "s")
 				continue

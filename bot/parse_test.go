@@ -192,7 +192,7 @@ func TestPoints(t *testing.T) {
 			{"guess: env show qa", []string{"env shwo qa", "env qa show", "show qa"}},
 			{"guess: server list", []string{"env server list", "env list servers", "servr list"}},
 			{"grammar -> " + want, []string{
-				"env craete qa api=main web=feature/login ttl=3d", "evn create qa api=main web=feature/login ttl=3d", "env qa create api=main web=feature/login ttl=3d",
+				"env craete qa api=main web=feature/login ttl=3d", "evn create qa api=main web=feature/login ttl=3d", "ev create qa api=main web=feature/login ttl=3d", "env qa create api=main web=feature/login ttl=3d",
 				"create qa api=main web=feature/login ttl=3d", "env create qa api main web feature/login ttl=3d", "env create qa api=main web=feature/login tll=3d", "env create qa api=main web=feature/login --tll=3d",
 			}},
 			{"grammar -> env destroy qa", []string{"env terminte qa", "env destory qa", "evn destroy qa", "env qa destroy", "env destroy qa and qb", "env destroy qa qb"}},

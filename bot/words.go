@@ -1,6 +1,7 @@
 package bot
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 
@@ -133,7 +134,10 @@ func nearestVerbs(word string) []o.Verb {
 			found = append(found, v)
 		}
 	}
-	slices.Sort(found)
+	// The verbs' own words come before their synonyms.
+	slices.SortFunc(found, func(a, b o.Verb) int {
+		return cmp.Or(cmp.Compare(distance(word, string(a)), distance(word, string(b))), cmp.Compare(a, b))
+	})
 	return found
 }
 
