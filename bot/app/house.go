@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"sync/atomic"
 	"syscall"
@@ -44,6 +45,7 @@ type house struct {
 	store   *store.Store
 	jobs    *jobs.Jobs
 	logs    *logbook.Book
+	checker *branch.Checker
 	service *orchestrator.Service
 	fleet   *orchestrator.Fleet
 	states  stateArchives
@@ -60,7 +62,7 @@ func newHouse(ctx context.Context, o serveOptions, source *catalog.Source, log *
 	if h.logs, err = logbook.Open(filepath.Join(o.Data, "logs")); err != nil {
 		return nil, dataError(o.Data, err)
 	}
-	if h.store, err = store.Open(ctx, store.Options{Path: filepath.Join(o.Data, "berth.db"), Now: now, UIDBase: h.uidBase}); err != nil {
+	if h.store, err = store.Open(ctx, store.Options{Path: o.Database, Now: now, UIDBase: h.uidBase}); err != nil {
 		return nil, err
 	}
 	installation, err := h.installation()
@@ -96,9 +98,11 @@ func newHouse(ctx context.Context, o serveOptions, source *catalog.Source, log *
 		return nil, err
 	}
 	h.store.SetEnqueue(h.jobs.Enqueue)
+	h.checker = branch.New(branch.Options{GitHubAPIURL: os.Getenv("BERTH_GITHUB_API_URL"), Token: o.Secrets.GitHubToken,
+		AppID: o.Secrets.GitHubAppID, AppKeyFile: o.Secrets.GitHubAppKey})
 	h.service = &orchestrator.Service{
 		Submitter: h.store, Environments: h.store, Operations: h.store, Catalogs: source, Policy: policy.Rules{},
-		Checker:  branch.New(branch.Options{GitHubAPIURL: os.Getenv("BERTH_GITHUB_API_URL"), Token: o.Secrets.GitHubToken}),
+		Checker:  h.checker,
 		Settings: catalog.Settings, RemoveServer: h.store.RemoveServer, NewID: newID, Now: now, Canonical: bot.Canonical,
 	}
 	h.fleet = &orchestrator.Fleet{Records: h.store, Environments: h.store, Events: h.store, Diagnoser: diagnose.Diagnoser{}, Catalogs: source,
@@ -270,7 +274,7 @@ func (h *house) peers() peers {
 
 func (h *house) api() *httpapi.API {
 	return &httpapi.API{
-		Doer: h.service, Reader: h.store, Tokens: apiTokens{h.store}, Logs: h.logs, Names: h.names, Reload: h.source.Reload, Person: h.personByName, Log: h.log,
+		Doer: h.service, Reader: h.store, Tokens: apiTokens{h.store}, Logs: h.logs, Names: h.names, Branches: h.branches, Reload: h.source.Reload, Person: h.personByName, Log: h.log,
 		Parse: func(text string) (orchestrator.Command, error) {
 			p, err := bot.Parse(text)
 			return p.Command, err
@@ -296,7 +300,7 @@ func (h *house) private() http.Handler { return h.api().Handler() }
 func (h *house) public() http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("/api/v1/", h.api().Handler())
-	agents := &httpapi.Agents{Fleet: h.fleet, Enroller: h.store, Keys: h.store, States: h.states.archive, Now: now, Log: h.log}
+	agents := &httpapi.Agents{Fleet: h.fleet, Enroller: h.store, Keys: h.store, States: h.states.archive, Binary: ownBinary, Now: now, Log: h.log}
 	mux.Handle("/agent/v1/", agents.Handler())
 	mux.Handle("/", httpapi.Probes(func(ctx context.Context) error {
 		if !h.ready.Load() {
@@ -305,6 +309,24 @@ func (h *house) public() http.Handler {
 		return h.store.DB().PingContext(ctx)
 	}))
 	return mux
+}
+
+// ownBinary is this program, for machines of its own kind: the agent is the
+// same binary.
+func ownBinary(platform string) (string, error) {
+	if platform != runtime.GOOS+"-"+runtime.GOARCH {
+		return "", fs.ErrNotExist
+	}
+	return os.Executable()
+}
+
+// branches lists an app's branches, for completion.
+func (h *house) branches(ctx context.Context, app string) ([]string, error) {
+	a, ok := h.source.Current().App(app)
+	if !ok {
+		return nil, nil
+	}
+	return h.checker.Branches(ctx, a)
 }
 
 func (h *house) names(ctx context.Context) (wire.Names, error) {

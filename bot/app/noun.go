@@ -90,8 +90,11 @@ func newNounCommand(noun orchestrator.Noun) *cobra.Command {
 				return err
 			}
 			if parsed.Command.Verb == orchestrator.VerbHelp {
-				fmt.Fprint(cmd.OutOrStdout(), nounHelp(noun, ""))
+				fmt.Fprint(cmd.OutOrStdout(), nounHelp(noun, parsed.Command.Name))
 				return nil
+			}
+			if parsed.Guess {
+				fmt.Fprintf(cmd.ErrOrStderr(), "Understood as: berth %s\n", parsed.Canonical)
 			}
 			s := session{flags: f, cmd: parsed.Command, text: parsed.Canonical, in: cmd.InOrStdin(), console: console.New(cmd.OutOrStdout(), cmd.ErrOrStderr()),
 				client: connect(dataFolderOr(f.data))}
@@ -120,6 +123,7 @@ type session struct {
 	in      io.Reader
 	console *console.Console
 	client  *client.Client
+	name    string // of the environment, once Berth has answered
 }
 
 func (s *session) run(ctx context.Context) error {
@@ -141,6 +145,7 @@ func (s *session) run(ctx context.Context) error {
 		s.show(answer)
 		return nil
 	}
+	s.name = answer.Environment.Name
 	if answer.Note != "" {
 		fmt.Fprintln(s.console.Err, answer.Note)
 	}
@@ -167,7 +172,7 @@ func (s *session) interrupted(ctx context.Context, err error, operationID string
 		return err
 	}
 	if operationID != "" {
-		fmt.Fprintf(s.console.Err, "\nThis goes on without you (operation %s). Look at it with: berth env show %s; stop it with: berth env cancel %s\n", operationID, s.cmd.Environment, s.cmd.Environment)
+		fmt.Fprintf(s.console.Err, "\nThis goes on without you (operation %s). Look at it with: berth env show %s; stop it with: berth env cancel %s\n", operationID, s.name, s.name)
 	}
 	return errSilent{130}
 }
@@ -366,7 +371,25 @@ func completeNoun(noun orchestrator.Noun) func(*cobra.Command, []string, string)
 		}
 		ctx, cancel := context.WithTimeout(cmd.Context(), time.Second)
 		defer cancel()
-		n, err := connect(dataFolderOr(f.data)).Names(ctx)
+		c := connect(dataFolderOr(f.data))
+		if app, _, ok := strings.Cut(prefix, "="); ok {
+			all, err := c.Branches(ctx, app)
+			if err != nil {
+				return nil, cobra.ShellCompDirectiveNoFileComp
+			}
+			for _, b := range all {
+				out = append(out, app+"="+b)
+			}
+			return matching(out, prefix), cobra.ShellCompDirectiveNoFileComp
+		}
+		if noun == orchestrator.NounServer && len(words) == 2 && words[0] == "create" {
+			all, err := c.Branches(ctx, words[1])
+			if err != nil {
+				return nil, cobra.ShellCompDirectiveNoFileComp
+			}
+			return matching(all, prefix), cobra.ShellCompDirectiveNoFileComp
+		}
+		n, err := c.Names(ctx)
 		if err != nil {
 			return nil, cobra.ShellCompDirectiveNoFileComp
 		}

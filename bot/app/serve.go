@@ -112,6 +112,25 @@ func checkListen(o serveOptions) error {
 	return nil
 }
 
+// databasePath is the SQLite file that --database names: sqlite:PATH, relative
+// to the data folder; without it, berth.db there.
+func databasePath(o serveOptions) (string, error) {
+	if o.Database == "" {
+		return filepath.Join(o.Data, "berth.db"), nil
+	}
+	path, ok := strings.CutPrefix(o.Database, "sqlite:")
+	if !ok || strings.TrimLeft(path, "/") == "" {
+		scheme, _, _ := strings.Cut(o.Database, ":") // the rest may hold a password
+		return "", orchestrator.Errorf(orchestrator.CodeInvalidValue, "Berth keeps its records in SQLite and cannot use a database of the kind %q.", scheme).
+			WithHint("--database sqlite:PATH, or leave it out")
+	}
+	path = strings.TrimPrefix(path, "//")
+	if !filepath.IsAbs(path) {
+		path = filepath.Join(o.Data, path)
+	}
+	return path, nil
+}
+
 // lockData makes the data folder and takes its lock.
 func lockData(dir string) (*flock.Flock, error) {
 	// Servers of the local target live below it under users of their own: they
@@ -172,6 +191,11 @@ func serve(ctx context.Context, o serveOptions) error {
 	if err := checkListen(o); err != nil {
 		return err
 	}
+	database, err := databasePath(o)
+	if err != nil {
+		return err
+	}
+	o.Database = database
 	path, err := filepath.Abs(o.Catalog)
 	if err != nil {
 		return fmt.Errorf("finding the catalog: %w", err)

@@ -76,6 +76,13 @@ func (c *Client) Names(ctx context.Context) (wire.Names, error) {
 	return n, err
 }
 
+// Branches gives the branches of an app, for completion.
+func (c *Client) Branches(ctx context.Context, app string) ([]string, error) {
+	var all []string
+	err := c.call(ctx, http.MethodGet, "/api/v1/apps/"+url.PathEscape(app)+"/branches", nil, &all)
+	return all, err
+}
+
 // CreateToken makes an API token for a person; ops only.
 func (c *Client) CreateToken(ctx context.Context, t wire.Token) (wire.Token, error) {
 	err := c.call(ctx, http.MethodPost, "/api/v1/tokens", t, &t)

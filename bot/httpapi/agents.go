@@ -3,13 +3,17 @@ package httpapi
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"log/slog"
 	"net/http"
+	"os"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/berth-dev/berth/orchestrator"
@@ -40,6 +44,9 @@ type Agents struct {
 	Keys     Keys
 	// States gives the archive with a digest, or fs.ErrNotExist.
 	States func(digest string) ([]byte, error)
+	// Binary gives the path of the program for a platform such as linux-amd64,
+	// or fs.ErrNotExist.
+	Binary func(platform string) (string, error)
 	Now    func() time.Time
 	Log    *slog.Logger
 }
@@ -52,7 +59,35 @@ func (a *Agents) Handler() http.Handler {
 	mux.Handle("GET "+agent.PathStates+"{digest}", a.signed(a.states))
 	mux.Handle("POST "+agent.PathProgress, a.signed(a.progress))
 	mux.Handle("POST "+agent.PathReport, a.signed(a.report))
+	mux.HandleFunc("GET "+agent.PathBinary+"{name}", a.binary)
 	return mux
+}
+
+// binary gives new machines the agent, or its checksum in the form of
+// sha256sum. It holds no secret, so anybody may have it.
+func (a *Agents) binary(w http.ResponseWriter, r *http.Request) {
+	platform, sum := strings.CutSuffix(r.PathValue("name"), ".sha256")
+	path, err := a.Binary(platform)
+	if err != nil {
+		http.Error(w, "there is no agent for "+platform+" here", http.StatusNotFound)
+		return
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		a.broken(w, r, err)
+		return
+	}
+	defer f.Close()
+	if !sum {
+		http.ServeContent(w, r, "", time.Time{}, f)
+		return
+	}
+	h := sha256.New()
+	if _, err := io.Copy(h, f); err != nil {
+		a.broken(w, r, err)
+		return
+	}
+	fmt.Fprintf(w, "%x  %s\n", h.Sum(nil), platform)
 }
 
 func (a *Agents) enroll(w http.ResponseWriter, r *http.Request) {

@@ -61,7 +61,9 @@ type API struct {
 	Logs   Logs
 	Parse  func(text string) (orchestrator.Command, error)
 	Names  func(ctx context.Context) (wire.Names, error)
-	Reload func() error
+	// Branches lists the branches of an app; none for an unknown one.
+	Branches func(ctx context.Context, app string) ([]string, error)
+	Reload   func() error
 	// Person makes an actor of a person's name, by the catalog in force.
 	Person func(name string) orchestrator.Actor
 	Log    *slog.Logger
@@ -82,6 +84,7 @@ func (a *API) Handler() http.Handler {
 	mux.Handle("GET /api/v1/operations/{id}", a.as(a.operation))
 	mux.Handle("GET /api/v1/environments/{name}/logs", a.as(a.logs))
 	mux.Handle("GET /api/v1/names", a.as(a.names))
+	mux.Handle("GET /api/v1/apps/{app}/branches", a.as(a.branches))
 	mux.Handle("GET /api/v1/tokens", a.ops(a.listTokens))
 	mux.Handle("POST /api/v1/tokens", a.ops(a.createToken))
 	mux.Handle("DELETE /api/v1/tokens/{id}", a.ops(a.revokeToken))
@@ -274,6 +277,15 @@ func (a *API) names(w http.ResponseWriter, r *http.Request, _ orchestrator.Actor
 		return err
 	}
 	reply(w, http.StatusOK, n)
+	return nil
+}
+
+func (a *API) branches(w http.ResponseWriter, r *http.Request, _ orchestrator.Actor) error {
+	all, err := a.Branches(r.Context(), r.PathValue("app"))
+	if err != nil {
+		return err
+	}
+	reply(w, http.StatusOK, all)
 	return nil
 }
 

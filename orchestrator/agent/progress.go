@@ -238,6 +238,8 @@ func saltStep(line string) (text string, ok bool) {
 		return "installing " + name, true
 	case module == "service":
 		return "starting the service " + name, true
+	case module == "file" && strings.Contains(name, "/.git/"):
+		return "", false // the starter recipe's own notes
 	case module == "file":
 		return "writing " + name, true
 	}

@@ -132,5 +132,10 @@ func (x *finding) cause(f *failure, m masker, more int) orchestrator.Cause {
 		limit -= len(suffix)
 	}
 	next := fill(x.next, f.vars, m, 400)
-	return orchestrator.Cause{Code: x.code, Who: x.who, Sentence: fill(x.sentence, f.vars, m, limit) + suffix, Next: next}
+	sentence := x.sentence
+	if strings.HasPrefix(f.vars["step"], "berth-app-") {
+		// The starter recipe's own steps say nothing to anybody.
+		sentence = strings.Replace(sentence, ` (step "{step}")`, "", 1)
+	}
+	return orchestrator.Cause{Code: x.code, Who: x.who, Sentence: fill(sentence, f.vars, m, limit) + suffix, Next: next}
 }
