@@ -11,6 +11,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	_ "embed"
 	"flag"
 	"fmt"
@@ -130,6 +131,7 @@ func run(work string, rounds int) (err error) {
 	fmt.Printf("serve: ready after %d ms (berth serve … until /readyz), %d MB resident when idle (VmRSS)\n", ready.Milliseconds(), resident>>20)
 
 	var withBerth, bare []time.Duration
+	var ratios []float64 // of neighbours in time: what else the machine does touches both
 	for i := range rounds {
 		t, err := b.withBerth(fmt.Sprintf("bench%d", i))
 		if err != nil {
@@ -140,18 +142,18 @@ func run(work string, rounds int) (err error) {
 			return err
 		}
 		bare = append(bare, t)
+		ratios = append(ratios, withBerth[i].Seconds()/t.Seconds())
 	}
-	x, y := median(withBerth), median(bare)
 	fmt.Printf("a cold environment of three servers, median of %d:\n", rounds)
-	fmt.Printf("  %5.2f s  berth env create bench shop\n", x.Seconds())
-	fmt.Printf("  %5.2f s  terraform init && terraform apply of .ci/bench/bare.tf: salt-call, start and health check by script\n", y.Seconds())
-	fmt.Printf("  %5.2f    times as long\n", x.Seconds()/y.Seconds())
+	fmt.Printf("  %5.2f s  berth env create bench shop\n", median(withBerth).Seconds())
+	fmt.Printf("  %5.2f s  terraform init && terraform apply of .ci/bench/bare.tf: salt-call, start and health check by script\n", median(bare).Seconds())
+	fmt.Printf("  %5.2f    times as long (median of each round's ratio; from %.2f to %.2f)\n", median(ratios), slices.Min(ratios), slices.Max(ratios))
 	return nil
 }
 
-func median(all []time.Duration) time.Duration {
-	slices.Sort(all)
-	return all[len(all)/2]
+func median[T cmp.Ordered](all []T) T {
+	sorted := slices.Sorted(slices.Values(all))
+	return sorted[len(sorted)/2]
 }
 
 func memory() string {
