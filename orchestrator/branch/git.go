@@ -221,8 +221,14 @@ func (r *gitRepository) inHistory(ctx context.Context, id string) (full string, 
 		})
 		return err
 	}
+	// A path cannot be what git calls a promisor, so a filtered fetch from one
+	// ends in missing files; there is no network to spare either.
 	var g *gitError
-	if err = fetch("--filter=tree:0"); errors.As(err, &g) && strings.Contains(g.stderr, "filter") {
+	filtered := r.repo.scheme != ""
+	if filtered {
+		err = fetch("--filter=tree:0")
+	}
+	if !filtered || errors.As(err, &g) && cannotFilter.MatchString(g.stderr) {
 		err = fetch()
 	}
 	if err != nil {
@@ -252,6 +258,9 @@ func (r *gitRepository) inHistory(ctx context.Context, id string) (full string, 
 	}
 	return found.answer()
 }
+
+// cannotFilter is what git says when a fetch without files did not work out.
+var cannotFilter = regexp.MustCompile(`filter|promisor|bad tree object|missing (tree|blob)`)
 
 // oneCommit looks for the one commit whose ID begins with prefix.
 type oneCommit struct {

@@ -75,8 +75,13 @@ func distance(wanted, name string) (score int, ok bool) {
 	if len(short) > len(long) {
 		short, long = long, short
 	}
-	if utf8.RuneCountInString(short) >= 3 && (strings.HasPrefix(long, short) || strings.HasSuffix(long, short)) {
-		consider(9)
+	if utf8.RuneCountInString(short) >= 3 {
+		if strings.HasPrefix(long, short) || strings.HasSuffix(long, short) {
+			consider(9)
+		}
+		if p := plain(short); len(p) >= 3 && strings.HasPrefix(plain(long), p) {
+			consider(10)
+		}
 	}
 	// Both begin alike for more than half of the shorter one, behind any folder.
 	if len(wantedLast) >= 4 && len(nameLast) >= 4 {

@@ -122,8 +122,6 @@ func invalidBranch(name string) string {
 		return "it is not written in UTF-8"
 	case name[0] == '-':
 		return "a branch's name cannot begin with a hyphen"
-	case name == "@":
-		return "git gives that name to no branch"
 	case strings.Contains(name, ".."):
 		return "a branch's name cannot have two dots in a row"
 	case strings.Contains(name, "@{"):
