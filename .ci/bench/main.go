@@ -12,6 +12,7 @@ package main
 import (
 	"bytes"
 	"cmp"
+	"context"
 	_ "embed"
 	"flag"
 	"fmt"
@@ -148,6 +149,27 @@ func run(work string, rounds int) (err error) {
 	fmt.Printf("  %5.2f s  berth env create bench shop\n", median(withBerth).Seconds())
 	fmt.Printf("  %5.2f s  terraform init && terraform apply of .ci/bench/bare.tf: salt-call, start and health check by script\n", median(bare).Seconds())
 	fmt.Printf("  %5.2f    times as long (median of each round's ratio; from %.2f to %.2f)\n", median(ratios), slices.Min(ratios), slices.Max(ratios))
+	return b.lists()
+}
+
+// lists stops serve, fills its database and measures what listing costs.
+func (b *bench) lists() error {
+	if err := b.stop(); err != nil {
+		return err
+	}
+	if err := b.fill(context.Background()); err != nil {
+		return err
+	}
+	if _, err := b.start(); err != nil {
+		return err
+	}
+	for _, args := range [][]string{nil, {"--json"}} {
+		p50, p99, err := b.list(100, args...)
+		if err != nil {
+			return err
+		}
+		fmt.Printf("berth env list %v with %d environments of two servers: p50 %d ms, p99 %d ms (100 runs of the whole command)\n", args, environments, p50.Milliseconds(), p99.Milliseconds())
+	}
 	return nil
 }
 

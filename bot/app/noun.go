@@ -137,6 +137,9 @@ func (s *session) run(ctx context.Context) error {
 			return err
 		}
 	}
+	if s.cmd.Verb == orchestrator.VerbList && s.cmd.Noun == orchestrator.NounEnv {
+		return s.interrupted(ctx, s.list(ctx), "")
+	}
 	answer, err := s.client.Do(ctx, s.text)
 	if err != nil {
 		return s.interrupted(ctx, err, "")
@@ -153,6 +156,18 @@ func (s *session) run(ctx context.Context) error {
 		return s.accepted(answer)
 	}
 	return s.follow(ctx, *answer.Operation)
+}
+
+// list shows environments; --json is passed through as Berth wrote it.
+func (s *session) list(ctx context.Context) error {
+	if s.flags.json {
+		return s.client.List(ctx, s.text, s.console.Out)
+	}
+	rows, err := s.client.Rows(ctx, s.text)
+	if err == nil {
+		s.console.Rows(rows)
+	}
+	return err
 }
 
 func (s *session) accepted(a orchestrator.Answer) error {
@@ -218,8 +233,6 @@ func (s *session) show(a orchestrator.Answer) {
 	}
 	c := s.console
 	switch {
-	case a.Environments != nil:
-		c.Environments(*a.Environments)
 	case a.Servers != nil:
 		c.Servers(*a.Servers)
 	case a.History != nil:
@@ -238,8 +251,6 @@ func (s *session) show(a orchestrator.Answer) {
 // jsonOf is the part of an answer that --json prints.
 func jsonOf(cmd orchestrator.Command, a orchestrator.Answer) any {
 	switch {
-	case a.Environments != nil:
-		return a.Environments
 	case a.Servers != nil:
 		return a.Servers
 	case a.History != nil:

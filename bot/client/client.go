@@ -51,6 +51,18 @@ func (c *Client) Do(ctx context.Context, text string) (orchestrator.Answer, erro
 	return a, err
 }
 
+// Rows lists environments for a table.
+func (c *Client) Rows(ctx context.Context, text string) ([]wire.Row, error) {
+	var rows []wire.Row
+	err := c.call(ctx, http.MethodPost, "/api/v1/commands", wire.Command{Text: text, Form: wire.FormBrief}, &rows)
+	return rows, err
+}
+
+// List copies the JSON array of environments to w as it comes.
+func (c *Client) List(ctx context.Context, text string, w io.Writer) error {
+	return c.call(ctx, http.MethodPost, "/api/v1/commands", wire.Command{Text: text, Form: wire.FormBare}, w)
+}
+
 // Watch gives an operation and its events after seq, waiting up to wait for
 // something new.
 func (c *Client) Watch(ctx context.Context, operationID string, seq int64, wait time.Duration) (wire.Watch, error) {
@@ -139,6 +151,12 @@ func (c *Client) call(ctx context.Context, method, path string, in, out any) err
 	}
 	if out == nil {
 		return nil
+	}
+	if w, ok := out.(io.Writer); ok {
+		if _, err := io.Copy(w, res.Body); err != nil && ctx.Err() == nil {
+			return c.unreachable(fmt.Errorf("reading its answer: %w", err))
+		}
+		return ctx.Err()
 	}
 	if err := json.NewDecoder(res.Body).Decode(out); err != nil {
 		if ctx.Err() != nil {

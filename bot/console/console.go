@@ -8,7 +8,9 @@ import (
 	"os"
 	"strings"
 	"time"
+	"unicode/utf8"
 
+	"github.com/berth-dev/berth/bot/wire"
 	"github.com/berth-dev/berth/orchestrator"
 	"github.com/jedib0t/go-pretty/v6/table"
 	"github.com/jedib0t/go-pretty/v6/text"
@@ -73,21 +75,41 @@ func (c *Console) table(header table.Row, rows []table.Row) {
 	}
 }
 
-// Environments prints a table of environments.
-func (c *Console) Environments(all []orchestrator.Environment) {
+// Rows prints a table of environments. There may be ten thousand of them, so
+// it does without the table writer's care for each cell.
+func (c *Console) Rows(all []wire.Row) {
 	if len(all) == 0 {
 		fmt.Fprintln(c.Out, "There are no environments. Make one: berth env create NAME")
 		return
 	}
-	var rows []table.Row
-	for _, e := range all {
-		var apps []string
-		for _, v := range e.Servers {
-			apps = append(apps, v.App+"="+v.Branch)
-		}
-		rows = append(rows, table.Row{e.Name, c.status(string(e.Status)), e.Owner, e.Target, c.until(e.ExpiresAt), strings.Join(apps, " ")})
+	cells := make([][6]string, 0, len(all)+1)
+	cells = append(cells, [6]string{"NAME", "STATUS", "OWNER", "TARGET", "ENDS IN", "SERVERS"})
+	for _, r := range all {
+		cells = append(cells, [6]string{r.Name, r.Status, r.Owner, r.Target, c.until(r.ExpiresAt), r.Servers})
 	}
-	c.table(table.Row{"name", "status", "owner", "target", "ends in", "servers"}, rows)
+	var widths [6]int
+	for _, row := range cells {
+		for i, cell := range row {
+			widths[i] = max(widths[i], utf8.RuneCountInString(cell))
+		}
+	}
+	var b strings.Builder
+	for n, row := range cells {
+		for i, cell := range row {
+			pad := widths[i] - utf8.RuneCountInString(cell) + 2
+			if i == 1 && n > 0 {
+				cell = c.status(cell)
+			}
+			b.WriteString(cell)
+			if i < len(row)-1 {
+				for range pad {
+					b.WriteByte(' ')
+				}
+			}
+		}
+		b.WriteByte('\n')
+	}
+	fmt.Fprint(c.Out, b.String())
 }
 
 // Servers prints a table of servers.

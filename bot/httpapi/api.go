@@ -191,6 +191,20 @@ func (a *API) command(w http.ResponseWriter, r *http.Request, actor orchestrator
 	if err != nil {
 		return err
 	}
+	if answer.Environments != nil {
+		var b []byte
+		switch c.Form {
+		case wire.FormBare:
+			b = appendEnvironments(nil, *answer.Environments)
+		case wire.FormBrief:
+			b = appendRows(nil, *answer.Environments)
+		default:
+			b = append(appendEnvironments([]byte(`{"environments":`), *answer.Environments), '}')
+		}
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = w.Write(append(b, '\n')) // a client that has gone away is nobody's error
+		return nil
+	}
 	reply(w, http.StatusOK, answer)
 	return nil
 }

@@ -102,13 +102,13 @@ func (c context) problem(r orchestrator.Report) orchestrator.Diagnosis {
 }
 
 var problemRecords = []record{
-	{code: "salt_missing", who: ops, re: re(`(?i)salt`), when: func(f *failure) bool {
+	{code: "salt_missing", who: ops, re: later(`(?i)salt`), when: func(f *failure) bool {
 		return re(`(?i)not found|missing|not installed|no such file|cannot be (?:found|run)|isn't`).MatchString(f.comment)
 	}, sentence: `The program that sets up the server is not there: {line}`, next: askOps},
-	{code: "disk_full", who: ops, re: re(diskFull), sentence: `The server's disk is full: {line}`, next: nextDisk},
-	{code: "permission_denied", who: ops, re: re(`(?i)permission denied|not permitted|read-only|unwritable|not writable`),
+	{code: "disk_full", who: ops, re: later(diskFull), sentence: `The server's disk is full: {line}`, next: nextDisk},
+	{code: "permission_denied", who: ops, re: later(`(?i)permission denied|not permitted|read-only|unwritable|not writable`),
 		sentence: `The server could not begin its setup, a permission is missing: {line}`, next: askOps},
-	{code: "workdir_missing", who: ops, re: re(`(?i)no such file or directory`), sentence: `The server could not begin its setup, a folder is missing: {line}`, next: askOps},
+	{code: "workdir_missing", who: ops, re: later(`(?i)no such file or directory`), sentence: `The server could not begin its setup, a folder is missing: {line}`, next: askOps},
 }
 
 // health is the cause when everything was set up and the app is not well.
@@ -145,15 +145,30 @@ func (c context) health(r orchestrator.Report) orchestrator.Cause {
 const nextHealth = `Look at its output with "berth env logs NAME", mend the app, then "berth env deploy NAME".`
 
 var healthRecords = []record{
-	{code: "port_in_use", who: ops, text: output, re: re(portInUse), sentence: `{app} could not start: its port{port} is already taken on the server.`, next: askOps, refine: findPort},
-	{code: "out_of_memory", who: ops, text: output, re: re(outOfMemory), sentence: `{app} could not stay alive: the server ran out of memory.`, next: `Ask ops for a larger size, or make the app use less memory.`},
-	{code: "disk_full", who: ops, text: output, re: re(diskFull), sentence: `{app} could not start: the server's disk is full.`, next: nextDisk},
-	{code: "settings_error", who: ops, text: output, re: re(`KeyError: '(?P<key>[A-Z][A-Z0-9_]{2,})'|(?i:environment variable|env var)\W+(?P<key2>[A-Z][A-Z0-9_]{2,})\W+(?i:is )?(?i:not set|missing|required|undefined)|(?P<key3>[A-Z][A-Z0-9_]{2,}) (?i:is not set|must be set|is required)`),
+	{code: "port_in_use", who: ops, text: output, re: later(portInUse), sentence: `{app} could not start: its port{port} is already taken on the server.`, next: askOps, refine: findPort},
+	{code: "out_of_memory", who: ops, text: output, re: later(outOfMemory), sentence: `{app} could not stay alive: the server ran out of memory.`, next: `Ask ops for a larger size, or make the app use less memory.`},
+	{code: "disk_full", who: ops, text: output, re: later(diskFull), sentence: `{app} could not start: the server's disk is full.`, next: nextDisk},
+	{code: "settings_error", who: ops, text: output, re: later(`KeyError: '(?P<key>[A-Z][A-Z0-9_]{2,})'|(?i:environment variable|env var)\W+(?P<key2>[A-Z][A-Z0-9_]{2,})\W+(?i:is )?(?i:not set|missing|required|undefined)|(?P<key3>[A-Z][A-Z0-9_]{2,}) (?i:is not set|must be set|is required)`),
 		sentence: `{app} was started and misses the setting "{key}{key2}{key3}".`, next: `Ask ops to put it into the settings of the app; then "berth env retry NAME".`},
 }
 
 // compiled keeps the expressions of refinements, which run once for each failure.
 var compiled sync.Map
+
+// expression is a regular expression that is compiled when it is first asked
+// for: every berth command would wait for the tables' hundreds otherwise.
+type expression struct{ source string }
+
+// expressions are all of them, for the test that compiles each.
+var expressions []*expression
+
+func later(source string) *expression {
+	e := &expression{source}
+	expressions = append(expressions, e)
+	return e
+}
+
+func (e *expression) get() *regexp.Regexp { return re(e.source) }
 
 // re compiles one of this package's own expressions.
 func re(s string) *regexp.Regexp {

@@ -1,7 +1,6 @@
 package diagnose
 
 import (
-	"regexp"
 	"strings"
 
 	"github.com/berth-dev/berth/orchestrator"
@@ -23,7 +22,7 @@ type record struct {
 	code, who string
 	in        string // modules, space-separated; empty: any
 	text      part
-	re        *regexp.Regexp
+	re        *expression
 	when      func(*failure) bool
 	refine    func(*failure, *finding)
 	sentence  string
@@ -105,11 +104,11 @@ func (r *record) capture(f *failure) bool {
 		texts = []string{f.comment, f.output()}
 	}
 	for _, t := range texts {
-		m := r.re.FindStringSubmatch(t)
+		m := r.re.get().FindStringSubmatch(t)
 		if m == nil {
 			continue
 		}
-		for i, name := range r.re.SubexpNames() {
+		for i, name := range r.re.get().SubexpNames() {
 			if name != "" {
 				// A group that did not take part leaves what is known.
 				if v := strings.TrimSpace(m[i]); v != "" {

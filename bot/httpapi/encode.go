@@ -1,0 +1,185 @@
+package httpapi
+
+import (
+	"bytes"
+	"encoding/json"
+	"maps"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/berth-dev/berth/orchestrator"
+)
+
+// appendEnvironments writes environments as encoding/json would. Lists of ten
+// thousand are asked for interactively, and reflection takes most of the time
+// that they may take.
+func appendEnvironments(b []byte, all []orchestrator.Environment) []byte {
+	b = append(b, '[')
+	for i := range all {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = appendEnvironment(b, &all[i])
+	}
+	return append(b, ']')
+}
+
+// appendRows writes environments as wire.Rows.
+func appendRows(b []byte, all []orchestrator.Environment) []byte {
+	b = append(b, '[')
+	var servers []byte
+	for i := range all {
+		e := &all[i]
+		if i > 0 {
+			b = append(b, ',')
+		}
+		servers = servers[:0]
+		for j := range e.Servers {
+			if j > 0 {
+				servers = append(servers, ' ')
+			}
+			servers = append(append(append(servers, e.Servers[j].App...), '='), e.Servers[j].Branch...)
+		}
+		b = field(b, `{"name":`, e.Name)
+		b = field(b, `,"status":`, string(e.Status))
+		b = field(b, `,"owner":`, e.Owner)
+		b = field(b, `,"target":`, e.Target)
+		b = moment(b, `,"expires_at":`, &e.ExpiresAt)
+		b = field(b, `,"servers":`, string(servers))
+		b = append(b, '}')
+	}
+	return append(b, ']')
+}
+
+func appendEnvironment(b []byte, e *orchestrator.Environment) []byte {
+	b = field(b, `{"id":`, e.ID)
+	b = field(b, `,"name":`, e.Name)
+	b = field(b, `,"owner":`, e.Owner)
+	b = field(b, `,"target":`, e.Target)
+	b = optional(b, `,"blueprint":`, e.Blueprint)
+	b = optional(b, `,"size":`, e.Size)
+	b = field(b, `,"status":`, string(e.Status))
+	b = moment(b, `,"created_at":`, &e.CreatedAt)
+	b = moment(b, `,"expires_at":`, &e.ExpiresAt)
+	if e.Servers == nil {
+		b = append(b, `,"servers":null`...)
+	} else {
+		b = append(b, `,"servers":[`...)
+		for i := range e.Servers {
+			if i > 0 {
+				b = append(b, ',')
+			}
+			b = appendServer(b, &e.Servers[i])
+		}
+		b = append(b, ']')
+	}
+	b = append(b, `,"operation":`...)
+	b = appendOperation(b, e.Operation)
+	b = append(b, `,"diagnosis":`...)
+	if e.Diagnosis == nil {
+		b = append(b, "null"...)
+	} else {
+		b = other(b, e.Diagnosis)
+	}
+	return append(b, '}')
+}
+
+func appendServer(b []byte, v *orchestrator.Server) []byte {
+	b = field(b, `{"id":`, v.ID)
+	b = optional(b, `,"environment":`, v.Environment)
+	b = field(b, `,"name":`, v.Name)
+	b = field(b, `,"app":`, v.App)
+	b = field(b, `,"repository":`, v.Repository)
+	b = field(b, `,"branch":`, v.Branch)
+	b = field(b, `,"commit":`, v.Commit)
+	b = field(b, `,"revision":`, v.Revision)
+	b = number(b, `,"generation":`, v.Generation)
+	b = field(b, `,"status":`, string(v.Status))
+	b = field(b, `,"agent":`, string(v.Agent))
+	b = moment(b, `,"last_seen":`, v.LastSeen)
+	b = field(b, `,"address":`, v.Address)
+	if v.Port != 0 {
+		b = number(b, `,"port":`, v.Port)
+	}
+	b = field(b, `,"url":`, v.URL)
+	if len(v.Needs) > 0 {
+		b = append(b, `,"needs":{`...)
+		for i, key := range slices.Sorted(maps.Keys(v.Needs)) {
+			if i > 0 {
+				b = append(b, ',')
+			}
+			b = appendString(b, key)
+			b = field(b, ":", v.Needs[key])
+		}
+		b = append(b, '}')
+	}
+	return append(b, '}')
+}
+
+func appendOperation(b []byte, op *orchestrator.Operation) []byte {
+	if op == nil {
+		return append(b, "null"...)
+	}
+	b = field(b, `{"id":`, op.ID)
+	b = field(b, `,"kind":`, string(op.Kind))
+	b = field(b, `,"status":`, string(op.Status))
+	b = optional(b, `,"actor":`, op.Actor)
+	b = optional(b, `,"text":`, op.Text)
+	if len(op.Apps) > 0 {
+		b = append(b, `,"apps":`...)
+		b = other(b, op.Apps)
+	}
+	if op.Position != 0 {
+		b = number(b, `,"position":`, op.Position)
+	}
+	b = moment(b, `,"created_at":`, &op.CreatedAt)
+	b = moment(b, `,"started_at":`, op.StartedAt)
+	b = moment(b, `,"ended_at":`, op.EndedAt)
+	return append(b, '}')
+}
+
+func field(b []byte, name, value string) []byte { return appendString(append(b, name...), value) }
+
+func optional(b []byte, name, value string) []byte {
+	if value == "" {
+		return b
+	}
+	return field(b, name, value)
+}
+
+func number(b []byte, name string, value int) []byte {
+	return strconv.AppendInt(append(b, name...), int64(value), 10)
+}
+
+func moment(b []byte, name string, t *time.Time) []byte {
+	b = append(b, name...)
+	if t == nil {
+		return append(b, "null"...)
+	}
+	b = append(b, '"')
+	b = t.AppendFormat(b, time.RFC3339Nano)
+	return append(b, '"')
+}
+
+// appendString quotes plain ASCII itself and leaves the rest to encoding/json.
+func appendString(b []byte, s string) []byte {
+	for i := range len(s) {
+		if c := s[i]; c < ' ' || c > '~' || c == '"' || c == '\\' || c == '<' || c == '>' || c == '&' {
+			return other(b, s)
+		}
+	}
+	b = append(b, '"')
+	b = append(b, s...)
+	return append(b, '"')
+}
+
+// other encodes what is rare. Neither strings nor the domain's plain values
+// can fail to encode.
+func other(b []byte, v any) []byte {
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(v); err != nil {
+		return append(b, "null"...)
+	}
+	return append(b, bytes.TrimSuffix(buf.Bytes(), []byte("\n"))...)
+}

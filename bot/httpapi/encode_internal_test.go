@@ -1,0 +1,84 @@
+package httpapi
+
+import (
+	"encoding/json"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/berth-dev/berth/bot/wire"
+	"github.com/berth-dev/berth/orchestrator"
+)
+
+// Our own encoding is encoding/json's, byte for byte, whatever the values.
+func TestAppendEnvironments(t *testing.T) {
+	t.Parallel()
+	text := rapid.OneOf(rapid.StringMatching(`[a-z0-9/.-]{0,12}`), rapid.String())
+	moments := rapid.Custom(func(t *rapid.T) time.Time {
+		return time.Unix(rapid.Int64Range(0, 4e9).Draw(t, "s"), rapid.Int64Range(0, 999_999_999).Draw(t, "ns")).UTC()
+	})
+	pointer := rapid.Ptr(moments, true)
+	server := rapid.Custom(func(t *rapid.T) orchestrator.Server {
+		return orchestrator.Server{ID: text.Draw(t, "id"), Environment: text.Draw(t, "env"), Name: text.Draw(t, "name"), App: text.Draw(t, "app"),
+			Repository: text.Draw(t, "repo"), Branch: text.Draw(t, "branch"), Commit: text.Draw(t, "commit"), Revision: text.Draw(t, "revision"),
+			Generation: rapid.Int().Draw(t, "gen"), Status: orchestrator.StatusReady, Agent: orchestrator.AgentOnline, LastSeen: pointer.Draw(t, "seen"),
+			Address: text.Draw(t, "address"), Port: rapid.IntRange(0, 2).Draw(t, "port"), URL: text.Draw(t, "url"), Needs: rapid.MapOf(text, text).Draw(t, "needs")}
+	})
+	operation := rapid.Custom(func(t *rapid.T) *orchestrator.Operation {
+		return &orchestrator.Operation{ID: text.Draw(t, "id"), Kind: orchestrator.KindCreate, Status: orchestrator.OperationQueued, Actor: text.Draw(t, "actor"),
+			Text: text.Draw(t, "text"), Apps: rapid.SliceOf(text).Draw(t, "apps"), Position: rapid.IntRange(0, 2).Draw(t, "position"),
+			CreatedAt: moments.Draw(t, "created"), StartedAt: pointer.Draw(t, "started"), EndedAt: pointer.Draw(t, "ended")}
+	})
+	rapid.Check(t, func(t *rapid.T) {
+		e := orchestrator.Environment{ID: text.Draw(t, "id"), Name: text.Draw(t, "name"), Owner: text.Draw(t, "owner"), Target: text.Draw(t, "target"),
+			Blueprint: text.Draw(t, "blueprint"), Size: text.Draw(t, "size"), Status: orchestrator.StatusFailed, CreatedAt: moments.Draw(t, "created"),
+			ExpiresAt: moments.Draw(t, "expires"), Servers: rapid.SliceOfN(server, 0, 3).Draw(t, "servers")}
+		if rapid.Bool().Draw(t, "operation?") {
+			e.Operation = operation.Draw(t, "operation")
+		}
+		if rapid.Bool().Draw(t, "diagnosis?") {
+			e.Diagnosis = &orchestrator.Diagnosis{Outcome: orchestrator.OutcomeFailed, Causes: []orchestrator.Cause{{Sentence: text.Draw(t, "sentence")}}}
+		}
+		all := []orchestrator.Environment{e, {}}
+		want, err := json.Marshal(all)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := string(appendEnvironments(nil, all)); got != string(want) {
+			t.Fatalf("got  %s\nwant %s", got, want)
+		}
+		var rows []wire.Row
+		if err := json.Unmarshal(appendRows(nil, all), &rows); err != nil || len(rows) != 2 {
+			t.Fatalf("rows: %v, %v", rows, err)
+		}
+		if valid := strings.ToValidUTF8(e.Name, "\ufffd"); rows[0].Name != valid || !rows[0].ExpiresAt.Equal(e.ExpiresAt) || rows[0].Status != "failed" {
+			t.Fatalf("row %+v of %+v", rows[0], e)
+		}
+	})
+}
+
+// A field that is added to the domain has to be added to the encoding too.
+func TestEveryFieldIsEncoded(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		v    any
+		want string
+	}{
+		{orchestrator.Environment{}, "id name owner target blueprint size status created_at expires_at servers operation diagnosis"},
+		{orchestrator.Server{}, "id environment name app repository branch commit revision generation status agent last_seen address port url needs"},
+		{orchestrator.Operation{}, "id kind status actor text apps position created_at started_at ended_at"},
+	} {
+		var got []string
+		for f := range reflect.TypeOf(tt.v).Fields() {
+			if name, _, _ := strings.Cut(f.Tag.Get("json"), ","); name != "-" {
+				got = append(got, name)
+			}
+		}
+		if strings.Join(got, " ") != tt.want {
+			t.Errorf("%T has the fields\n%s, the encoding knows\n%s", tt.v, strings.Join(got, " "), tt.want)
+		}
+	}
+}
