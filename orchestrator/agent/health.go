@@ -44,6 +44,8 @@ func (a *agent) awaitHealth(ctx context.Context, d *orchestrator.Desired, p *app
 	ctx, cancel := context.WithTimeoutCause(ctx, healthLimit(d), context.DeadlineExceeded)
 	defer cancel()
 	began := time.Now()
+	// Most apps answer at once, some take long: ask often at first.
+	gap := 20 * time.Millisecond
 	for {
 		err := probe(ctx, d)
 		if err == nil && d.Port == 0 {
@@ -60,9 +62,10 @@ func (a *agent) awaitHealth(ctx context.Context, d *orchestrator.Desired, p *app
 		if ctx.Err() == nil {
 			detail = err.Error()
 		}
-		if pause(ctx, 200*time.Millisecond) != nil {
+		if pause(ctx, gap) != nil {
 			break
 		}
+		gap = min(gap*3/2, 250*time.Millisecond)
 	}
 	if !errors.Is(context.Cause(ctx), context.DeadlineExceeded) {
 		return false, "a newer change came before the app was healthy"
