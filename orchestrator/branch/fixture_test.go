@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"encoding/pem"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/cgi"
 	"net/http/httptest"
@@ -130,7 +131,7 @@ func gitServer(t *testing.T, login string) *httptest.Server {
 	if _, err := os.Stat(backend); err != nil {
 		t.Skip("this git has no http-backend")
 	}
-	handler := &cgi.Handler{Path: backend, Env: []string{
+	handler := &cgi.Handler{Path: backend, Stderr: io.Discard, Env: []string{
 		"GIT_PROJECT_ROOT=" + fixture.dir, "GIT_HTTP_EXPORT_ALL=1", "GIT_CONFIG_NOSYSTEM=1", "GIT_CONFIG_GLOBAL=" + os.DevNull,
 		"GIT_CONFIG_COUNT=1", "GIT_CONFIG_KEY_0=safe.directory", "GIT_CONFIG_VALUE_0=*",
 	}}

@@ -214,8 +214,14 @@ func (r *gitRepository) inHistory(ctx context.Context, id string) (full string, 
 	if _, _, err := r.git.run(ctx, r.repo, fixed("init", "--quiet", "--bare", "--template=", dir)); err != nil {
 		return "", err
 	}
+	from := r.repo
+	if from.scheme == "" && from.host == "" {
+		// git keeps no record under a path of what a filter left out, and then
+		// misses it.
+		from.url = (&url.URL{Scheme: "file", Path: from.url}).String()
+	}
 	fetch := func(filter ...string) error {
-		_, _, err := r.git.run(ctx, r.repo, func(address string) []string {
+		_, _, err := r.git.run(ctx, from, func(address string) []string {
 			args := append([]string{"-C", dir, "fetch", "--quiet", "--no-tags", "--no-recurse-submodules", "--no-write-fetch-head"}, filter...)
 			return append(args, "--", address, "+refs/heads/*:refs/heads/*")
 		})
