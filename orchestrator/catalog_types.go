@@ -78,10 +78,14 @@ type PolicySettings struct {
 	Lifetime              time.Duration // default 72 h
 	MaxLifetime           time.Duration // default 14 d
 	EnvironmentsPerPerson int
-	Ops                   []string
-	Create                string // default all
-	Deploy                string // default all
-	Destroy               string // default own
+	// Warnings are how long before an environment's end its owner is warned,
+	// Grace how long it lives on after a warning that came late.
+	Warnings []time.Duration // default 24 h, 2 h, 30 min
+	Grace    time.Duration   // default 30 min
+	Ops      []string
+	Create   string // default all
+	Deploy   string // default all
+	Destroy  string // default own
 }
 
 // Target returns the named target.

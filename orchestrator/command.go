@@ -69,4 +69,6 @@ type Actor struct {
 	Name  string   `json:"name"`
 	Ops   bool     `json:"ops"`
 	Teams []string `json:"teams,omitempty"`
+	// From is where the command came from.
+	From Origin `json:"-"`
 }

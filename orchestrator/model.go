@@ -45,18 +45,21 @@ const (
 // Environment is a named set of servers with one owner, one Terraform
 // workspace and one expiry. ID never changes; Name is a label.
 type Environment struct {
-	ID        string     `json:"id"`
-	Name      string     `json:"name"`
-	Owner     string     `json:"owner"`
-	Target    string     `json:"target"`
-	Blueprint string     `json:"blueprint,omitempty"`
-	Size      string     `json:"size,omitempty"`
-	Status    Status     `json:"status"`
-	CreatedAt time.Time  `json:"created_at"`
-	ExpiresAt time.Time  `json:"expires_at"`
-	Servers   []Server   `json:"servers"`
-	Operation *Operation `json:"operation"`
-	Diagnosis *Diagnosis `json:"diagnosis"`
+	ID        string    `json:"id"`
+	Name      string    `json:"name"`
+	Owner     string    `json:"owner"`
+	Target    string    `json:"target"`
+	Blueprint string    `json:"blueprint,omitempty"`
+	Size      string    `json:"size,omitempty"`
+	Status    Status    `json:"status"`
+	CreatedAt time.Time `json:"created_at"`
+	ExpiresAt time.Time `json:"expires_at"`
+	// ExpirySetAt is when ExpiresAt was decided: at the creation or the last
+	// extension.
+	ExpirySetAt time.Time  `json:"-"`
+	Servers     []Server   `json:"servers"`
+	Operation   *Operation `json:"operation"`
+	Diagnosis   *Diagnosis `json:"diagnosis"`
 }
 
 // Server is one machine that runs one app at one revision. Branch, Commit and

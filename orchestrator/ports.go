@@ -69,6 +69,7 @@ type Submission struct {
 	NeedPort    bool
 	Operation   Operation
 	Event       Event
+	Origin      Origin
 }
 
 // Ending is the end of an operation, written in one transaction together with

@@ -16,7 +16,9 @@ var ErrCanceled = errors.New("canceled by a person")
 // Submitter writes accepted commands.
 type Submitter interface {
 	Submit(ctx context.Context, s Submission) (Operation, error)
-	UpdateEnvironment(ctx context.Context, id string, change func(*Environment) error) error
+	// Relabel changes what is only written down (name, expiry) and notes it as
+	// an operation that has already succeeded.
+	Relabel(ctx context.Context, s Submission, change func(*Environment) error) (Operation, error)
 	CancelQueued(ctx context.Context, operationID string, at time.Time) (bool, error)
 	RequestCancel(ctx context.Context, operationID string) error
 }
@@ -33,6 +35,8 @@ type Environments interface {
 type Operations interface {
 	Operation(ctx context.Context, id string) (Operation, error)
 	Operations(ctx context.Context, environmentID string) ([]Operation, error)
+	// OperationByOrigin gives the operation that a delivery has started.
+	OperationByOrigin(ctx context.Context, key string) (Operation, bool, error)
 }
 
 // SettingsReader reads an app's settings file: its bytes and its values.
@@ -57,6 +61,11 @@ type Service struct {
 // Do runs one command for actor: reads answer at once, changes are accepted
 // (checked, stored, queued) and answer with their operation.
 func (s *Service) Do(ctx context.Context, actor Actor, cmd Command) (Answer, error) {
+	if cmd.Changes() {
+		if a, ok, err := s.repeated(ctx, actor); ok || err != nil {
+			return a, err
+		}
+	}
 	switch cmd.Verb {
 	case VerbList:
 		return s.list(ctx, actor, cmd)
@@ -399,6 +408,9 @@ func (s *Service) plan(ctx context.Context, actor Actor, cmd Command) (Answer, e
 }
 
 func (s *Service) createEnvironment(ctx context.Context, actor Actor, cmd Command) (Answer, error) {
+	if a, ok, err := s.again(ctx, actor, cmd, cmd.Environment); ok || err != nil {
+		return a, err
+	}
 	d, err := s.draftEnvironment(ctx, actor, cmd)
 	if err != nil {
 		return Answer{}, err
@@ -434,7 +446,7 @@ func (s *Service) submission(actor Actor, e Environment, kind Kind, text string,
 	for _, c := range changes {
 		op.Apps = append(op.Apps, c.App)
 	}
-	return Submission{Environment: e, Operation: op,
+	return Submission{Environment: e, Operation: op, Origin: actor.From,
 		Event: Event{OperationID: op.ID, At: now, Step: "accepted", Text: actor.Name + " asked for: " + text}}
 }
 
@@ -470,6 +482,9 @@ func (s *Service) createServer(ctx context.Context, actor Actor, cmd Command) (A
 		}
 		d.name = a.Name + "-" + Slug(ref)
 		d.name = strings.TrimRight(d.name[:min(len(d.name), 32)], "-")
+	}
+	if a, ok, err := s.again(ctx, actor, cmd, d.name); ok || err != nil {
+		return a, err
 	}
 	if d, err = s.checkDraft(ctx, actor, d, cmd.TTL, cmd.Target); err != nil {
 		return Answer{}, err
@@ -787,7 +802,7 @@ func (s *Service) extend(ctx context.Context, actor Actor, cmd Command) (Answer,
 	if _, err := s.Policy.Lifetime(s.Catalogs.Current(), until.Sub(s.Now())); err != nil {
 		return Answer{}, err
 	}
-	return s.relabel(ctx, e, func(x *Environment) error { x.ExpiresAt = until; return nil })
+	return s.relabel(ctx, s.submission(actor, e, KindExtend, s.Canonical(cmd), nil), func(x *Environment) error { x.ExpiresAt = until; return nil })
 }
 
 func (s *Service) rename(ctx context.Context, actor Actor, cmd Command) (Answer, error) {
@@ -798,14 +813,15 @@ func (s *Service) rename(ctx context.Context, actor Actor, cmd Command) (Answer,
 	if taken, err := s.Environments.Environment(ctx, cmd.NewName); err == nil && taken.ID != e.ID {
 		return Answer{}, NameTaken(cmd.NewName, taken.Owner)
 	}
-	return s.relabel(ctx, e, func(x *Environment) error { x.Name = cmd.NewName; return nil })
+	return s.relabel(ctx, s.submission(actor, e, KindRename, s.Canonical(cmd), nil), func(x *Environment) error { x.Name = cmd.NewName; return nil })
 }
 
-func (s *Service) relabel(ctx context.Context, e Environment, change func(*Environment) error) (Answer, error) {
-	if err := s.Submitter.UpdateEnvironment(ctx, e.ID, change); err != nil {
+func (s *Service) relabel(ctx context.Context, sub Submission, change func(*Environment) error) (Answer, error) {
+	op, err := s.Submitter.Relabel(ctx, sub, change)
+	if err != nil {
 		return Answer{}, err
 	}
-	e, err := s.Environments.EnvironmentByID(ctx, e.ID)
+	e, err := s.Environments.EnvironmentByID(ctx, op.EnvironmentID)
 	return Answer{Environment: &e}, err
 }
 

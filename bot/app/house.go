@@ -90,14 +90,16 @@ func newHouse(ctx context.Context, o serveOptions, source *catalog.Source, log *
 		Provisioner: provisioner, Diagnoser: diagnose.Diagnoser{}, Settings: catalog.Settings, States: h.states.digest, UserData: templates.UserData,
 		Sweep: h.sweep, Now: now, After: time.After, Log: log, PublicURL: o.PublicURL, CallHome: 3 * time.Minute, Converge: 40 * time.Minute, InstallationID: installation,
 	}
+	lifetimes := h.lifetimes()
 	h.jobs, err = jobs.New(jobs.Options{
 		DB: h.store.DB(), Execute: executor.Execute, Workers: 8, Timeout: 2 * time.Hour, Logger: log,
-		Periodic: []jobs.Periodic{{Every: time.Minute, Name: "lifetimes", Run: h.endExpired}},
+		Periodic: []jobs.Periodic{{Every: time.Minute, Name: "lifetimes", Run: lifetimes.Run}},
 	})
 	if err != nil {
 		return nil, err
 	}
 	h.store.SetEnqueue(h.jobs.Enqueue)
+	h.store.SetEnqueueDelivery(h.jobs.EnqueueDelivery)
 	h.checker = branch.New(branch.Options{GitHubAPIURL: os.Getenv("BERTH_GITHUB_API_URL"), Token: o.Secrets.GitHubToken,
 		AppID: o.Secrets.GitHubAppID, AppKeyFile: o.Secrets.GitHubAppKey})
 	h.service = &orchestrator.Service{
@@ -242,22 +244,13 @@ func (h *house) sweepDir(ctx context.Context, id string, uid int) error {
 	return os.RemoveAll(dir)
 }
 
-// endExpired destroys the environments whose lifetime is over.
-func (h *house) endExpired(ctx context.Context) error {
-	expired, err := h.store.Expired(ctx, now())
-	if err != nil {
-		return err
-	}
-	for _, e := range expired {
-		if e.Status == orchestrator.StatusDestroying {
-			continue
-		}
-		h.log.Info("an environment's lifetime is over", "environment", e.Name, "expired", e.ExpiresAt)
-		if _, err := h.service.Destroy(ctx, e, orchestrator.Actor{Name: "berth", Ops: true}, "env destroy "+e.Name); err != nil {
-			h.log.Error("an expired environment was not destroyed", "environment", e.Name, "error", err)
-		}
-	}
-	return nil
+// lifetimes warns of, and brings about, the end of environments.
+func (h *house) lifetimes() *orchestrator.Lifetimes {
+	return &orchestrator.Lifetimes{Records: h.store, Catalogs: h.source, Now: now, Log: h.log,
+		Destroy: func(ctx context.Context, e orchestrator.Environment) error {
+			_, err := h.service.Destroy(ctx, e, orchestrator.Actor{Name: "berth", Ops: true}, "env destroy "+e.Name)
+			return err
+		}}
 }
 
 func (h *house) person(osUser string) orchestrator.Actor {

@@ -31,6 +31,8 @@ const (
 	// never keep the expiry of environments waiting.
 	operationsQueue = river.QueueDefault
 	choresQueue     = "chores"
+	// deliveriesQueue is what doors were told: many, and each soon done.
+	deliveriesQueue = "deliveries"
 
 	// pollEvery finds what nobody told about: jobs whose time has come (a
 	// retry, a chore). New operations do not wait for it; see listener.
@@ -54,8 +56,15 @@ type Options struct {
 	Execute func(ctx context.Context, operationID string) error
 	// Periodic are the chores, each at the start and then at its interval.
 	Periodic []Periodic
+	// Deliver works through what a door was told and returns nil, or returns an
+	// error when that has to be tried again. It may be called again for the same
+	// key, but never twice at the same time. Nil: there are no deliveries.
+	Deliver func(ctx context.Context, key string) error
 	// Workers is how many operations run at the same time; 0 means 8.
 	Workers int
+	// Deliverers is how many deliveries are worked through at the same time;
+	// 0 means 16.
+	Deliverers int
 	// Timeout is how long one call of Execute may take before its context
 	// ends; the operation is then tried again. 0 means two hours.
 	Timeout time.Duration
@@ -78,7 +87,7 @@ type Jobs struct {
 	client *river.Client[*sql.Tx]
 	db     *sql.DB
 	log    *slog.Logger
-	wake   bell
+	wake   bells
 
 	// cancel ends the context of whatever runs, at Stop.
 	cancel context.CancelFunc
@@ -90,6 +99,9 @@ func New(o Options) (*Jobs, error) {
 	if o.Workers == 0 {
 		o.Workers = 8
 	}
+	if o.Deliverers == 0 {
+		o.Deliverers = 16
+	}
 	if o.Timeout == 0 {
 		o.Timeout = 2 * time.Hour
 	}
@@ -99,7 +111,7 @@ func New(o Options) (*Jobs, error) {
 	if o.Backoff == nil {
 		o.Backoff = backoff
 	}
-	j := &Jobs{db: o.DB, log: o.Logger, wake: make(bell, 1)}
+	j := &Jobs{db: o.DB, log: o.Logger, wake: bells{operations: make(bell, 1), deliveries: make(bell, 1)}}
 	d := &driver{Driver: riversqlite.New(o.DB), wake: j.wake}
 
 	// River reports every little thing that it does; only troubles matter.
@@ -127,11 +139,16 @@ func New(o Options) (*Jobs, error) {
 	}
 	river.AddWorker(workers, &choreWorker{chores: chores, log: o.Logger, timeout: o.Timeout})
 
+	queues := map[string]river.QueueConfig{
+		operationsQueue: {MaxWorkers: o.Workers},
+		choresQueue:     {MaxWorkers: 2},
+	}
+	if o.Deliver != nil {
+		queues[deliveriesQueue] = river.QueueConfig{MaxWorkers: o.Deliverers}
+		river.AddWorker(workers, &deliveryWorker{deliver: o.Deliver, backoff: o.Backoff, log: o.Logger})
+	}
 	j.client, err = river.NewClient(d, &river.Config{
-		Queues: map[string]river.QueueConfig{
-			operationsQueue: {MaxWorkers: o.Workers},
-			choresQueue:     {MaxWorkers: 2},
-		},
+		Queues:            queues,
 		Workers:           workers,
 		PeriodicJobs:      periodic,
 		FetchCooldown:     fetchCooldown,
@@ -161,8 +178,32 @@ func (j *Jobs) Enqueue(ctx context.Context, tx *sql.Tx, operationID string) erro
 	if _, err := j.client.InsertTx(ctx, tx, operationArgs{OperationID: operationID}, nil); err != nil {
 		return fmt.Errorf("inserting the job of the operation %s: %w", operationID, err)
 	}
-	j.wake.ring()
+	j.wake.operations.ring()
 	return nil
+}
+
+// EnqueueDelivery inserts the job of a delivery in tx, once.
+func (j *Jobs) EnqueueDelivery(ctx context.Context, tx *sql.Tx, key string) error {
+	if _, err := j.client.InsertTx(ctx, tx, deliveryArgs{Key: key}, nil); err != nil {
+		return fmt.Errorf("inserting the job of the delivery %s: %w", key, err)
+	}
+	j.wake.deliveries.ring()
+	return nil
+}
+
+// EnsureDeliveries inserts the jobs of deliveries that wait and have none.
+func (j *Jobs) EnsureDeliveries(ctx context.Context, keys ...string) error {
+	tx, err := j.db.BeginTx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	defer tx.Rollback() // after a commit it does nothing
+	for _, key := range keys {
+		if err := j.EnqueueDelivery(ctx, tx, key); err != nil {
+			return err
+		}
+	}
+	return tx.Commit()
 }
 
 // Ensure inserts the jobs of operations that should be running and have none.
@@ -208,7 +249,7 @@ func (j *Jobs) reclaim(ctx context.Context) error {
 	// River compares times as text of exactly this form.
 	now := time.Now().UTC().Format("2006-01-02 15:04:05.000")
 	if _, err := tx.ExecContext(ctx, `UPDATE river_job SET state = 'available', scheduled_at = ?
-		WHERE kind = ? AND state IN ('running', 'retryable', 'scheduled', 'available')`, now, operationArgs{}.Kind()); err != nil {
+		WHERE kind IN (?, ?) AND state IN ('running', 'retryable', 'scheduled', 'available')`, now, operationArgs{}.Kind(), deliveryArgs{}.Kind()); err != nil {
 		return err
 	}
 	// A chore comes again by itself.
@@ -322,6 +363,50 @@ func guard(f func() error) (err error) {
 	return f()
 }
 
+type deliveryArgs struct {
+	Key string `json:"key"`
+}
+
+// Kind is the job's name in River's tables.
+func (deliveryArgs) Kind() string { return "delivery" }
+
+// InsertOpts makes a delivery's job unique while it has not been completed.
+func (deliveryArgs) InsertOpts() river.InsertOpts {
+	o := operationArgs{}.InsertOpts()
+	o.Queue = deliveriesQueue
+	return o
+}
+
+type deliveryWorker struct {
+	river.WorkerDefaults[deliveryArgs]
+	deliver func(ctx context.Context, key string) error
+	backoff func(n int) time.Duration
+	log     *slog.Logger
+}
+
+// deliveryTimeout bounds the work on one delivery: a branch check and a few
+// calls to the door's service.
+const deliveryTimeout = 2 * time.Minute
+
+// Timeout is River's per-job limit.
+func (w *deliveryWorker) Timeout(*river.Job[deliveryArgs]) time.Duration { return deliveryTimeout }
+
+// Work calls Deliver. Whatever goes wrong puts the job off; whether it is
+// worth another try is Deliver's business.
+func (w *deliveryWorker) Work(ctx context.Context, job *river.Job[deliveryArgs]) error {
+	err := guard(func() error { return w.deliver(ctx, job.Args.Key) })
+	if err == nil {
+		return nil
+	}
+	if errors.Is(ctx.Err(), context.Canceled) {
+		return river.JobSnooze(0) // Berth is stopping: first thing at the next start
+	}
+	tries := snoozes(job.Metadata) + 1
+	wait := w.backoff(tries)
+	w.log.Error("a delivery has to be tried again", "delivery", job.Args.Key, "try", tries, "wait", wait, "error", err)
+	return river.JobSnooze(wait)
+}
+
 type choreArgs struct {
 	Name string `json:"name"`
 }
@@ -388,12 +473,15 @@ func (b bell) ring() {
 	}
 }
 
+// bells are what wakes River's queues.
+type bells struct{ operations, deliveries bell }
+
 // driver is River's SQLite driver with another way to hear of new jobs. River
 // asks the database twenty times a second; but only this process inserts jobs
 // here, so it can be told, sooner and without waking an idle machine.
 type driver struct {
 	*riversqlite.Driver
-	wake bell
+	wake bells
 }
 
 // GetListener gives the listener that River's notifier waits on.
@@ -401,26 +489,31 @@ func (d *driver) GetListener(params *riverdriver.GetListenenerParams) riverdrive
 	return &listener{Listener: d.Driver.GetListener(params), wake: d.wake}
 }
 
-// listener says that there are new operations when Enqueue says so. The
+// listener says that there are new jobs when Enqueue says so. The
 // notes of River's own services (a retry, a chore, a new leader) are left to
 // its polling.
 type listener struct {
 	riverdriver.Listener
-	wake bell
+	wake bells
 }
 
 // WaitForNotification waits until a job was inserted and committed. The wake
 // comes from within the transaction; a ping has to wait for the one connection
 // and so for the transaction's end.
 func (l *listener) WaitForNotification(ctx context.Context) (*riverdriver.Notification, error) {
+	var rung bell
+	queue := operationsQueue
 	select {
 	case <-ctx.Done():
 		return nil, ctx.Err()
-	case <-l.wake:
+	case <-l.wake.operations:
+		rung = l.wake.operations
+	case <-l.wake.deliveries:
+		rung, queue = l.wake.deliveries, deliveriesQueue
 	}
 	if err := l.Ping(ctx); err != nil {
-		l.wake.ring() // River waits again: it must not be forgotten
+		rung.ring() // River waits again: it must not be forgotten
 		return nil, err
 	}
-	return &riverdriver.Notification{Topic: "river_insert", Payload: `{"queue":` + strconv.Quote(operationsQueue) + `}`}, nil
+	return &riverdriver.Notification{Topic: "river_insert", Payload: `{"queue":` + strconv.Quote(queue) + `}`}, nil
 }

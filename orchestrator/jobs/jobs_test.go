@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -47,6 +48,7 @@ func open(t testing.TB, path string, o jobs.Options) bench {
 		t.Fatal(err)
 	}
 	s.SetEnqueue(j.Enqueue)
+	s.SetEnqueueDelivery(j.EnqueueDelivery)
 	return bench{s, j}
 }
 
@@ -376,6 +378,65 @@ func TestChores(t *testing.T) {
 	seen := map[string]int{}
 	for seen["fails"] < 2 || seen["panics"] < 2 {
 		seen[after(t, "a chore", ran)]++
+	}
+}
+
+// A delivery is worked through at once, tried again when that fails, and not
+// lost when Berth stops in between; one that comes again starts nothing.
+func TestDeliveries(t *testing.T) {
+	t.Parallel()
+	path := database(t)
+	worked := make(chan string, 10)
+	var failures atomic.Int32
+	failures.Store(1)
+	deliver := func(b *bench) func(ctx context.Context, key string) error {
+		return func(ctx context.Context, key string) error {
+			if key == "flaky" && failures.Add(-1) >= 0 {
+				return errors.New("not now")
+			}
+			if err := b.EndDelivery(ctx, key, storetest.Start); err != nil {
+				return err
+			}
+			worked <- key
+			return nil
+		}
+	}
+	accept := func(b bench, key string) bool {
+		t.Helper()
+		fresh, err := b.AcceptDelivery(t.Context(), orchestrator.Delivery{Key: key, Door: "slack", Kind: "command", Body: []byte("{}"), ReceivedAt: storetest.Start})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return fresh
+	}
+	var b bench
+	b = open(t, path, jobs.Options{Execute: func(context.Context, string) error { return nil }, Deliver: deliver(&b),
+		Backoff: func(int) time.Duration { return time.Millisecond }})
+	accept(b, "early") // before Start: it waits in the table
+	if err := b.Jobs.Start(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	if got := after(t, "the early one", worked); got != "early" {
+		t.Errorf("got %s", got)
+	}
+	accept(b, "flaky")
+	if got := after(t, "the second try", worked); got != "flaky" {
+		t.Errorf("got %s", got)
+	}
+	if accept(b, "flaky") {
+		t.Error("the same delivery was taken twice")
+	}
+	b.stop(t)
+
+	var again bench
+	again = open(t, path, jobs.Options{Execute: func(context.Context, string) error { return nil }, Deliver: deliver(&again)})
+	accept(again, "late")
+	again.start(t)
+	if got := after(t, "the late one", worked); got != "late" {
+		t.Errorf("got %s", got)
+	}
+	if keys, err := again.WaitingDeliveries(t.Context()); err != nil || len(keys) != 0 {
+		t.Errorf("still waiting: %v, %v", keys, err)
 	}
 }
 

@@ -13,13 +13,13 @@ import (
 	"github.com/berth-dev/berth/orchestrator"
 )
 
-const environmentColumns = `e.id, e.name, e.owner, e.target, e.blueprint, e.size, e.status, e.created_at, e.expires_at`
+const environmentColumns = `e.id, e.name, e.owner, e.target, e.blueprint, e.size, e.status, e.created_at, e.expires_at, e.expiry_set_at`
 
 func scanEnvironment(scan func(...any) error) (orchestrator.Environment, error) {
 	var e orchestrator.Environment
-	var created, expires int64
-	err := scan(&e.ID, &e.Name, &e.Owner, &e.Target, &e.Blueprint, &e.Size, &e.Status, &created, &expires)
-	e.CreatedAt, e.ExpiresAt = fromMicros(created), fromMicros(expires)
+	var created, expires, set int64
+	err := scan(&e.ID, &e.Name, &e.Owner, &e.Target, &e.Blueprint, &e.Size, &e.Status, &created, &expires, &set)
+	e.CreatedAt, e.ExpiresAt, e.ExpirySetAt = fromMicros(created), fromMicros(expires), fromMicros(max(created, set))
 	return e, err
 }
 
@@ -191,19 +191,25 @@ func (s *Store) Expired(ctx context.Context, now time.Time) ([]orchestrator.Envi
 	return out, err
 }
 
-// UpdateEnvironment changes an environment's name, owner, size, expiry or
-// status. A name that another live environment has is refused. f runs within
-// the transaction and must not change anything else through the store.
-func (s *Store) UpdateEnvironment(ctx context.Context, id string, f func(*orchestrator.Environment) error) error {
-	return s.change(ctx, func(c *change) error {
+// Relabel changes an environment's name, owner, size or expiry, and nothing
+// else, and notes that as an operation that has succeeded already. The same
+// origin changes it once. A name that is taken is refused.
+func (s *Store) Relabel(ctx context.Context, sub orchestrator.Submission, f func(*orchestrator.Environment) error) (orchestrator.Operation, error) {
+	var op orchestrator.Operation
+	err := s.change(ctx, func(c *change) (err error) {
+		var ok bool
+		if op, ok, err = byOrigin(ctx, c, sub.Origin.Key); ok || err != nil {
+			return err
+		}
+		id := sub.Operation.EnvironmentID
 		e, err := s.one(ctx, c, `e.id = ? AND e.destroyed_at IS NULL`, id)
 		if err != nil {
 			return err
 		}
 		if e == nil {
-			return noEnvironment(id, nil)
+			return noEnvironment(sub.Environment.Name, nil)
 		}
-		was := e.Name
+		was, end := e.Name, e.ExpiresAt
 		if err := f(e); err != nil {
 			return err
 		}
@@ -217,8 +223,25 @@ func (s *Store) UpdateEnvironment(ctx context.Context, id string, f func(*orches
 			e.Name, e.Owner, e.Size, micros(e.ExpiresAt), id); err != nil {
 			return err
 		}
-		return s.setEnvironment(ctx, c, id, e.Status, s.now())
+		at := sub.Operation.CreatedAt
+		if !e.ExpiresAt.Equal(end) {
+			if err := c.exec(ctx, `UPDATE environments SET expiry_set_at = ? WHERE id = ?`, micros(at), id); err != nil {
+				return err
+			}
+		}
+		if err := insertOperation(ctx, c, sub.Operation, sub.Origin); err != nil {
+			return err
+		}
+		if err := c.exec(ctx, `UPDATE operations SET status = 'succeeded', started_at = ?, ended_at = ? WHERE id = ?`, micros(at), micros(at), sub.Operation.ID); err != nil {
+			return err
+		}
+		if err := insertEvent(ctx, c, sub.Event); err != nil {
+			return err
+		}
+		op, err = operation(ctx, c, sub.Operation.ID)
+		return err
 	})
+	return op, err
 }
 
 // nameFree refuses a name that a live environment has, naming its owner.

@@ -57,6 +57,10 @@ func noOperation(id string) error {
 func (s *Store) Submit(ctx context.Context, sub orchestrator.Submission) (orchestrator.Operation, error) {
 	var op orchestrator.Operation
 	err := s.change(ctx, func(c *change) (err error) {
+		var ok bool
+		if op, ok, err = byOrigin(ctx, c, sub.Origin.Key); ok || err != nil {
+			return err
+		}
 		environment := sub.Environment.ID
 		if environment == "" {
 			environment = sub.Operation.EnvironmentID
@@ -77,7 +81,10 @@ func (s *Store) Submit(ctx context.Context, sub orchestrator.Submission) (orches
 				return err
 			}
 		}
-		if err := s.insertOperation(ctx, c, sub.Operation); err != nil {
+		if err := insertOperation(ctx, c, sub.Operation, sub.Origin); err != nil {
+			return err
+		}
+		if err := s.promote(ctx, c, environment); err != nil {
 			return err
 		}
 		e := sub.Event
@@ -159,7 +166,9 @@ func (s *Store) port(ctx context.Context, q querier, serverID string) (int, erro
 		WithHint("destroy an environment that is not needed any more: berth env list")
 }
 
-func (s *Store) insertOperation(ctx context.Context, c *change, op orchestrator.Operation) error {
+// insertOperation writes an operation as queued, and its card where its origin
+// wants to show it.
+func insertOperation(ctx context.Context, c *change, op orchestrator.Operation, from orchestrator.Origin) error {
 	apps, err := text(op.Apps)
 	if err != nil {
 		return err
@@ -168,12 +177,34 @@ func (s *Store) insertOperation(ctx context.Context, c *change, op orchestrator.
 	if err != nil {
 		return err
 	}
-	err = c.exec(ctx, `INSERT INTO operations (id, environment_id, kind, status, actor, text, apps, changes, created_at) VALUES (?,?,?,'queued',?,?,?,?,?)`,
-		op.ID, op.EnvironmentID, op.Kind, op.Actor, op.Text, apps, changes, micros(op.CreatedAt))
-	if err != nil {
+	var key any
+	if from.Key != "" {
+		key = from.Key
+	}
+	err = c.exec(ctx, `INSERT INTO operations (id, environment_id, kind, status, actor, text, apps, changes, created_at, origin_key) VALUES (?,?,?,'queued',?,?,?,?,?,?)`,
+		op.ID, op.EnvironmentID, op.Kind, op.Actor, op.Text, apps, changes, micros(op.CreatedAt), key)
+	if err != nil || len(from.Place) == 0 {
 		return err
 	}
-	return s.promote(ctx, c, op.EnvironmentID)
+	return c.exec(ctx, `INSERT INTO cards (operation_id, door, place) VALUES (?,?,?)`, op.ID, from.Door, from.Place)
+}
+
+// byOrigin finds the operation that a delivery has started before.
+func byOrigin(ctx context.Context, q querier, key string) (orchestrator.Operation, bool, error) {
+	if key == "" {
+		return orchestrator.Operation{}, false, nil
+	}
+	op, err := scanOperation(q.QueryRowContext(ctx, `SELECT `+operationColumns+` FROM operations o WHERE o.origin_key = ?`, key).Scan)
+	if errors.Is(err, sql.ErrNoRows) {
+		return orchestrator.Operation{}, false, nil
+	}
+	return op, err == nil, err
+}
+
+// OperationByOrigin gives the operation that a delivery has started, if any.
+func (s *Store) OperationByOrigin(ctx context.Context, key string) (orchestrator.Operation, bool, error) {
+	op, ok, err := byOrigin(ctx, s.read, key)
+	return op, ok, s.fail(err)
 }
 
 // promote lets the next queued operation of an environment run, unless one

@@ -66,9 +66,11 @@ type Store struct {
 	read    *sql.DB
 	now     func() time.Time
 	enqueue func(ctx context.Context, tx *sql.Tx, operationID string) error
-	ports   [2]int
-	uidBase int
-	free    func(port int) bool
+	// enqueueDelivery inserts the job of a delivery; see SetEnqueueDelivery.
+	enqueueDelivery func(ctx context.Context, tx *sql.Tx, key string) error
+	ports           [2]int
+	uidBase         int
+	free            func(port int) bool
 
 	watch hub
 	seen  sightings
@@ -200,6 +202,13 @@ func (s *Store) SetEnqueue(enqueue func(ctx context.Context, tx *sql.Tx, operati
 	s.enqueue = enqueue
 }
 
+// SetEnqueueDelivery sets what inserts the job of a delivery, in the
+// transaction that keeps it. It has to be called before the first
+// AcceptDelivery.
+func (s *Store) SetEnqueueDelivery(enqueue func(ctx context.Context, tx *sql.Tx, key string) error) {
+	s.enqueueDelivery = enqueue
+}
+
 // Watch gives a channel that has a value whenever something was committed
 // since the last receive, until stop is called.
 func (s *Store) Watch() (changed <-chan struct{}, stop func()) { return s.watch.add() }
@@ -241,6 +250,8 @@ func (h *hub) tell() {
 type change struct {
 	*sql.Tx
 	touched []string
+	// quiet says that nothing has changed that anybody watches for.
+	quiet bool
 }
 
 func (c *change) touch(environmentID string) { c.touched = append(c.touched, environmentID) }
@@ -275,7 +286,9 @@ func (s *Store) change(ctx context.Context, f func(c *change) error) error {
 		return s.fail(err)
 	}
 	s.list.touch(c.touched)
-	s.watch.tell()
+	if !c.quiet {
+		s.watch.tell()
+	}
 	return nil
 }
 

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -35,7 +36,7 @@ func Run(t *testing.T, open Open) {
 		"cancel":                 testCancel,
 		"diagnosis":              testDiagnosis,
 		"listing":                testListing,
-		"rename and extend":      testUpdateEnvironment,
+		"rename and extend":      testRelabel,
 		"expiry":                 testExpired,
 		"events":                 testEvents,
 		"watch":                  testWatch,
@@ -45,6 +46,10 @@ func Run(t *testing.T, open Open) {
 		"reports":                testReports,
 		"tokens":                 testTokens,
 		"text is only ever text": testHostileText,
+		"origin":                 testOrigin,
+		"deliveries":             testDeliveries,
+		"cards":                  testCards,
+		"warnings":               testWarnings,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -571,7 +576,7 @@ func testListing(t *testing.T, open Open) {
 	same(t, "six", names(""), "a c d m x z")
 	same(t, "tom's", names("tom"), "a d z")
 	same(t, "nobody's", names("nobody"), "")
-	if err := s.UpdateEnvironment(t.Context(), "e-a", func(e *orchestrator.Environment) error { e.Name = "n"; return nil }); err != nil {
+	if err := relabel(t, s, "e-a", func(e *orchestrator.Environment) error { e.Name = "n"; return nil }); err != nil {
 		t.Fatal(err)
 	}
 	end(t, s, "o-x", orchestrator.OperationSucceeded, orchestrator.StatusDestroyed)
@@ -597,29 +602,58 @@ func testListing(t *testing.T, open Open) {
 	}
 }
 
-func testUpdateEnvironment(t *testing.T, open Open) {
+func relabel(t *testing.T, s *store.Store, id string, f func(*orchestrator.Environment) error) error {
+	t.Helper()
+	sub := Change(id, fmt.Sprintf("o-relabel-%d", relabels.Add(1)), orchestrator.KindRename)
+	op, err := s.Relabel(t.Context(), sub, f)
+	if err == nil {
+		same(t, "operation", op.Status, orchestrator.OperationSucceeded)
+	}
+	return err
+}
+
+var relabels atomic.Int64
+
+func testRelabel(t *testing.T, open Open) {
 	s := open(t, store.Options{})
 	submit(t, s, NewEnvironment("qa", "maria", "web"))
 	submit(t, s, NewEnvironment("qb", "tom", "web"))
-	err := s.UpdateEnvironment(t.Context(), "e-qa", func(e *orchestrator.Environment) error { e.Name = "qb"; return nil })
-	refused(t, err, orchestrator.CodeNameTaken, "qb", "tom")
-	if err := s.UpdateEnvironment(t.Context(), "e-qa", func(e *orchestrator.Environment) error {
-		e.Name, e.ExpiresAt = "qc", e.ExpiresAt.Add(time.Hour)
-		return nil
-	}); err != nil {
-		t.Fatal(err)
+	refused(t, relabel(t, s, "e-qa", func(e *orchestrator.Environment) error { e.Name = "qb"; return nil }), orchestrator.CodeNameTaken, "qb", "tom")
+	same(t, "set", environment(t, s, "qa").ExpirySetAt, Start)
+
+	sub := Change("e-qa", "o-later", orchestrator.KindExtend)
+	sub.Operation.CreatedAt = Start.Add(time.Hour)
+	sub.Origin.Key = "slack:1"
+	for range 2 { // delivered twice, done once
+		op, err := s.Relabel(t.Context(), sub, func(e *orchestrator.Environment) error {
+			e.Name, e.ExpiresAt = "qc", e.ExpiresAt.Add(time.Hour)
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		same(t, "operation", op.ID, "o-later")
+		sub.Operation.ID = "o-again"
 	}
 	e := environment(t, s, "qc")
 	same(t, "ID", e.ID, "e-qa")
 	same(t, "server", e.Servers[0].Name, "qc/web")
 	same(t, "expires", e.ExpiresAt, Start.Add(73*time.Hour))
+	same(t, "set", e.ExpirySetAt, Start.Add(time.Hour))
+	same(t, "the operation that runs", e.Operation.ID, "o-qa")
+	ops, err := s.Operations(t.Context(), "e-qa")
+	if err != nil || len(ops) != 2 || ops[0].Kind != orchestrator.KindExtend || ops[0].Status != orchestrator.OperationSucceeded || ops[0].EndedAt == nil {
+		t.Errorf("history %+v, %v", ops, err)
+	}
 	stop := errors.New("no")
-	if err := s.UpdateEnvironment(t.Context(), "e-qa", func(e *orchestrator.Environment) error { e.Name = "qd"; return stop }); !errors.Is(err, stop) {
+	if err := relabel(t, s, "e-qa", func(e *orchestrator.Environment) error { e.Name = "qd"; return stop }); !errors.Is(err, stop) {
 		t.Errorf("got %v", err)
 	}
 	same(t, "after a refusal", environment(t, s, "qc").Name, "qc")
-	err = s.UpdateEnvironment(t.Context(), "e-none", func(*orchestrator.Environment) error { return nil })
-	refused(t, err, orchestrator.CodeNotFound, "e-none")
+	missing := Change("e-none", "o-none", orchestrator.KindRename)
+	missing.Environment.Name = "none"
+	_, err = s.Relabel(t.Context(), missing, func(*orchestrator.Environment) error { return nil })
+	refused(t, err, orchestrator.CodeNotFound, "none")
 }
 
 func testExpired(t *testing.T, open Open) {
@@ -956,5 +990,146 @@ func testHostileText(t *testing.T, open Open) {
 		if err != nil || n != 1 {
 			t.Errorf("%q owns %d, %v", name, n, err)
 		}
+	}
+}
+
+// The same delivery starts one operation, however often it is submitted.
+func testOrigin(t *testing.T, open Open) {
+	q := &Queue{}
+	s := open(t, store.Options{Enqueue: q.Enqueue})
+	sub := NewEnvironment("qa", "maria", "web")
+	sub.Origin = orchestrator.Origin{Door: "slack", Key: "slack:e1", Place: []byte(`{"channel":"C1"}`)}
+	submit(t, s, sub)
+	again := NewEnvironment("qa", "maria", "web")
+	again.Environment.ID, again.Operation.ID = "e-other", "o-other"
+	again.Origin = sub.Origin
+	same(t, "second", submit(t, s, again).ID, "o-qa")
+	same(t, "jobs", strings.Join(q.Take(), " "), "o-qa")
+	op, ok, err := s.OperationByOrigin(t.Context(), "slack:e1")
+	if err != nil || !ok || op.ID != "o-qa" {
+		t.Errorf("%+v, %v, %v", op, ok, err)
+	}
+	if _, ok, err := s.OperationByOrigin(t.Context(), "slack:e2"); ok || err != nil {
+		t.Errorf("unknown: %v, %v", ok, err)
+	}
+	if _, ok, err := s.OperationByOrigin(t.Context(), ""); ok || err != nil {
+		t.Errorf("no key: %v, %v", ok, err)
+	}
+}
+
+func testDeliveries(t *testing.T, open Open) {
+	s := open(t, store.Options{})
+	q := &Queue{}
+	s.SetEnqueueDelivery(q.Enqueue)
+	changed, stop := s.Watch()
+	defer stop()
+	d := orchestrator.Delivery{Key: "k1", Door: "slack", Kind: "command", Body: []byte(`{"text":"create qa"}`), ReceivedAt: Start}
+	accept := func(d orchestrator.Delivery, want bool) {
+		t.Helper()
+		fresh, err := s.AcceptDelivery(t.Context(), d)
+		if err != nil || fresh != want {
+			t.Errorf("%s: fresh %v, %v", d.Key, fresh, err)
+		}
+	}
+	accept(d, true)
+	accept(d, false)
+	q.err = errors.New("no job")
+	other := d
+	other.Key = "k2"
+	if _, err := s.AcceptDelivery(t.Context(), other); err == nil {
+		t.Error("kept without its job")
+	}
+	q.err = nil
+	same(t, "jobs", strings.Join(q.Take(), " "), "k1")
+	got, waiting, err := s.Delivery(t.Context(), "k1")
+	if err != nil || !waiting || string(got.Body) != string(d.Body) || got.Kind != "command" || !got.ReceivedAt.Equal(Start) {
+		t.Errorf("%+v, %v, %v", got, waiting, err)
+	}
+	keys, err := s.WaitingDeliveries(t.Context())
+	if err != nil || len(keys) != 1 || keys[0] != "k1" {
+		t.Errorf("waiting %v, %v", keys, err)
+	}
+	if err := s.EndDelivery(t.Context(), "k1", Start.Add(time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	if _, waiting, err := s.Delivery(t.Context(), "k1"); waiting || err != nil {
+		t.Errorf("after its end: %v, %v", waiting, err)
+	}
+	accept(d, false)
+	accept(other, true)
+	if err := s.ForgetDeliveries(t.Context(), Start.Add(time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	accept(d, true) // forgotten
+	accept(other, false)
+	select {
+	case <-changed:
+		t.Error("a delivery woke those who watch for changes")
+	default:
+	}
+}
+
+func testCards(t *testing.T, open Open) {
+	s := open(t, store.Options{})
+	for i, name := range []string{"qb", "qa"} {
+		sub := NewEnvironment(name, "maria", "web")
+		sub.Origin = orchestrator.Origin{Door: "slack", Key: fmt.Sprint("k", i), Place: []byte(`{"channel":"` + name + `"}`)}
+		submit(t, s, sub)
+	}
+	submit(t, s, NewEnvironment("qc", "maria", "web")) // from a terminal
+	cards := func() string {
+		t.Helper()
+		all, err := s.OpenCards(t.Context(), "slack")
+		if err != nil {
+			t.Fatal(err)
+		}
+		var out []string
+		for _, c := range all {
+			out = append(out, fmt.Sprintf("%s %s %s", c.OperationID, c.Place, c.State))
+		}
+		return strings.Join(out, "; ")
+	}
+	same(t, "open", cards(), `o-qb {"channel":"qb"} {}; o-qa {"channel":"qa"} {}`)
+	if err := s.SaveCard(t.Context(), "o-qb", []byte(`{"ts":"1.2"}`), false); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.SaveCard(t.Context(), "o-qa", []byte(`{"ts":"1.3"}`), true); err != nil {
+		t.Fatal(err)
+	}
+	same(t, "open", cards(), `o-qb {"channel":"qb"} {"ts":"1.2"}`)
+	c, ok, err := s.Card(t.Context(), "o-qa")
+	if err != nil || !ok || !c.Done || string(c.State) != `{"ts":"1.3"}` || c.Door != "slack" {
+		t.Errorf("%+v, %v, %v", c, ok, err)
+	}
+	if _, ok, err := s.Card(t.Context(), "o-qc"); ok || err != nil {
+		t.Errorf("of a terminal: %v, %v", ok, err)
+	}
+	if all, err := s.OpenCards(t.Context(), "web"); err != nil || len(all) != 0 {
+		t.Errorf("another door: %v, %v", all, err)
+	}
+}
+
+func testWarnings(t *testing.T, open Open) {
+	s := open(t, store.Options{})
+	submit(t, s, NewEnvironment("qa", "maria", "web"))
+	end := Start.Add(72 * time.Hour)
+	note := func(w orchestrator.Warning) {
+		t.Helper()
+		if err := s.NoteWarning(t.Context(), "e-qa", end, w); err != nil {
+			t.Fatal(err)
+		}
+	}
+	first, second := Start.Add(48*time.Hour), Start.Add(70*time.Hour)
+	note(orchestrator.Warning{Ahead: 2 * time.Hour, GivenAt: second})
+	note(orchestrator.Warning{Ahead: 24 * time.Hour, GivenAt: first})
+	note(orchestrator.Warning{Ahead: 24 * time.Hour, GivenAt: second})
+	all, err := s.Warnings(t.Context(), "e-qa", end)
+	if err != nil || len(all) != 2 {
+		t.Fatalf("%+v, %v", all, err)
+	}
+	same(t, "the day's", all[0], orchestrator.Warning{Ahead: 24 * time.Hour, GivenAt: first})
+	same(t, "the hours'", all[1], orchestrator.Warning{Ahead: 2 * time.Hour, GivenAt: second})
+	if all, err := s.Warnings(t.Context(), "e-qa", end.Add(time.Hour)); err != nil || len(all) != 0 {
+		t.Errorf("of another end: %v, %v", all, err)
 	}
 }

@@ -1,0 +1,307 @@
+package orchestrator_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/berth-dev/berth/bot"
+	"github.com/berth-dev/berth/orchestrator"
+	"github.com/berth-dev/berth/orchestrator/policy"
+	"github.com/berth-dev/berth/orchestrator/store"
+)
+
+// desk is the use cases over a real store; only repositories and settings are
+// the test's own.
+type desk struct {
+	*orchestrator.Service
+	store    *store.Store
+	now      time.Time
+	catalog  *orchestrator.Catalog
+	branches map[string]string // app/branch → commit
+	settings map[string]string
+}
+
+func (d *desk) Current() *orchestrator.Catalog { return d.catalog }
+
+func (d *desk) Resolve(_ context.Context, a orchestrator.App, ref string) (orchestrator.Resolved, error) {
+	if c, ok := d.branches[a.Name+"/"+ref]; ok {
+		return orchestrator.Resolved{Branch: ref, Commit: c}, nil
+	}
+	return orchestrator.Resolved{}, orchestrator.Errorf(orchestrator.CodeBranchNotFound, "%s has no branch %s.", a.Name, ref)
+}
+
+func newDesk(t *testing.T) *desk {
+	t.Helper()
+	d := &desk{now: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC), settings: map[string]string{}, branches: map[string]string{}}
+	for _, app := range []string{"api", "web"} {
+		for i, b := range []string{"main", "feature/login"} {
+			d.branches[app+"/"+b] = strings.Repeat(fmt.Sprint(i+1), 40)
+		}
+	}
+	d.catalog = &orchestrator.Catalog{
+		Targets: []orchestrator.Target{{Name: "local", Module: "local"}},
+		Apps: []orchestrator.App{{Name: "api", Branch: "main"},
+			{Name: "web", Branch: "main", Settings: "web.env", Needs: map[string]string{"API_URL": "api"}}},
+		Blueprints: []orchestrator.Blueprint{{Name: "shop", Apps: []string{"api", "web"}}},
+		Policy:     orchestrator.PolicySettings{Lifetime: 72 * time.Hour, MaxLifetime: 14 * 24 * time.Hour, Create: "all", Deploy: "all", Destroy: "own"},
+	}
+	s, err := store.Open(t.Context(), store.Options{Path: filepath.Join(t.TempDir(), "berth.db"), Now: func() time.Time { return d.now }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	d.store = s
+	n := 0
+	d.Service = &orchestrator.Service{Submitter: s, Environments: s, Operations: s, Catalogs: d, Policy: policy.Rules{}, Checker: d,
+		Settings:     func(string) ([]byte, map[string]string, error) { return nil, d.settings, nil },
+		RemoveServer: s.RemoveServer, Canonical: bot.Canonical, Now: func() time.Time { return d.now },
+		NewID: func(prefix string) string { n++; return fmt.Sprintf("%s%d", prefix, n) }}
+	return d
+}
+
+var maria = orchestrator.Actor{Name: "maria"}
+
+func (d *desk) ask(t *testing.T, actor orchestrator.Actor, text string) (orchestrator.Answer, error) {
+	t.Helper()
+	p, err := bot.Parse(text)
+	if err != nil {
+		t.Fatalf("%s: %v", text, err)
+	}
+	return d.Do(t.Context(), actor, p.Command)
+}
+
+func (d *desk) must(t *testing.T, actor orchestrator.Actor, text string) orchestrator.Answer {
+	t.Helper()
+	a, err := d.ask(t, actor, text)
+	if err != nil {
+		t.Fatalf("%s: %v", text, err)
+	}
+	return a
+}
+
+// end brings the running operation of an environment to its end.
+func (d *desk) end(t *testing.T, name string, status orchestrator.OperationStatus, environment orchestrator.Status) {
+	t.Helper()
+	e, err := d.store.Environment(t.Context(), name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, v := range e.Servers {
+		if _, err := d.store.UpdateServer(t.Context(), v.ID, func(s *orchestrator.Server) error { s.Status = environment; return nil }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := d.store.End(t.Context(), orchestrator.Ending{OperationID: e.Operation.ID, Status: status, At: d.now, Environment: environment}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func code(err error) orchestrator.Code {
+	var e *orchestrator.Error
+	if errors.As(err, &e) {
+		return e.Code
+	}
+	return ""
+}
+
+// The same words from the same person within seconds are one wish.
+func TestSecondCreate(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	first := d.must(t, maria, "env create qa web=feature/login")
+	d.now = d.now.Add(9 * time.Second)
+	if _, err := d.ask(t, maria, "env create qa web=main"); code(err) != orchestrator.CodeNameTaken {
+		t.Errorf("another branch: %v", err)
+	}
+	if _, err := d.ask(t, orchestrator.Actor{Name: "tom"}, "env create qa web=feature/login"); code(err) != orchestrator.CodeNameTaken {
+		t.Errorf("another person: %v", err)
+	}
+	again := d.must(t, maria, "new env qa web=feature/login")
+	if again.Operation.ID != first.Operation.ID || again.Note == "" {
+		t.Errorf("the same words: %+v, the first was %s", again, first.Operation.ID)
+	}
+	d.now = d.now.Add(2 * time.Second)
+	if _, err := d.ask(t, maria, "env create qa web=feature/login"); code(err) != orchestrator.CodeNameTaken {
+		t.Errorf("later: %v", err)
+	}
+	one := d.must(t, maria, "server create api main")
+	if two := d.must(t, maria, "server create api main"); two.Operation.ID != one.Operation.ID {
+		t.Errorf("a server twice: %+v", two)
+	}
+}
+
+// What came with the same delivery is done once, however late it comes again.
+func TestSameDelivery(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	from := func(key string) orchestrator.Actor {
+		return orchestrator.Actor{Name: "maria", From: orchestrator.Origin{Door: "slack", Key: key, Place: []byte(`{}`)}}
+	}
+	first := d.must(t, from("k1"), "env create qa")
+	d.now = d.now.Add(time.Hour)
+	if again := d.must(t, from("k1"), "env create qa"); again.Operation.ID != first.Operation.ID {
+		t.Errorf("create: %+v", again)
+	}
+	d.end(t, "qa", orchestrator.OperationSucceeded, orchestrator.StatusReady)
+	for range 2 {
+		a := d.must(t, from("k2"), "env extend qa 1d")
+		if want := first.Environment.ExpiresAt.Add(24 * time.Hour); a.Operation != nil || !a.Environment.ExpiresAt.Equal(want) {
+			t.Errorf("extend: until %s, want %s", a.Environment.ExpiresAt, want)
+		}
+	}
+	deploy := d.must(t, from("k3"), "env deploy qa")
+	if again := d.must(t, from("k3"), "env deploy qa"); again.Operation.ID != deploy.Operation.ID {
+		t.Errorf("deploy: %+v", again)
+	}
+	cards, err := d.store.OpenCards(t.Context(), "slack")
+	if err != nil || len(cards) != 3 {
+		t.Errorf("cards %+v, %v", cards, err)
+	}
+}
+
+func TestHistoryKnowsEveryChange(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	d.must(t, maria, "env create qa")
+	d.end(t, "qa", orchestrator.OperationSucceeded, orchestrator.StatusReady)
+	d.must(t, maria, "env extend qa 2d")
+	d.must(t, maria, "env rename qa qb")
+	a := d.must(t, maria, "env history qb")
+	var got []string
+	for _, op := range *a.History {
+		got = append(got, fmt.Sprintf("%s %s: %s", op.Actor, op.Status, op.Text))
+	}
+	want := "maria succeeded: env rename qa qb; maria succeeded: env extend qa 48h; maria succeeded: env create qa"
+	if strings.Join(got, "; ") != want {
+		t.Errorf("got %s", strings.Join(got, "; "))
+	}
+	if e := d.must(t, maria, "env show qb").Environment; e.Operation.Kind != orchestrator.KindCreate {
+		t.Errorf("the last operation on its servers is %s", e.Operation.Kind)
+	}
+}
+
+// Each of these is refused before anything is stored.
+func TestRefusals(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	d.must(t, maria, "env create busy")
+	d.must(t, maria, "env create calm")
+	d.end(t, "calm", orchestrator.OperationSucceeded, orchestrator.StatusReady)
+	d.now = d.now.Add(time.Minute)
+	before, err := d.store.Unended(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, test := range []struct {
+		text string
+		code orchestrator.Code
+		says string
+	}{
+		{"env create qa shopp", orchestrator.CodeBlueprintUnknown, "shopp"},
+		{"env create qa wep=main", orchestrator.CodeAppUnknown, "wep"},
+		{"env create qa size=huge", orchestrator.CodeSizeUnknown, "huge"},
+		{"env create qa target=moon", orchestrator.CodeTargetUnknown, "moon"},
+		{"env create qa ttl=15d", orchestrator.CodeLifetime, "14d"},
+		{"env create qa web=nope api=nada", orchestrator.CodeBranchNotFound, "nope"},
+		{"env create calm", orchestrator.CodeNameTaken, "calm"},
+		{"server create web main", orchestrator.CodeNeedsUnmet, "API_URL"},
+		{"server create web main env=calm", orchestrator.CodeNameTaken, "web"},
+		{"server create web main env=none", orchestrator.CodeNotFound, "none"},
+		{"server destroy calm/api", orchestrator.CodeNeedsUnmet, "calm/web"},
+		{"server deploy calm main", orchestrator.CodeNotFound, "calm/api or calm/web"},
+		{"server show calm/db", orchestrator.CodeNotFound, "calm/db"},
+		{"env deploy calm db=main", orchestrator.CodeAppUnknown, "db"},
+		{"env retry calm", orchestrator.CodeState, "ready"},
+		{"env cancel calm", orchestrator.CodeState, "calm"},
+		{"env extend calm 12d", orchestrator.CodeLifetime, "14d"},
+		{"env rename calm busy", orchestrator.CodeNameTaken, "busy"},
+		{"env show nobody", orchestrator.CodeNotFound, "nobody"},
+	} {
+		a, err := d.ask(t, maria, test.text)
+		if code(err) != test.code || !strings.Contains(err.Error(), test.says) {
+			t.Errorf("%s: got %+v, %v; want %s about %s", test.text, a, err, test.code, test.says)
+		}
+	}
+	if _, err := d.ask(t, orchestrator.Actor{Name: "tom"}, "env destroy calm"); code(err) != orchestrator.CodeNotAllowed {
+		t.Errorf("somebody else's: %v", err)
+	}
+	after, err := d.store.Unended(t.Context())
+	if err != nil || len(after) != len(before) {
+		t.Errorf("something was stored: %+v, %v", after, err)
+	}
+}
+
+// A need that the environment cannot meet keeps the settings' own value.
+func TestNeedFromSettings(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	d.settings["API_URL"] = "https://api.example.com"
+	a := d.must(t, maria, "server create web main")
+	if a.Environment.Name != "web-main" || len(a.Environment.Servers) != 1 {
+		t.Errorf("%+v", a.Environment)
+	}
+}
+
+func TestQueueAndCancel(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	d.must(t, maria, "env create qa")
+	first := d.must(t, maria, "env deploy qa web=feature/login")
+	second := d.must(t, maria, "env deploy qa api=feature/login")
+	if first.Operation.Position != 1 || second.Operation.Position != 2 || !strings.Contains(second.Note, "number 2") {
+		t.Errorf("places %d and %d, %q", first.Operation.Position, second.Operation.Position, second.Note)
+	}
+	canceled := d.must(t, maria, "env cancel qa")
+	if canceled.Operation.ID != second.Operation.ID || canceled.Operation.Status != orchestrator.OperationCanceled {
+		t.Errorf("the newest that waits goes first: %+v", canceled.Operation)
+	}
+	// A destroy waits for nobody: what waits is dropped, what runs is asked to stop.
+	gone := d.must(t, maria, "env destroy qa")
+	if gone.Operation.Kind != orchestrator.KindDestroy || gone.Operation.Status != orchestrator.OperationQueued {
+		t.Errorf("%+v", gone.Operation)
+	}
+	ops := *d.must(t, maria, "env history qa").History
+	asked, err := d.store.CancelRequested(t.Context(), ops[len(ops)-1].ID)
+	if err != nil || !asked {
+		t.Errorf("what runs was not asked to stop: %v, %v", asked, err)
+	}
+	if op, err := d.store.Operation(t.Context(), first.Operation.ID); err != nil || op.Status != orchestrator.OperationCanceled {
+		t.Errorf("what waited is %s, %v", op.Status, err)
+	}
+	if again := d.must(t, maria, "env destroy qa"); again.Operation.ID != gone.Operation.ID {
+		t.Errorf("a second destroy: %+v", again.Operation)
+	}
+}
+
+func TestRetry(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	d.must(t, maria, "env create qa web=feature/login")
+	d.end(t, "qa", orchestrator.OperationFailed, orchestrator.StatusFailed)
+	d.branches["web/feature/login"] = strings.Repeat("9", 40)
+	a := d.must(t, maria, "env retry qa")
+	op, err := d.store.Operation(t.Context(), a.Operation.ID)
+	if err != nil || op.Kind != orchestrator.KindRetry || len(op.Changes) != 2 || op.Changes[1].Commit != strings.Repeat("9", 40) {
+		t.Errorf("%+v, %v", op, err)
+	}
+	d.end(t, "qa", orchestrator.OperationFailed, orchestrator.StatusFailed)
+	// Its branch is gone: a retry says so, a destroy does not ask.
+	delete(d.branches, "web/feature/login")
+	if _, err := d.ask(t, maria, "env retry qa"); code(err) != orchestrator.CodeBranchNotFound {
+		t.Errorf("got %v", err)
+	}
+	d.must(t, maria, "env destroy qa")
+	d.end(t, "qa", orchestrator.OperationFailed, orchestrator.StatusFailed)
+	if a := d.must(t, maria, "env retry qa"); a.Operation.Kind != orchestrator.KindDestroy {
+		t.Errorf("the retry of a destroy is a %s", a.Operation.Kind)
+	}
+}
