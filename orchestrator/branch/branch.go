@@ -84,7 +84,8 @@ type tip struct {
 
 // forge is one repository at its host.
 type forge interface {
-	// branch looks one branch up by its exact name.
+	// branch looks one branch up by its exact name. It answers a
+	// *renamedError if the host knows that the branch has another name now.
 	branch(ctx context.Context, name string) (commit string, found bool, err error)
 	// branches lists them. With an error it gives those that it has seen.
 	branches(ctx context.Context) ([]tip, error)
@@ -96,6 +97,11 @@ type forge interface {
 	// pull gives the branch that a pull request asks to merge.
 	pull(ctx context.Context, app orchestrator.App, number int) (pullRequest, error)
 }
+
+// renamedError is a branch that the host knows under another name now.
+type renamedError struct{ to string }
+
+func (e *renamedError) Error() string { return "the branch is now " + e.to }
 
 var (
 	errNoCommit  = errors.New("no such commit")
@@ -114,13 +120,14 @@ type pullRequest struct {
 type check struct {
 	*Checker
 	forge
-	app  orchestrator.App
-	repo repository
+	app     orchestrator.App
+	repo    repository
+	renamed map[string]string // branches that were asked for, and what they are called now
 }
 
 func (c *Checker) check(app orchestrator.App) check {
 	repo := parseRepository(app.Repository)
-	k := check{Checker: c, app: app, repo: repo}
+	k := check{Checker: c, app: app, repo: repo, renamed: map[string]string{}}
 	if c.github.has(repo) {
 		k.forge = &githubRepository{github: c.github, repo: repo}
 	} else {
@@ -135,11 +142,11 @@ func (c *Checker) check(app orchestrator.App) check {
 func (c *Checker) Resolve(ctx context.Context, app orchestrator.App, ref string) (orchestrator.Resolved, error) {
 	k := c.check(app)
 	r, err := parseReference(cmp.Or(strings.TrimSpace(ref), app.Branch))
-	if err != nil {
-		return orchestrator.Resolved{}, explainReference(app, err)
-	}
 	inner, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
+	if err != nil {
+		return orchestrator.Resolved{}, k.impossible(inner, err)
+	}
 	resolved, err := k.resolve(inner, r)
 	return resolved, k.finish(ctx, inner, err)
 }
@@ -180,8 +187,11 @@ func (k check) resolve(ctx context.Context, r reference) (orchestrator.Resolved,
 	if r.address != nil {
 		return k.byAddress(ctx, r)
 	}
-	for _, name := range r.names {
-		commit, found, err := k.branch(ctx, name)
+	if resolved, found, err := k.byName(ctx, r.names[0]); found || err != nil {
+		return resolved, err
+	}
+	for _, name := range r.names[1:] { // said to be a branch
+		commit, found, err := k.look(ctx, name)
 		if err != nil {
 			return orchestrator.Resolved{}, err
 		}
@@ -200,16 +210,56 @@ func (k check) resolve(ctx context.Context, r reference) (orchestrator.Resolved,
 	return orchestrator.Resolved{}, k.missing(ctx, r.wanted())
 }
 
+// look asks for one branch, and keeps what the host says of its new name.
+func (k check) look(ctx context.Context, name string) (commit string, found bool, err error) {
+	commit, found, err = k.branch(ctx, name)
+	var renamed *renamedError
+	if errors.As(err, &renamed) {
+		k.renamed[name] = renamed.to
+		return "", false, nil
+	}
+	return commit, found, err
+}
+
+// byName takes the branch of exactly that name, if there is one. All of a
+// commit's ID is the commit for git, even where a branch is called so: what
+// can be meant in two ways is refused.
+func (k check) byName(ctx context.Context, name string) (orchestrator.Resolved, bool, error) {
+	commit, found, err := k.look(ctx, name)
+	if !found || err != nil {
+		return orchestrator.Resolved{}, false, err
+	}
+	if id, ok := commitID(name); ok && len(id) == 40 && id != commit {
+		switch _, err := k.commit(ctx, id, k.app.Branch); {
+		case err == nil:
+			return orchestrator.Resolved{}, false, orchestrator.Errorf(orchestrator.CodeRevisionNotFound,
+				"%s (app %s) has both a commit %s and a branch that is called so, at another commit.", k.repo.name, k.app.Name, name).
+				WithHint("name the branch as refs/heads/%s, or a branch that has the commit", name)
+		case !errors.Is(err, errNoCommit) && !errors.Is(err, errStray):
+			return orchestrator.Resolved{}, false, err
+		}
+	}
+	return orchestrator.Resolved{Branch: name, Commit: commit}, true, nil
+}
+
 func (k check) byCommit(ctx context.Context, r reference) (orchestrator.Resolved, error) {
 	commit, err := k.commit(ctx, r.commit, k.app.Branch)
 	switch {
 	case errors.Is(err, errNoCommit):
+		if k.isTag(ctx, r.text) {
+			return orchestrator.Resolved{}, k.missing(ctx, r.text)
+		}
 		e := orchestrator.Errorf(orchestrator.CodeRevisionNotFound, "%s (app %s) has neither a branch nor a commit %s.", k.repo.name, k.app.Name, r.text)
 		tips, _ := k.branches(ctx)
 		if e.Suggestions = near(r.text, namesOf(tips)); len(e.Suggestions) > 0 {
 			return orchestrator.Resolved{}, e.WithHint("did you mean %s?", either(e.Suggestions))
 		}
-		return orchestrator.Resolved{}, e.WithHint("check the commit's ID, and push the branch that has it")
+		hint := "check the commit's ID, and push the branch that has it"
+		if len(r.commit) < 40 {
+			// GitHub does not say whether it knows none or several.
+			hint = "give all 40 characters of the commit's ID, and push the branch that has it"
+		}
+		return orchestrator.Resolved{}, e.WithHint("%s", hint)
 	case errors.Is(err, errStray):
 		return orchestrator.Resolved{}, orchestrator.Errorf(orchestrator.CodeForkRefused,
 			"Commit %s is on no branch of %s (app %s): it comes from a fork, or its branch is gone.", r.text, k.repo.name, k.app.Name).
@@ -229,7 +279,7 @@ func (k check) byPull(ctx context.Context, number int) (orchestrator.Resolved, e
 	if err != nil {
 		return orchestrator.Resolved{}, err
 	}
-	commit, found, err := k.branch(ctx, p.branch)
+	commit, found, err := k.look(ctx, p.branch)
 	if err != nil {
 		return orchestrator.Resolved{}, err
 	}
@@ -265,6 +315,11 @@ func (k check) byAddress(ctx context.Context, r reference) (orchestrator.Resolve
 			return k.byCommit(ctx, reference{text: what, commit: id})
 		}
 	case pageTree:
+		for _, prefix := range []string{"refs/heads/", "refs/remotes/origin/"} { // as GitHub writes it for some
+			if rest, ok := strings.CutPrefix(what, prefix); ok && rest != "" {
+				what = rest
+			}
+		}
 		return k.byTree(ctx, what)
 	}
 	return orchestrator.Resolved{}, orchestrator.Errorf(orchestrator.CodeInvalidValue, "%s is no address of a branch, a commit or a pull request.", display(r.address)).
@@ -286,12 +341,8 @@ func (k check) byTree(ctx context.Context, path string) (orchestrator.Resolved, 
 		if invalidBranch(name) != "" {
 			continue
 		}
-		commit, found, err := k.branch(ctx, name)
-		if err != nil {
-			return orchestrator.Resolved{}, err
-		}
-		if found {
-			return orchestrator.Resolved{Branch: name, Commit: commit}, nil
+		if resolved, found, err := k.byName(ctx, name); found || err != nil {
+			return resolved, err
 		}
 	}
 	if id, ok := commitID(parts[0]); ok {
@@ -320,24 +371,56 @@ func (k check) missing(ctx context.Context, wanted string) error {
 			WithHint("push a first commit to it")
 	}
 	names := namesOf(tips)
-	e := orchestrator.Errorf(orchestrator.CodeBranchNotFound, "%s (app %s) has no branch %s.", k.repo.name, k.app.Name, wanted)
+	says := fmt.Sprintf("%s (app %s) has no branch %s", k.repo.name, k.app.Name, wanted)
+	forOps := ""
+	if wanted == k.app.Branch {
+		says += ", which the catalog names for it"
+		forOps = "; ops: put the right branch of " + k.app.Name + " into the catalog"
+	}
+	refuse := func(message string, suggestions []string, hint string) error {
+		return &orchestrator.Error{Code: orchestrator.CodeBranchNotFound, Message: message + ".", Suggestions: suggestions, Hint: hint + forOps}
+	}
+	likely := func(names []string) string { return "did you mean " + either(names) + "?" }
+
+	if now := k.renamed[wanted]; now != "" {
+		return refuse(says+" any more: it was renamed to "+and([]string{now}), []string{now}, likely([]string{now}))
+	}
 	if same := sameButCase(wanted, names); len(same) > 0 {
-		e.Message = fmt.Sprintf("%s (app %s) has no branch %s; branch names are case-sensitive: there is %s.", k.repo.name, k.app.Name, wanted, and(same))
-		e.Suggestions = same
-		return e.WithHint("did you mean %s?", either(same))
+		return refuse(says+"; branch names are case-sensitive: there is "+and(same), same, likely(same))
 	}
-	e.Suggestions = near(wanted, names)
-	if k.isTag(ctx, wanted) {
-		e.Message = fmt.Sprintf("%s (app %s) has no branch %s: that is a tag, and Berth deploys branches and the commits on them.", k.repo.name, k.app.Name, wanted)
-		return e.WithHint("name a branch, or the commit that the tag stands at")
+	if same := sameButMarks(wanted, names); len(same) > 0 {
+		return refuse(says+"; there is "+and(same)+", with other characters that look or read alike", same, likely(same)+" Keep it in quotes, so that nothing in it is replaced")
 	}
-	if len(e.Suggestions) > 0 {
-		return e.WithHint("did you mean %s?", either(e.Suggestions))
+	for _, prefix := range []string{"", "refs/tags/", "tags/"} {
+		if tag, ok := strings.CutPrefix(wanted, prefix); ok && tag != "" && k.isTag(ctx, tag) {
+			return refuse(says+": that is a tag, and Berth deploys branches and the commits on them", near(wanted, names), "name a branch, or the commit that the tag stands at")
+		}
 	}
-	if len(names) <= 3 {
-		return e.WithHint("push the branch first; %s has %s", k.repo.name, and(names))
+	close := near(wanted, names)
+	switch {
+	case len(close) > 0:
+		return refuse(says, close, likely(close))
+	case len(names) <= 3:
+		return refuse(says, nil, "push the branch first; "+k.repo.name+" has "+and(names))
 	}
-	return e.WithHint("check its spelling, or push the branch first")
+	return refuse(says, nil, "check its spelling, or push the branch first")
+}
+
+// impossible refuses what git would take for no branch's name, unless one of
+// the repository's reads so after what people's keyboards and Slack make of
+// it: then that one is offered.
+func (k check) impossible(ctx context.Context, err error) error {
+	var r *referenceError
+	if !errors.As(err, &r) || !strings.Contains(r.text, "..") && !strings.HasSuffix(r.text, ".") && !strings.ContainsAny(r.text, "~^:?*[\\") {
+		return explainReference(k.app, err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	tips, _ := k.branches(ctx) // a help, and no more
+	if same := sameButMarks(r.text, namesOf(tips)); len(same) > 0 {
+		return k.missing(ctx, r.text)
+	}
+	return explainReference(k.app, err)
 }
 
 // finish makes sure that what a person sees is an *orchestrator.Error.

@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -57,6 +58,17 @@ var both = []want{
 	{ref: "feature/cafe", code: orchestrator.CodeBranchNotFound, says: []string{`"feature/café"`}},
 	{ref: "zzzzzzzz", code: orchestrator.CodeBranchNotFound},
 	{ref: "v1.0", code: orchestrator.CodeBranchNotFound, says: []string{"that is a tag"}},
+	{ref: "refs/tags/v1.0", code: orchestrator.CodeBranchNotFound, says: []string{"that is a tag"}},
+	{ref: "20240101", code: orchestrator.CodeBranchNotFound, says: []string{"that is a tag"}}, // could be a commit's ID
+	{ref: "v1", branch: "v1"}, // a tag is called so too
+	{ref: "commit:t", mark: "t"},
+	{ref: "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", branch: "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"},
+	{ref: "commit:o", code: orchestrator.CodeRevisionNotFound, says: []string{"both a commit", "refs/heads/"}},
+	{ref: "refs/heads/commit:o", branch: "commit:o"},
+	{ref: "short:o", mark: "o"},
+	{ref: "fix-dash", code: orchestrator.CodeBranchNotFound, says: []string{`there is "fix–dash"`, "quotes"}, suggest: []string{"fix–dash"}},
+	{ref: "wip...later", code: orchestrator.CodeBranchNotFound, says: []string{`there is "wip…later"`}, suggest: []string{"wip…later"}},
+	{ref: "feature/cafe\u0301", code: orchestrator.CodeBranchNotFound, says: []string{"look or read alike"}, suggest: []string{"feature/café"}},
 	{ref: "0123456789012345678901234567890123456789", code: orchestrator.CodeRevisionNotFound, says: []string{"neither a branch nor a commit"}},
 	{ref: "--upload-pack=id", code: orchestrator.CodeInvalidValue, says: []string{"hyphen"}},
 	{ref: "a b", code: orchestrator.CodeInvalidValue, says: []string{"space"}},
@@ -68,6 +80,9 @@ var both = []want{
 }
 
 func (w want) typed() string {
+	if rest, ok := strings.CutPrefix(w.ref, "refs/heads/"); ok && strings.HasPrefix(rest, "commit:") {
+		return "refs/heads/" + want{ref: rest}.typed()
+	}
 	kind, mark, _ := strings.Cut(w.ref, ":")
 	switch kind {
 	case "commit":
@@ -83,6 +98,7 @@ func (w want) typed() string {
 func (w want) check(t *testing.T, c *Checker, a orchestrator.App) {
 	t.Helper()
 	got, err := c.Resolve(context.Background(), a, w.typed())
+	w.branch = want{ref: w.branch}.typed()
 	if w.code == "" {
 		expect := orchestrator.Resolved{Branch: w.branch, Commit: fixture.commits[w.mark]}
 		if w.mark != "" {
@@ -244,8 +260,9 @@ func TestGitTroubles(t *testing.T) {
 		code    orchestrator.Code
 		says    []string
 	}{
-		"no credentials":    {Options{}, locked.URL + "/acme/api.git", orchestrator.CodeGitAuth, []string{"refused Berth's credentials", "ops"}},
-		"wrong credentials": {Options{}, strings.Replace(locked.URL, "//", "//maria:hunter22@", 1) + "/acme/api.git", orchestrator.CodeGitAuth, nil},
+		"no credentials":    {Options{}, locked.URL + "/acme/api.git", orchestrator.CodeGitAuth, []string{"has no credentials for it", "acme/api", "ops"}},
+		"no TLS":            {Options{}, strings.Replace(open.URL, "http:", "https:", 1) + "/acme/api.git", orchestrator.CodeGitUnreachable, []string{"no TLS", "https or http"}},
+		"wrong credentials": {Options{}, strings.Replace(locked.URL, "//", "//maria:hunter22@", 1) + "/acme/api.git", orchestrator.CodeGitAuth, []string{"refused Berth's credentials"}},
 		"renamed":           {Options{}, open.URL + "/old/api.git", orchestrator.CodeRepoMoved, []string{"it is now acme/api", "ops"}},
 		"not found":         {Options{}, open.URL + "/acme/nothing.git", orchestrator.CodeRepoNotFound, []string{"acme/nothing"}},
 		"no such path":      {Options{}, filepath.Join(fixture.dir, "nothing"), orchestrator.CodeRepoNotFound, []string{"nothing"}},
@@ -286,16 +303,17 @@ func TestPasswordIsNoArgument(t *testing.T) {
 	}
 	server := gitServer(t, "maria:hunter2")
 	want{ref: "commit:d", mark: "d"}.check(t, New(Options{Git: script}), app(strings.Replace(server.URL, "//", "//maria:hunter2@", 1)+"/acme/api.git"))
+	// A token in the place of the name, as some hosts take it.
+	_, err = New(Options{Git: script}).Resolve(context.Background(), app(strings.Replace(server.URL, "//", "//hunter2@", 1)+"/acme/api.git"), "main")
+	refused(t, err, orchestrator.CodeGitAuth)
 	args, err := os.ReadFile(filepath.Join(dir, "args"))
 	if err != nil || !strings.Contains(string(args), "ls-remote\n--heads\n--tags\n--\n"+server.URL) || !strings.Contains(string(args), "fetch") {
 		t.Fatalf("git was run otherwise: %s %v", args, err)
 	}
-	env, _ := os.ReadFile(filepath.Join(dir, "env"))
-	for _, secret := range []string{"hunter2"} {
-		if strings.Contains(string(args)+string(env), secret) {
-			t.Errorf("%q is among git's arguments", secret)
-		}
+	if strings.Contains(string(args), "hunter2") {
+		t.Errorf("the password is among git's arguments: %s", args)
 	}
+	env, _ := os.ReadFile(filepath.Join(dir, "env"))
 	for _, need := range []string{"GIT_TERMINAL_PROMPT=0", "LC_ALL=C", "GIT_ALLOW_PROTOCOL=file:git:http:https:ssh", "GIT_SSH_COMMAND=ssh -o BatchMode=yes -o ConnectTimeout=10", "GIT_CONFIG_GLOBAL=" + os.DevNull} {
 		if !strings.Contains("\n"+string(env), "\n"+need+"\n") {
 			t.Errorf("git's environment has no %s", need)
@@ -303,9 +321,100 @@ func TestPasswordIsNoArgument(t *testing.T) {
 	}
 }
 
+// TestRedirectTakesNoPassword: another host than the address's own gets nothing.
+func TestRedirectTakesNoPassword(t *testing.T) {
+	t.Parallel()
+	backend := gitServer(t, "")
+	var mu sync.Mutex
+	var seen []string
+	thief := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		mu.Lock()
+		seen = append(seen, r.Header.Get("Authorization"))
+		mu.Unlock()
+		if _, _, ok := r.BasicAuth(); !ok && r.Method == http.MethodPost {
+			w.Header().Set("WWW-Authenticate", `Basic realm="give it to me"`)
+			w.WriteHeader(http.StatusUnauthorized)
+			return
+		}
+		backend.Config.Handler.ServeHTTP(w, r)
+	}))
+	t.Cleanup(thief.Close)
+	first := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if user, password, _ := r.BasicAuth(); user+password != "mariahunter2" {
+			w.Header().Set("WWW-Authenticate", `Basic realm="git"`)
+			w.WriteHeader(http.StatusUnauthorized)
+			return
+		}
+		http.Redirect(w, r, thief.URL+r.URL.RequestURI(), http.StatusFound)
+	}))
+	t.Cleanup(first.Close)
+	_, err := New(Options{}).Resolve(context.Background(), app(strings.Replace(first.URL, "//", "//maria:hunter2@", 1)+"/acme/api.git"), "main")
+	if err == nil {
+		t.Error("a repository elsewhere was taken for the app's")
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	if len(seen) == 0 || strings.Join(seen, "") != "" {
+		t.Errorf("the other host got %q", seen)
+	}
+}
+
+// TestSSHCommandOfSettings: ops choose keys in git's own settings too.
+func TestSSHCommandOfSettings(t *testing.T) {
+	dir := t.TempDir()
+	script, settings := filepath.Join(dir, "ssh"), filepath.Join(dir, "gitconfig")
+	if err := os.WriteFile(script, []byte(sshScript), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(settings, []byte("[core]\n\tsshCommand = "+script+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("GIT_CONFIG_GLOBAL", settings)
+	want{ref: "main", branch: "main"}.check(t, New(Options{}), app("git@example.invalid:"+fixtureRepo()))
+}
+
+// TestShortIDs: one commit is another's namesake in seven characters, and only
+// one of them is a branch's tip.
+func TestShortIDs(t *testing.T) {
+	t.Parallel()
+	repo := filepath.Join(t.TempDir(), "twins.git")
+	mustGit("/", "", "init", "--quiet", "--bare", repo)
+	tree := mustGit(repo, "", "hash-object", "-w", "-t", "tree", os.DevNull)
+	commit := func(text string, parents ...string) string {
+		for _, p := range parents {
+			text = "parent " + p + "\n" + text
+		}
+		return mustGit(repo, "tree "+tree+"\n"+text, "hash-object", "-w", "-t", "commit", "--stdin")
+	}
+	const by = "author T <t@example.com> 1700000000 +0000\ncommitter T <t@example.com> 1700000000 +0000\n\n"
+	old, tip := commit(by+"12115\n"), commit(by+"15844\n")
+	if old[:7] != tip[:7] {
+		t.Fatalf("%s and %s are no twins", old, tip)
+	}
+	mustGit(repo, "", "update-ref", "refs/heads/main", commit(by+"x\n", old))
+	mustGit(repo, "", "update-ref", "refs/heads/topic", tip)
+	c, a := New(Options{}), app(repo)
+	_, err := c.Resolve(context.Background(), a, tip[:7])
+	refused(t, err, orchestrator.CodeRevisionNotFound, "More than one commit", "40 characters")
+	for _, id := range []string{tip, tip[:12], old, old[:12]} {
+		if r, err := c.Resolve(context.Background(), a, id); err != nil || !strings.HasPrefix(r.Commit, id) {
+			t.Errorf("%s: %v, %v", id, r, err)
+		}
+	}
+}
+
+// TestCatalogsBranch: a branch that nobody typed is told as the catalog's.
+func TestCatalogsBranch(t *testing.T) {
+	t.Parallel()
+	a := app(fixtureRepo())
+	a.Branch = "mian"
+	_, err := New(Options{}).Resolve(context.Background(), a, "")
+	refused(t, err, orchestrator.CodeBranchNotFound, "which the catalog names for it", "did you mean main?", "ops: ")
+}
+
 func TestSecretsStayOutOfGit(t *testing.T) {
 	t.Setenv("BERTH_SLACK_BOT_TOKEN", "xoxb-1")
-	for _, v := range environment() {
+	for _, v := range environment("") {
 		if strings.HasPrefix(v, "BERTH_") {
 			t.Errorf("git gets %s", v)
 		}
@@ -359,10 +468,13 @@ func TestGitHub(t *testing.T) {
 		{ref: "https://github.com/acme/api/tree/../../mallory/api", code: orchestrator.CodeInvalidValue},
 		{ref: "https://github.com/acme/api", code: orchestrator.CodeInvalidValue, says: []string{"no address of a branch"}},
 		{ref: "https://maria:hunter2@github.com/acme/api", code: orchestrator.CodeInvalidValue},
-		{ref: "before", code: orchestrator.CodeBranchNotFound}, // a renamed branch
+		{ref: "before", code: orchestrator.CodeBranchNotFound, says: []string{"no branch before any more: it was renamed to feature/login"}, suggest: []string{"feature/login"}},
+		{ref: "https://github.com/acme/api/tree/refs/heads/feature/login", branch: "feature/login"},
+		{ref: "https://github.com/acme/api/blob/refs/heads/hotfix/1.2.3/go.mod", branch: "hotfix/1.2.3"},
+		{ref: "https://github.com/acme/api/tree/refs/tags/v1.0", code: orchestrator.CodeBranchNotFound, says: []string{"that is a tag"}},
 		{ref: "2147483648", code: orchestrator.CodeRevisionNotFound},
 	}
-	for _, w := range []want{{ref: "commit", mark: "b"}, {ref: "tree", mark: "d"}} {
+	for _, w := range []want{{ref: "commit", mark: "b"}, {ref: "tree", mark: "d"}, {ref: "pull/5/commits", mark: "d"}} {
 		more = append(more, want{ref: "https://github.com/acme/api/" + w.ref + "/" + fixture.commits[w.mark], mark: w.mark})
 	}
 	t.Run("https", func(t *testing.T) {
@@ -428,12 +540,13 @@ func TestGitHubTroubles(t *testing.T) {
 		"forbidden": {hub: func(h *hub) {
 			h.status, h.body = 403, `{"message":"Resource protected by organization SAML enforcement."}`
 		}, options: Options{Token: "ghp_right"}, code: orchestrator.CodeGitAuth, says: []string{"single sign-on"}},
-		"in trouble": {hub: func(h *hub) { h.status, h.body = 502, "<html>" }, code: orchestrator.CodeGitUnreachable, says: []string{"502"}},
-		"no API":     {hub: func(h *hub) { h.status, h.body = 200, "<html>hello" }, code: orchestrator.CodeGitUnreachable, says: []string{"BERTH_GITHUB_API_URL"}},
-		"teapot":     {hub: func(h *hub) { h.status = 418 }, code: orchestrator.CodeGitUnreachable, says: []string{"418"}},
-		"refused":    {options: Options{GitHubAPIURL: "http://127.0.0.1:1/"}, code: orchestrator.CodeGitUnreachable, says: []string{"cannot reach 127.0.0.1:1"}},
-		"no host":    {options: Options{GitHubAPIURL: "https://api.invalid"}, code: orchestrator.CodeGitUnreachable, says: []string{"cannot find the host api.invalid"}},
-		"no address": {options: Options{GitHubAPIURL: "github"}, code: orchestrator.CodeInvalidCatalog, says: []string{"BERTH_GITHUB_API_URL"}},
+		"stumbles twice": {hub: func(h *hub) { h.status, h.times = 503, 2 }, code: orchestrator.CodeGitUnreachable, says: []string{"503"}},
+		"in trouble":     {hub: func(h *hub) { h.status, h.body = 502, "<html>" }, code: orchestrator.CodeGitUnreachable, says: []string{"502"}},
+		"no API":         {hub: func(h *hub) { h.status, h.body = 200, "<html>hello" }, code: orchestrator.CodeGitUnreachable, says: []string{"BERTH_GITHUB_API_URL"}},
+		"teapot":         {hub: func(h *hub) { h.status = 418 }, code: orchestrator.CodeGitUnreachable, says: []string{"418"}},
+		"refused":        {options: Options{GitHubAPIURL: "http://127.0.0.1:1/"}, code: orchestrator.CodeGitUnreachable, says: []string{"cannot reach 127.0.0.1:1"}},
+		"no host":        {options: Options{GitHubAPIURL: "https://api.invalid"}, code: orchestrator.CodeGitUnreachable, says: []string{"cannot find the host api.invalid"}},
+		"no address":     {options: Options{GitHubAPIURL: "github"}, code: orchestrator.CodeInvalidCatalog, says: []string{"BERTH_GITHUB_API_URL"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -445,6 +558,11 @@ func TestGitHubTroubles(t *testing.T) {
 			refused(t, err, c.code, c.says...)
 		})
 	}
+	t.Run("stumbles once", func(t *testing.T) {
+		t.Parallel()
+		h := newHub(t, func(h *hub) { h.status, h.times = 502, 1 })
+		want{ref: "main", branch: "main"}.check(t, New(Options{GitHubAPIURL: h.URL + "/api/v3"}), app("https://github.com/acme/api"))
+	})
 	t.Run("silent", func(t *testing.T) {
 		t.Parallel()
 		_, err := New(Options{GitHubAPIURL: hanging(t).URL, Timeout: 50 * time.Millisecond}).Resolve(context.Background(), app("https://github.com/acme/api"), "main")

@@ -50,8 +50,16 @@ commit refs/heads/feature/café k a
 commit refs/heads/{{salt.cmd.run('id')}} l a
 commit refs/heads/100%/&weird;$(id) m a
 commit refs/heads/facade1 n a
+commit refs/heads/clash o a
+commit refs/heads/other p a
+commit refs/heads/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa q a
+commit refs/heads/fix–dash r a
+commit refs/heads/wip…later s a
+commit refs/heads/v1 t a
 commit refs/pull/7/head fork b
 commit refs/tags/v1.0 tagged a
+commit refs/tags/20240101 dated a
+commit refs/tags/v1 same b
 `
 
 func TestMain(m *testing.M) {
@@ -119,6 +127,8 @@ func build(dir string) {
 			}
 		}
 	}
+	// A branch that is called like another one's commit.
+	mustGit(repo, "", "update-ref", "refs/heads/"+fixture.commits["o"], fixture.commits["p"])
 }
 
 func fixtureRepo() string { return filepath.Join(fixture.dir, "acme", "api.git") }
@@ -160,6 +170,7 @@ type hub struct {
 	token   string            // needed, if set
 	status  int               // for every request, if set
 	headers map[string]string // with it
+	times   int               // for so many requests alone, if set
 	body    string
 	key     *rsa.PublicKey // of the GitHub App
 	bare    bool           // no Link to the last page
@@ -208,7 +219,7 @@ func (h *hub) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.mu.Lock()
 	h.requests = append(h.requests, r.Method+" "+r.URL.EscapedPath())
 	h.mu.Unlock()
-	if h.status != 0 {
+	if h.status != 0 && (h.times == 0 || h.asked("") <= h.times) {
 		for k, v := range h.headers {
 			w.Header().Set(k, v)
 		}
@@ -218,6 +229,14 @@ func (h *hub) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	path, ok := strings.CutPrefix(r.URL.EscapedPath(), "/api/v3/")
 	if !ok {
+		refuse(w, 404, "Not Found")
+		return
+	}
+	if r.Header.Get("User-Agent") == "" {
+		refuse(w, 403, "Request forbidden by administrative rules. Please make sure your request has a User-Agent header")
+		return
+	}
+	if r.Method != http.MethodGet && !strings.HasSuffix(path, "/access_tokens") {
 		refuse(w, 404, "Not Found")
 		return
 	}
@@ -356,8 +375,14 @@ func (h *hub) serveRepository(w http.ResponseWriter, r *http.Request, rest strin
 			status = "ahead"
 		}
 		answer(w, 200, map[string]any{"status": status, "base_commit": commit(baseID), "merge_base_commit": commit(merge)})
-	case rest == "git/ref/tags/v1.0":
-		answer(w, 200, map[string]any{"ref": "refs/tags/v1.0", "object": commit(fixture.commits["tagged"])})
+	case strings.HasPrefix(rest, "git/ref/tags/"):
+		name, _ := url.PathUnescape(strings.TrimPrefix(rest, "git/ref/"))
+		out, err := exec.Command("git", "-C", fixtureRepo(), "rev-parse", "--verify", "--quiet", "--end-of-options", "refs/"+name).Output()
+		if err != nil {
+			refuse(w, 404, "Not Found")
+			return
+		}
+		answer(w, 200, map[string]any{"ref": "refs/" + name, "object": commit(strings.TrimSpace(string(out)))})
 	case kind == "pulls":
 		fork := map[string]any{"id": 43, "full_name": "mallory/api"}
 		pull := func(state, ref string, from any, merged bool) {

@@ -3,9 +3,7 @@ package branch
 import (
 	"bufio"
 	"bytes"
-	"cmp"
 	"context"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"net/url"
@@ -18,6 +16,7 @@ import (
 	"sync"
 	"syscall"
 	"time"
+	"unicode"
 
 	"github.com/berth-dev/berth/orchestrator"
 )
@@ -46,12 +45,15 @@ var passedOn = []string{
 	"http_proxy", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY", "no_proxy", "NO_PROXY",
 }
 
-// environment is git's whole environment for one repository.
-func environment(config ...[2]string) []string {
+// environment is git's whole environment for one repository. Without ssh, git
+// takes the ssh command of its own settings.
+func environment(ssh string, config ...[2]string) []string {
 	env := []string{
 		"LC_ALL=C", "GIT_TERMINAL_PROMPT=0", "GIT_ALLOW_PROTOCOL=file:git:http:https:ssh",
-		"GIT_SSH_COMMAND=" + cmp.Or(os.Getenv("GIT_SSH_COMMAND"), "ssh -o BatchMode=yes -o ConnectTimeout=10"),
 		"GIT_NO_LAZY_FETCH=1", // what was not fetched is not asked for one by one
+	}
+	if ssh != "" {
+		env = append(env, "GIT_SSH_COMMAND="+ssh)
 	}
 	for _, name := range passedOn {
 		if v, ok := os.LookupEnv(name); ok {
@@ -72,25 +74,55 @@ func environment(config ...[2]string) []string {
 	return append(env, fmt.Sprintf("GIT_CONFIG_COUNT=%d", n))
 }
 
-// command prepares a run of git. A password in the repository's address goes
-// into git's environment as a header, for arguments can be read by everybody
-// on the machine; the address that git shall use is given back.
+// askNobody is the ssh command where ops have chosen none.
+const askNobody = "ssh -o BatchMode=yes -o ConnectTimeout=10"
+
+// sshCommand is what git shall start for ssh: serve's own choice, else that of
+// git's settings, for which it is empty, since the variable would go before it.
+func (g *git) sshCommand(ctx context.Context, repo repository) string {
+	if own := os.Getenv("GIT_SSH_COMMAND"); own != "" {
+		return own
+	}
+	if repo.scheme == "ssh" {
+		cmd := exec.CommandContext(ctx, g.path, "config", "--get", "core.sshCommand")
+		cmd.Dir, cmd.Env = string(filepath.Separator), environment("")
+		if set, err := cmd.Output(); err == nil && strings.TrimSpace(string(set)) != "" {
+			return ""
+		}
+	}
+	return askNobody
+}
+
+// answerLogin is a git credential helper that gives what git's environment
+// holds. It is asked only by the host that it stands for, so that a redirect
+// carries nothing to another one.
+const answerLogin = `!f() { test "$1" = get && printf 'username=%s\npassword=%s\n' "$BERTH_GIT_USERNAME" "$BERTH_GIT_PASSWORD"; }; f`
+
+// command prepares a run of git. Who logs in stays out of the arguments, which
+// everybody on the machine can read: args gets the address without it.
 func (g *git) command(ctx context.Context, repo repository, args func(address string) []string) *exec.Cmd {
 	address := repo.url
 	config := [][2]string{{"core.hooksPath", os.DevNull}, {"gc.auto", "0"}, {"maintenance.auto", "false"}}
-	if repo.scheme == "http" || repo.scheme == "https" {
-		if u, err := url.Parse(address); err == nil && u.User != nil {
-			if password, ok := u.User.Password(); ok {
-				login := base64.StdEncoding.EncodeToString([]byte(u.User.Username() + ":" + password))
-				u.User = nil
-				address = u.String()
-				config = append(config, [2]string{"http." + u.Scheme + "://" + u.Host + "/.extraHeader", "Authorization: Basic " + login})
-			}
+	var login []string
+	if u, err := url.Parse(address); err == nil && u.User != nil && (repo.scheme == "http" || repo.scheme == "https") {
+		name := u.User.Username()
+		password, ok := u.User.Password()
+		u.User = nil
+		address = u.String()
+		key := "credential." + u.Scheme + "://" + u.Host + "."
+		switch {
+		case strings.ContainsFunc(name+password, unicode.IsControl): // no login has these
+		case ok:
+			login = []string{"BERTH_GIT_USERNAME=" + name, "BERTH_GIT_PASSWORD=" + password}
+			// The empty helper takes those of git's settings out.
+			config = append(config, [2]string{key + "helper", ""}, [2]string{key + "helper", answerLogin})
+		default:
+			config = append(config, [2]string{key + "username", name})
 		}
 	}
 	cmd := exec.CommandContext(ctx, g.path, args(address)...)
 	cmd.Dir = string(filepath.Separator) // in nobody's repository
-	cmd.Env = environment(config...)
+	cmd.Env = append(environment(g.sshCommand(ctx, repo), config...), login...)
 	// A session of its own: git's helpers end with it, and ssh finds no
 	// terminal to ask anything at.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
@@ -191,13 +223,12 @@ func (r *gitRepository) commit(ctx context.Context, id, _ string) (string, error
 	for _, t := range r.heads {
 		found.see(t.commit)
 	}
-	// A short ID that fits a tip may fit an older commit too, but git itself
-	// seldom gives seven characters to two; a tip is what is meant.
-	if full, err := found.answer(); err == nil {
-		return full, nil
-	}
-	if len(r.heads) == 0 {
-		return "", errNoCommit
+	// A short ID that fits a tip may fit an older commit too; twelve characters
+	// are beyond chance.
+	const unmistakable = 12
+	full, err := found.answer()
+	if err == nil && len(id) >= unmistakable || errors.Is(err, errAmbiguous) || len(r.heads) == 0 {
+		return full, err
 	}
 	return r.inHistory(ctx, id)
 }
@@ -337,11 +368,15 @@ var troubles = []struct {
 		"%[1]s refuses for now to answer about app %[3]s, because it was asked too often; it does not say until when.", "try again in a few minutes"},
 	{regexp.MustCompile(`(?i)host key verification failed|REMOTE HOST IDENTIFICATION HAS CHANGED|no matching host key`), orchestrator.CodeGitAuth,
 		"Berth does not know the ssh key of %[1]s, so it did not ask it about app %[3]s.", "ops: add the host's key to the known_hosts of the user that berth serve runs as"},
+	{regexp.MustCompile(`(?i)wrong version number|unexpected(ly)? tls packet|tlsv1 alert|handshake fail|packet length|unknown protocol`), orchestrator.CodeGitUnreachable,
+		"%[1]s speaks no TLS that Berth understands, so it did not ask it about app %[3]s.", "ops: check the address of the app's repository in the catalog (https or http, and the port)"},
 	{regexp.MustCompile(`(?i)certificate|SSL_ERROR|ssl peer|unable to get local issuer`), orchestrator.CodeGitUnreachable,
 		"Berth does not trust the TLS certificate of %[1]s, so it did not ask it about app %[3]s.", "ops: give git the right authority (http.sslCAInfo), or mend the host's certificate"},
 	{regexp.MustCompile(`(?i)repository not found|project you were looking for could not be found|returned error: 404|repository '[^']*' not found|not exported`), orchestrator.CodeRepoNotFound,
 		"%[1]s has no repository %[2]s (app %[3]s), or none that Berth may read.", "ops: check the app's repository in the catalog, and what Berth may read"},
-	{regexp.MustCompile(`(?i)could not read (username|password)|terminal prompts disabled|authentication failed|permission denied \(|permission denied, please|access denied|returned error: 40[13]|too many authentication failures|could not open a connection to your authentication`), orchestrator.CodeGitAuth,
+	{regexp.MustCompile(`(?i)could not read (username|password)|terminal prompts disabled`), orchestrator.CodeGitAuth,
+		"%[1]s asks who wants to read %[2]s (app %[3]s), and Berth has no credentials for it: the repository is private, or there is none.", "ops: check the app's repository in the catalog, and give the user that berth serve runs as a git credential helper that may read it"},
+	{regexp.MustCompile(`(?i)authentication failed|permission denied \(|permission denied, please|access denied|returned error: 40[13]|too many authentication failures|could not open a connection to your authentication`), orchestrator.CodeGitAuth,
 		"%[1]s refused Berth's credentials for %[2]s (app %[3]s).", "ops: give the user that berth serve runs as a git credential helper or an ssh key that may read it"},
 	{regexp.MustCompile(`(?i)could not resolve host|name or service not known|temporary failure in name resolution|nodename nor servname`), orchestrator.CodeGitUnreachable,
 		"Berth cannot find the host %[1]s of app %[3]s.", "check that the host's name in the catalog is right; if it is, ops should look at Berth's DNS"},

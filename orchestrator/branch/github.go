@@ -18,6 +18,7 @@ import (
 	"time"
 
 	api "github.com/google/go-github/v60/github"
+	"github.com/hashicorp/go-retryablehttp"
 
 	"github.com/berth-dev/berth/orchestrator"
 )
@@ -59,6 +60,7 @@ func newGitHub(o Options) *github {
 	// A redirect is an answer (the repository was renamed), and following it
 	// could carry the token to another host.
 	plain.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	plain.Transport = &retryablehttp.RoundTripper{Client: twice(plain)}
 	g.client = api.NewClient(&plain)
 	g.client.BaseURL, g.client.UserAgent = base, "berth"
 	switch {
@@ -70,6 +72,27 @@ func newGitHub(o Options) *github {
 	return g
 }
 
+// twice asks once more, a moment later, when GitHub stumbles or the connection
+// breaks; never when it says that it is asked too often.
+func twice(plain http.Client) *retryablehttp.Client {
+	return &retryablehttp.Client{
+		HTTPClient:   &plain,
+		RetryMax:     1,
+		RetryWaitMin: 200 * time.Millisecond,
+		RetryWaitMax: 200 * time.Millisecond,
+		Backoff:      func(wait, _ time.Duration, _ int, _ *http.Response) time.Duration { return wait },
+		CheckRetry: func(ctx context.Context, resp *http.Response, err error) (bool, error) {
+			var dns *net.DNSError
+			if resp != nil && (resp.StatusCode < 500 || resp.Header.Get("Retry-After") != "") || errors.As(err, &dns) && dns.IsNotFound {
+				return false, nil
+			}
+			again, _ := retryablehttp.DefaultRetryPolicy(ctx, resp, err)
+			return again, ctx.Err()
+		},
+		ErrorHandler: retryablehttp.PassthroughErrorHandler,
+	}
+}
+
 // has says whether a repository is one of GitHub's.
 func (g *github) has(r repository) bool {
 	if _, _, ok := r.owner(); !ok {
@@ -77,7 +100,10 @@ func (g *github) has(r repository) bool {
 	}
 	switch r.scheme {
 	case "http", "https", "ssh", "git":
-		return r.host == "github.com" || r.sameHost(g.base.Scheme, strings.ToLower(g.base.Hostname()), g.base.Port())
+		host := strings.ToLower(g.base.Hostname())
+		return r.host == "github.com" || r.sameHost(g.base.Scheme, host, g.base.Port()) ||
+			// As api.github.com is for github.com.
+			r.sameHost(g.base.Scheme, strings.TrimPrefix(host, "api."), g.base.Port())
 	}
 	return false
 }
@@ -138,8 +164,8 @@ func (r *githubRepository) branch(ctx context.Context, name string) (string, boo
 	switch {
 	case status(err) == http.StatusNotFound:
 		return "", false, nil // or the repository is: the listing that follows will tell
-	case isRedirect(status(err)) && branchRenamed(err, name):
-		return "", false, nil // the listing has its new name, which nobody asked for
+	case isRedirect(status(err)) && newName(err, name) != "":
+		return "", false, &renamedError{newName(err, name)}
 	case err != nil:
 		return "", false, r.moved(ctx, client, err)
 	case b.GetName() != name || !fullID.MatchString(b.GetCommit().GetSHA()):
@@ -152,20 +178,23 @@ var fullID = regexp.MustCompile(`^[0-9a-f]{40}$`)
 
 func isRedirect(status int) bool { return status >= 300 && status < 400 && status != 304 }
 
-// branchRenamed tells GitHub's redirect for a renamed branch from the one for
-// a renamed repository: only the branch's name differs.
-func branchRenamed(err error, name string) bool {
+// newName is what a branch is called now, if GitHub's redirect says so; that
+// of a renamed repository keeps the branch's name.
+func newName(err error, name string) string {
 	var e *api.ErrorResponse
 	if !errors.As(err, &e) {
-		return false
+		return ""
 	}
 	to, err := url.Parse(e.Response.Header.Get("Location"))
 	if err != nil {
-		return false
+		return ""
 	}
-	_, escaped, ok := strings.Cut(to.EscapedPath(), "/branches/")
+	_, escaped, _ := strings.Cut(to.EscapedPath(), "/branches/")
 	after, err := url.PathUnescape(escaped)
-	return ok && err == nil && after != name
+	if err != nil || after == name || invalidBranch(after) != "" {
+		return ""
+	}
+	return after
 }
 
 // branches lists every branch with its tip: the first page alone, the others

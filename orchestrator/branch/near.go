@@ -4,7 +4,10 @@ import (
 	"cmp"
 	"slices"
 	"strings"
+	"unicode"
 	"unicode/utf8"
+
+	"golang.org/x/text/unicode/norm"
 )
 
 // sameButCase gives the names that differ from wanted in case only.
@@ -17,6 +20,39 @@ func sameButCase(wanted string, names []string) []string {
 	}
 	slices.Sort(same)
 	return same[:min(3, len(same))]
+}
+
+// sameButMarks gives the names that differ from wanted only in characters that
+// doors replace, since keyboards and Slack put them there: dashes, quotes, full
+// width, what is drawn as nothing; and in how accents are written.
+func sameButMarks(wanted string, names []string) []string {
+	var same []string
+	w := simple(wanted)
+	for _, n := range names {
+		if n != wanted && simple(n) == w {
+			same = append(same, n)
+		}
+	}
+	slices.Sort(same)
+	return same[:min(3, len(same))]
+}
+
+var marks = strings.NewReplacer(
+	"\u2010", "-", "\u2011", "-", "\u2012", "-", "\u2013", "-", "\u2014", "--", "\u2015", "--", "\u2212", "-", "\ufe58", "--", "\ufe63", "-",
+	"“", `"`, "”", `"`, "„", `"`, "‟", `"`, "«", `"`, "»", `"`, "″", `"`, "〝", `"`, "〞", `"`,
+	"‘", "'", "’", "'", "‚", "'", "‛", "'", "′", "'", "‹", "'", "›", "'",
+	"。", ".", "、", ",",
+)
+
+// simple writes a name with the plainest characters that it can be typed with.
+func simple(name string) string {
+	name = strings.Map(func(r rune) rune {
+		if unicode.Is(unicode.Cf, r) || unicode.Is(unicode.Variation_Selector, r) {
+			return -1
+		}
+		return r
+	}, marks.Replace(name))
+	return norm.NFKC.String(name)
 }
 
 // near gives up to three names that wanted was probably meant to be, the

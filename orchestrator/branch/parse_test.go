@@ -39,6 +39,8 @@ func TestHas(t *testing.T) {
 	t.Parallel()
 	public := New(Options{})
 	own := New(Options{GitHubAPIURL: "https://ghe.example.com/api/v3/"})
+	local := New(Options{GitHubAPIURL: "http://127.0.0.1:5000"})
+	cloud := New(Options{GitHubAPIURL: "https://api.acme.ghe.com"})
 	for _, c := range []struct {
 		checker *Checker
 		address string
@@ -57,6 +59,12 @@ func TestHas(t *testing.T) {
 		{own, "git@ghe.example.com:acme/api.git", true},
 		{own, "ssh://git@GHE.example.com:2222/acme/api.git", true},
 		{own, "https://github.com/acme/api", true},
+		{own, "git://ghe.example.com/acme/api", true},
+		{own, "git://ghe.example.com:9418/acme/api", false},
+		{local, "git://127.0.0.1:9418/acme/api", false},
+		{local, "http://127.0.0.1:9000/acme/api", false},
+		{local, "http://127.0.0.1:5000/acme/api", true},
+		{cloud, "https://acme.ghe.com/acme/api", true},
 		{own, "https://ghe.example.com/group/acme/api", false},
 	} {
 		if got := c.checker.github.has(parseRepository(c.address)); got != c.want {
@@ -88,7 +96,8 @@ func TestParsePage(t *testing.T) {
 		"/commits/feature/login":      {pageTree, "feature/login"},
 		"/commit/abcdef0/":            {pageCommit, "abcdef0"},
 		"/pull/12/files":              {pagePull, "12"},
-		"/pull/12/commits/abcdef0":    {pagePull, "12"},
+		"/pull/12/commits/abcdef0":    {pageCommit, "abcdef0"},
+		"/pull/12/commits/":           {pagePull, "12"},
 		"/pull/x":                     {pageOther, ""},
 		"/pull/0":                     {pageOther, ""},
 		"/-/tree/x/y":                 {pageTree, "x/y"},

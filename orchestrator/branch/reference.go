@@ -183,7 +183,13 @@ func parsePage(rest string) (page, string) {
 		id, _, _ := strings.Cut(tail, "/")
 		return pageCommit, id
 	case "pull", "pulls", "pull-requests", "merge_requests":
-		number, _, _ := strings.Cut(tail, "/")
+		number, below, _ := strings.Cut(tail, "/")
+		// One commit of a pull request is that commit.
+		if id, ok := strings.CutPrefix(below, "commits/"); ok && pullNumber.MatchString("#"+number) {
+			if id, _, _ = strings.Cut(id, "/"); hexID.MatchString(id) {
+				return pageCommit, id
+			}
+		}
 		if pullNumber.MatchString("#" + number) {
 			return pagePull, number
 		}

@@ -54,11 +54,14 @@ func (r repository) place() string {
 	return r.host
 }
 
-// sameHost compares hosts; ports count only between two web addresses, for
-// that of ssh says nothing about the web's.
+// sameHost compares hosts. Ports count between two web addresses, and for git's
+// own protocol; that of ssh says nothing about the web's.
 func (r repository) sameHost(scheme, host, port string) bool {
 	if !strings.EqualFold(r.host, host) {
 		return false
+	}
+	if r.scheme == "git" {
+		return r.port == port
 	}
 	web := (r.scheme == "http" || r.scheme == "https") && (scheme == "http" || scheme == "https")
 	return !web || effectivePort(r.scheme, r.port) == effectivePort(scheme, port) ||
