@@ -159,6 +159,15 @@ func checkBoot(b orchestrator.Boot) error {
 	return nil
 }
 
+// Recipes are Berth's starter recipes, as file_roots has them.
+func Recipes() fs.FS {
+	sub, err := fs.Sub(files, "salt")
+	if err != nil {
+		panic(err) // only for a malformed name
+	}
+	return sub
+}
+
 // States packs the recipes that servers get: a tar archive with the catalog's
 // salt.states folder under 0/ (when there is one) and Berth's starter states
 // under 1/, the file_roots in their order. The same files give the same bytes.
@@ -178,11 +187,7 @@ func States(catalogStates string) (archive []byte, digest string, err error) {
 			return nil, "", statesError("The folder of Salt states %s cannot be packed: "+plain(err), catalogStates, err)
 		}
 	}
-	starter, err := fs.Sub(files, "salt")
-	if err != nil {
-		return nil, "", err
-	}
-	if err := pack(w, &out, starter, "1"); err != nil {
+	if err := pack(w, &out, Recipes(), "1"); err != nil {
 		return nil, "", fmt.Errorf("packing the starter states: %w", err)
 	}
 	if err := w.Close(); err != nil {

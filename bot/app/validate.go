@@ -1,19 +1,16 @@
 package app
 
 import (
-	"archive/tar"
-	"bytes"
-	"errors"
+	"context"
 	"fmt"
 	"io"
 	"io/fs"
 	"os"
-	"path"
-	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/berth-dev/berth/modules"
+	"github.com/berth-dev/berth/orchestrator/agent"
 	"github.com/berth-dev/berth/orchestrator/catalog"
 	"github.com/berth-dev/berth/templates"
 )
@@ -36,20 +33,20 @@ func newValidateCommand() *cobra.Command {
 		Use:   "validate",
 		Short: "Check the catalog and every setting, module and recipe that it names",
 		Long: `Check the catalog: its form and its names, the settings files, the modules, and
-that each recipe exists and keeps the rules for recipes. Everything that is
-wrong is told at once, with its place. Warnings do not make it fail.`,
+that each recipe exists, keeps the rules for recipes and compiles: Salt is run
+with what each app's servers would get, and with branches and settings that a
+careless recipe would take for a part of itself. Nothing is applied. Everything
+that is wrong is told at once, with its place. Warnings do not make it fail.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			file, _ := cmd.Flags().GetString("catalog")
 			if e := os.Getenv("BERTH_CATALOG"); e != "" && !cmd.Flags().Changed("catalog") {
 				file = e
 			}
-			v, err := validate(file)
+			v, err := validate(cmd.Context(), file)
 			if err != nil {
 				// A warning may explain the error: it is told all the same.
-				if asked, _ := cmd.Flags().GetBool("json"); !asked {
-					printWarnings(cmd.ErrOrStderr(), v.Warnings)
-				}
+				printWarnings(cmd.ErrOrStderr(), v.Warnings)
 				return err
 			}
 			if asked, _ := cmd.Flags().GetBool("json"); asked {
@@ -80,13 +77,16 @@ func count(n int, noun string) string {
 	return fmt.Sprintf("%d %ss", n, noun)
 }
 
-func validate(file string) (validation, error) {
+func validate(ctx context.Context, file string) (validation, error) {
 	known, err := whatBerthBrings()
 	if err != nil {
 		return validation{}, err
 	}
-	c, warnings, err := catalog.Verify(file, known)
+	c, warnings, err := catalog.Verify(ctx, file, known)
 	v := validation{Catalog: file, Warnings: append([]string{}, warnings...)}
+	if c != nil && known.SaltCall == "" && c.Salt.States != "" {
+		v.Warnings = append(v.Warnings, "Salt is not installed here, so the recipes were read but not compiled: install it (make salt), or name salt-call with BERTH_SALT_CALL.")
+	}
 	if err != nil {
 		return v, err
 	}
@@ -98,7 +98,7 @@ func validate(file string) (validation, error) {
 	return v, nil
 }
 
-// whatBerthBrings lists the modules and recipes within this program.
+// whatBerthBrings lists the modules within this program, and finds Salt.
 func whatBerthBrings() (catalog.Known, error) {
 	var known catalog.Known
 	entries, err := fs.ReadDir(modules.FS(), ".")
@@ -108,25 +108,6 @@ func whatBerthBrings() (catalog.Known, error) {
 	for _, e := range entries {
 		known.Modules = append(known.Modules, e.Name())
 	}
-	archive, _, err := templates.States("")
-	if err != nil {
-		return known, err
-	}
-	for r := tar.NewReader(bytes.NewReader(archive)); ; {
-		h, err := r.Next()
-		if errors.Is(err, io.EOF) {
-			return known, nil
-		}
-		if err != nil {
-			return known, fmt.Errorf("reading Berth's recipes: %w", err)
-		}
-		// The first folder is the root that the file belongs to.
-		_, name, _ := strings.Cut(h.Name, "/")
-		if name, ok := strings.CutSuffix(name, ".sls"); ok {
-			if path.Base(name) == "init" {
-				name = path.Dir(name)
-			}
-			known.Recipes = append(known.Recipes, strings.ReplaceAll(name, "/", "."))
-		}
-	}
+	known.SaltCall, _ = agent.FindSaltCall(os.Getenv("BERTH_SALT_CALL"))
+	return known, nil
 }

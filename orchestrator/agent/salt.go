@@ -226,24 +226,32 @@ func (a *agent) env() []string {
 	return setEnv(env, "GIT_TERMINAL_PROMPT", "0")
 }
 
-// saltCall finds salt-call: as configured, else on PATH, else where the
-// project's set-up installs it, seen from its berth program.
+// saltCall finds salt-call for this agent.
 func (a *agent) saltCall() (string, error) {
-	if a.config.SaltCall != "" {
-		return a.config.SaltCall, nil
+	if name, ok := FindSaltCall(a.config.SaltCall); ok {
+		return name, nil
+	}
+	return "", problemf("Salt is not installed on this server: there is no salt-call on PATH, and BERTH_SALT_CALL is not set.")
+}
+
+// FindSaltCall finds salt-call: as configured, else on PATH, else where the
+// project's set-up installs it, seen from its berth program.
+func FindSaltCall(configured string) (path string, ok bool) {
+	if configured != "" {
+		return configured, true
 	}
 	if name, err := exec.LookPath("salt-call"); err == nil {
-		return name, nil
+		return name, true
 	}
 	if self, err := os.Executable(); err == nil {
 		for _, folder := range []string{".berth", "..", "../.berth"} {
 			name := filepath.Join(filepath.Dir(self), folder, "salt", "bin", "salt-call")
 			if _, err := os.Stat(name); err == nil {
-				return name, nil
+				return name, true
 			}
 		}
 	}
-	return "", problemf("Salt is not installed on this server: there is no salt-call on PATH, and BERTH_SALT_CALL is not set.")
+	return "", false
 }
 
 // applySalt runs salt-call. Canceling ctx kills it and all that it started.

@@ -93,7 +93,7 @@ func (l *loader) file(body *hclsyntax.Body) {
 		read(what, b)
 	}
 	if len(l.cat.Targets) == 0 && len(first) == len(body.Blocks) {
-		l.at(hcl.Range{Start: hcl.InitialPos}, "The catalog has no target, so there is nowhere to make servers. Expected at least: target \"local\" { module = \"local\" }.")
+		l.at(hcl.Range{Filename: l.path, Start: hcl.InitialPos}, "The catalog has no target, so there is nowhere to make servers. Expected at least: target \"local\" { module = \"local\" }.")
 	}
 	for _, check := range l.refs {
 		check()

@@ -60,9 +60,22 @@ func plain(err error) string {
 
 // problem is one thing that is wrong, with where it is.
 type problem struct {
-	rng  hcl.Range
+	rng  hcl.Range // no Filename: the text names its own place
 	text string
 }
+
+func (p problem) String() string {
+	switch {
+	case p.rng.Filename == "":
+		return p.text
+	case p.rng.Start.Column == 0:
+		return fmt.Sprintf("%s:%d: %s", p.rng.Filename, p.rng.Start.Line, p.text)
+	}
+	return fmt.Sprintf("%s:%d:%d: %s", p.rng.Filename, p.rng.Start.Line, p.rng.Start.Column, p.text)
+}
+
+// maxProblems is how many a person is told at once: more help nobody.
+const maxProblems = 50
 
 // loader gathers the catalog and its problems.
 type loader struct {
@@ -138,6 +151,8 @@ func (l *loader) at(rng hcl.Range, format string, args ...any) {
 	l.problems = append(l.problems, problem{rng, strings.TrimSpace(fmt.Sprintf(format, args...))})
 }
 
+func (l *loader) foreign(p problem) bool { return p.rng.Filename != l.path }
+
 // err makes one error of all problems, in the file's order.
 func (l *loader) err() error {
 	if len(l.problems) == 0 {
@@ -145,6 +160,10 @@ func (l *loader) err() error {
 	}
 	sort.SliceStable(l.problems, func(i, j int) bool {
 		a, b := l.problems[i].rng.Start, l.problems[j].rng.Start
+		// What is wrong in other files comes after the catalog's own.
+		if x, y := l.foreign(l.problems[i]), l.foreign(l.problems[j]); x || y {
+			return y && !x
+		}
 		if a.Line != b.Line {
 			return a.Line < b.Line
 		}
@@ -152,11 +171,15 @@ func (l *loader) err() error {
 	})
 	lines := make([]string, 0, len(l.problems))
 	for _, p := range l.problems {
-		lines = append(lines, fmt.Sprintf("%s:%d:%d: %s", l.path, p.rng.Start.Line, p.rng.Start.Column, p.text))
+		if len(lines) == maxProblems {
+			lines = append(lines, fmt.Sprintf("… and %d more", len(l.problems)-maxProblems))
+			break
+		}
+		lines = append(lines, p.String())
 	}
 	message := lines[0]
 	if len(lines) > 1 {
-		message = fmt.Sprintf("The catalog has %d errors:\n%s", len(lines), strings.Join(lines, "\n"))
+		message = fmt.Sprintf("The catalog has %d errors:\n%s", len(l.problems), strings.Join(lines, "\n"))
 	}
 	return &orchestrator.Error{
 		Code: orchestrator.CodeInvalidCatalog, Message: message, Suggestions: l.near,
