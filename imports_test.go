@@ -29,9 +29,11 @@ var mayImport = map[string][]string{
 	"bot/console":                  {"bot", "bot/wire", "orchestrator/logbook"},
 	"bot/httpapi":                  {"bot", "bot/wire", "orchestrator/logbook", "orchestrator/agent"},
 	"bot/wire":                     {"orchestrator/logbook"},
-	"bot/slack":                    {"bot", "bot/slack/..."},
-	"bot/slack/slackfake":          {"bot/slack/..."},
-	"bot/web":                      {"bot", "bot/wire"},
+	"bot/view":                     {"bot"},
+	"bot/slack":                    {"bot", "bot/view", "bot/slack/..."},
+	"bot/slack/blocks":             {"bot/view"},
+	"bot/slack/slackfake":          {},
+	"bot/web":                      {"bot", "bot/view", "bot/wire"},
 }
 
 // onlyIn names, for a library, the one package that may use it.

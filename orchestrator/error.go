@@ -50,7 +50,15 @@ type Error struct {
 	Message     string   `json:"message"`
 	Hint        string   `json:"hint,omitempty"`
 	Suggestions []string `json:"suggestions,omitempty"`
-	Cause       error    `json:"-"`
+	// Subject is what the error is about, where a door can use it to offer the
+	// corrected command.
+	Subject Subject `json:"-"`
+	Cause   error   `json:"-"`
+}
+
+// Subject is the thing that an Error is about.
+type Subject struct {
+	App string // whose branch was not found
 }
 
 func (e *Error) Error() string { return e.Message }

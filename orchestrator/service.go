@@ -351,6 +351,12 @@ func (s *Service) resolve(ctx context.Context, apps []App, refs map[string]strin
 		}
 		wg.Go(func() {
 			r, err := s.Checker.Resolve(ctx, a, ref)
+			var e *Error
+			if errors.As(err, &e) {
+				about := *e
+				about.Subject.App = a.Name
+				err = &about
+			}
 			changes[i], errs[i] = Change{App: a.Name, Branch: r.Branch, Commit: r.Commit}, err
 		})
 	}

@@ -1,0 +1,497 @@
+package view
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/berth-dev/berth/bot"
+	o "github.com/berth-dev/berth/orchestrator"
+)
+
+// The forms that an Action can open.
+const (
+	FormCreate = "create"
+	FormDeploy = "deploy"
+	FormExtend = "extend"
+)
+
+// ErrorView tells a person what is wrong and what to do. The commands that it
+// suggests become buttons; corrected is what they probably meant, if anything.
+func ErrorView(err error, typed o.Command) View {
+	var e *o.Error
+	if !errors.As(err, &e) {
+		e = o.Errorf(o.CodeInternal, "Something went wrong on Berth's side.").WithHint("try again; if it stays, ask ops to look into Berth's log")
+	}
+	v := View{Text: sentences(e.Message, e.Hint), Parts: []Part{Paragraph{[]Span{plain(e.Message)}}}}
+	var actions []Action
+	for _, text := range corrections(e, typed) {
+		if len(actions) < 3 {
+			actions = append(actions, Action{Label: short(text, 70), Command: text})
+		}
+	}
+	if len(actions) > 0 {
+		actions[0].Style = StylePrimary
+		v.Parts = append(v.Parts, Note{[]Span{plain("Did you mean this?")}}, Actions{actions})
+		return v
+	}
+	if e.Hint != "" {
+		v.Parts = append(v.Parts, Note{[]Span{plain("Next: " + asTyped(e.Hint))}})
+	}
+	return v
+}
+
+// corrections are whole commands: an error of the grammar suggests them, one
+// of the branch check names branches, which are put in the wrong one's place.
+func corrections(e *o.Error, typed o.Command) []string {
+	var out []string
+	for _, s := range e.Suggestions {
+		if p, err := bot.Parse(s); err == nil && !p.Guess && p.Canonical == s {
+			out = append(out, s)
+		}
+	}
+	if len(out) > 0 || e.Code != o.CodeBranchNotFound || e.Subject.App == "" {
+		return out
+	}
+	for _, s := range e.Suggestions {
+		c := typed
+		c.Branches = map[string]string{}
+		for app, ref := range typed.Branches {
+			c.Branches[app] = ref
+		}
+		key := e.Subject.App
+		if _, ok := typed.Branches[""]; ok && typed.Noun == o.NounServer {
+			key = ""
+		}
+		c.Branches[key] = s
+		out = append(out, bot.Canonical(c))
+	}
+	return out
+}
+
+// asTyped takes the program's name out of a hint's commands: in a conversation
+// nobody types it.
+func asTyped(hint string) string {
+	return strings.NewReplacer("berth env ", "env ", "berth server ", "server ").Replace(hint)
+}
+
+func sentences(parts ...string) string {
+	var out []string
+	for _, p := range parts {
+		if p = strings.TrimSpace(p); p != "" {
+			out = append(out, p)
+		}
+	}
+	return strings.Join(out, " Next: ")
+}
+
+func short(text string, limit int) string {
+	r := []rune(text)
+	if len(r) <= limit {
+		return text
+	}
+	return string(r[:limit-1]) + "…"
+}
+
+// EnvironmentsView lists environments; mine offers what an owner can do.
+func EnvironmentsView(all []o.Environment, mine bool, now time.Time) View {
+	if len(all) == 0 {
+		text := "There are no environments."
+		if mine {
+			text = "You have no environments."
+		}
+		return View{Text: text + " Make one with: env create NAME", Parts: []Part{
+			Paragraph{[]Span{plain(text)}},
+			Actions{[]Action{newEnvironment()}},
+		}}
+	}
+	title := fmt.Sprintf("%d environments", len(all))
+	switch {
+	case mine && len(all) == 1:
+		title = "Your environment"
+	case mine:
+		title = fmt.Sprintf("Your %d environments", len(all))
+	case len(all) == 1:
+		title = "1 environment"
+	}
+	v := View{Text: title + ": " + names(all), Parts: []Part{Heading{title}}}
+	const most = 15
+	for _, e := range all[:min(len(all), most)] {
+		v.Parts = append(v.Parts, Lines{[]Line{{State: stateOf(e.Status), Spans: environmentLine(e, now)}}})
+		if mine {
+			v.Parts = append(v.Parts, Actions{environmentActions(e)})
+		}
+	}
+	if n := len(all) - most; n > 0 {
+		v.Parts = append(v.Parts, Note{[]Span{plain(fmt.Sprintf("… and %d more.", n))}})
+	}
+	if mine {
+		v.Parts = append(v.Parts, Divider{}, Actions{[]Action{newEnvironment()}})
+	}
+	return v
+}
+
+func newEnvironment() Action {
+	return Action{Label: "New environment", Style: StylePrimary, Form: FormCreate}
+}
+
+func names(all []o.Environment) string {
+	var out []string
+	for _, e := range all[:min(len(all), 15)] {
+		out = append(out, fmt.Sprintf("%s (%s)", e.Name, e.Status))
+	}
+	if len(all) > 15 {
+		out = append(out, "…")
+	}
+	return strings.Join(out, ", ")
+}
+
+func environmentLine(e o.Environment, now time.Time) []Span {
+	spans := []Span{strong(e.Name), plain(" — " + string(e.Status) + ", owner "), person(e.Owner), plain(", " + ends(e, now))}
+	for _, s := range e.Servers {
+		spans = append(spans, plain("\n"), link(s.App, s.URL), plain(" "), code(running(s)))
+		if s.Status != e.Status {
+			spans = append(spans, plain(" "+string(s.Status)))
+		}
+	}
+	return spans
+}
+
+// running is the branch and commit that a server really runs, or is to run.
+func running(s o.Server) string {
+	branch, commit := s.Branch, s.Revision
+	if commit == "" {
+		commit = s.Commit
+	} else if s.RunningBranch != "" {
+		branch = s.RunningBranch
+	}
+	return branch + " @ " + commit[:min(len(commit), 7)]
+}
+
+func ends(e o.Environment, now time.Time) string {
+	if e.ExpiresAt.IsZero() {
+		return "without an end"
+	}
+	return "ends in " + Duration(e.ExpiresAt.Sub(now))
+}
+
+// Duration is a duration in at most two units, as people say it.
+func Duration(d time.Duration) string {
+	if d < time.Minute {
+		return "less than a minute"
+	}
+	units := []struct {
+		size time.Duration
+		word string
+	}{{24 * time.Hour, "d"}, {time.Hour, "h"}, {time.Minute, "min"}}
+	var out []string
+	for _, u := range units {
+		if n := d / u.size; n > 0 && len(out) < 2 {
+			out = append(out, fmt.Sprintf("%d %s", n, u.word))
+			d -= n * u.size
+		} else if len(out) > 0 {
+			break
+		}
+	}
+	return strings.Join(out, " ")
+}
+
+func stateOf(s o.Status) State {
+	switch s {
+	case o.StatusReady:
+		return StateGood
+	case o.StatusFailed:
+		return StateBad
+	case o.StatusDestroyed:
+		return StateGone
+	}
+	return StateWorking
+}
+
+func about(e o.Environment) About {
+	a := About{Environment: e.ID}
+	if e.Operation != nil {
+		a.Operation = e.Operation.ID
+	}
+	return a
+}
+
+func environmentActions(e o.Environment) []Action {
+	a := about(e)
+	switch e.Status {
+	case o.StatusReady:
+		return []Action{
+			{Label: "Extend", Command: "env extend " + e.Name + " 1d", About: a},
+			{Label: "Deploy…", Form: FormDeploy, Command: "env deploy " + e.Name, About: a},
+			{Label: "Details", Command: "env show " + e.Name, About: a},
+			destroyAction(e),
+		}
+	case o.StatusFailed:
+		return []Action{
+			{Label: "Retry", Style: StylePrimary, Command: "env retry " + e.Name, About: a},
+			{Label: "Why?", Command: "env why " + e.Name, About: a},
+			{Label: "Details", Command: "env show " + e.Name, About: a},
+			destroyAction(e),
+		}
+	case o.StatusDestroying:
+		return []Action{{Label: "Details", Command: "env show " + e.Name, About: a}}
+	}
+	return []Action{
+		{Label: "Details", Command: "env show " + e.Name, About: a},
+		{Label: "Cancel", Command: "env cancel " + e.Name, About: a},
+		destroyAction(e),
+	}
+}
+
+// destroyAction asks before it ends an environment, naming all that goes.
+func destroyAction(e o.Environment) Action {
+	return Action{Label: "Destroy", Style: StyleDanger, Command: "env destroy " + e.Name, About: about(e), Confirm: confirmDestroy(e, "")}
+}
+
+func confirmDestroy(e o.Environment, app string) *Confirm {
+	what := "the environment " + e.Name
+	var going []string
+	for _, s := range e.Servers {
+		if app == "" || s.App == app {
+			going = append(going, fmt.Sprintf("%s (%s)", s.Name, s.Branch))
+		}
+	}
+	if app != "" {
+		what = "the server " + e.Name + "/" + app
+	}
+	return &Confirm{Title: short("Destroy "+strings.TrimPrefix(strings.TrimPrefix(what, "the environment "), "the server ")+"?", 100),
+		Text: short("This ends "+what+" with "+list(going)+". It cannot be undone.", 300), Yes: "Destroy", No: "Keep it"}
+}
+
+func list(all []string) string {
+	switch len(all) {
+	case 0:
+		return "nothing on it"
+	case 1:
+		return all[0]
+	}
+	return strings.Join(all[:len(all)-1], ", ") + " and " + all[len(all)-1]
+}
+
+// ConfirmDestroyView answers a destroy that was typed: it asks, and its button
+// does it. App narrows it to one server.
+func ConfirmDestroyView(e o.Environment, app, command string) View {
+	c := confirmDestroy(e, app)
+	return View{Text: c.Title + " " + c.Text, Parts: []Part{
+		Paragraph{[]Span{strong(c.Title), plain(" " + c.Text)}},
+		Actions{[]Action{
+			{Label: c.Yes, Style: StyleDanger, Command: command, About: about(e)},
+			{Label: c.No, Command: "env show " + e.Name, About: about(e)},
+		}},
+	}}
+}
+
+// EnvironmentView shows every detail of one environment.
+func EnvironmentView(e o.Environment, now time.Time) View {
+	v := View{Text: fmt.Sprintf("%s is %s; %s.", e.Name, e.Status, ends(e, now)), Parts: []Part{
+		Heading{e.Name + " — " + string(e.Status)},
+		Facts{[]Fact{
+			{"Owner", []Span{person(e.Owner)}},
+			{"Ends", []Span{when(e.ExpiresAt), plain(" (" + strings.TrimPrefix(ends(e, now), "ends ") + ")")}},
+			{"Target", []Span{plain(e.Target)}},
+			{"Made", []Span{when(e.CreatedAt)}},
+		}},
+		serverLines(e.Servers),
+	}}
+	if e.Status == o.StatusFailed && e.Diagnosis != nil {
+		v.Parts = append(v.Parts, diagnosisParts(*e.Diagnosis, e)...)
+		v.Text += " " + diagnosisText(*e.Diagnosis)
+	}
+	v.Parts = append(v.Parts, Actions{without(environmentActions(e), "Details")})
+	return v
+}
+
+func without(all []Action, label string) []Action {
+	return slices.DeleteFunc(all, func(a Action) bool { return a.Label == label })
+}
+
+func serverLines(all []o.Server) Lines {
+	var l Lines
+	for _, s := range all {
+		l.Lines = append(l.Lines, Line{State: stateOf(s.Status), Spans: serverLine(s)})
+	}
+	return l
+}
+
+func serverLine(s o.Server) []Span {
+	spans := []Span{strong(s.Name), plain(" — " + string(s.Status) + " "), code(running(s))}
+	if s.URL != "" && s.Status == o.StatusReady {
+		spans = append(spans, plain(" "), link(s.URL, s.URL))
+	}
+	if s.Agent == o.AgentSilent {
+		spans = append(spans, plain(" (not heard of"))
+		if s.LastSeen != nil {
+			spans = append(spans, plain(" since "), when(*s.LastSeen))
+		}
+		spans = append(spans, plain(")"))
+	}
+	keys := make([]string, 0, len(s.Needs))
+	for key := range s.Needs {
+		keys = append(keys, key)
+	}
+	slices.Sort(keys)
+	for _, key := range keys {
+		spans = append(spans, plain("\n"+key+" "), code(s.Needs[key]))
+	}
+	return spans
+}
+
+// ServersView lists servers.
+func ServersView(all []o.Server) View {
+	if len(all) == 0 {
+		return View{Text: "There are no servers. Make one with: server create APP BRANCH",
+			Parts: []Part{Paragraph{[]Span{plain("There are no servers.")}}, Note{[]Span{plain("Make one with "), code("server create APP BRANCH")}}}}
+	}
+	const most = 40
+	var ns []string
+	for _, s := range all[:min(len(all), most)] {
+		ns = append(ns, fmt.Sprintf("%s (%s)", s.Name, s.Status))
+	}
+	v := View{Text: fmt.Sprintf("%d servers: %s", len(all), strings.Join(ns, ", ")), Parts: []Part{Heading{fmt.Sprintf("%d servers", len(all))}, serverLines(all[:min(len(all), most)])}}
+	if n := len(all) - most; n > 0 {
+		v.Parts = append(v.Parts, Note{[]Span{plain(fmt.Sprintf("… and %d more; server list app=APP narrows it down.", n))}})
+	}
+	return v
+}
+
+// ServerView shows one server.
+func ServerView(e o.Environment, s o.Server) View {
+	facts := []Fact{
+		{"Branch", []Span{code(s.Branch)}},
+		{"Revision", []Span{code(s.Revision)}},
+		{"Agent", []Span{plain(string(s.Agent))}},
+		{"Owner", []Span{person(e.Owner)}},
+	}
+	if s.URL != "" {
+		facts = append(facts, Fact{"Address", []Span{link(s.URL, s.URL)}})
+	}
+	return View{Text: fmt.Sprintf("%s is %s and runs %s.", s.Name, s.Status, running(s)), Parts: []Part{
+		Heading{s.Name + " — " + string(s.Status)}, Facts{facts},
+		Actions{[]Action{
+			{Label: "Log", Command: "env logs " + s.Name, About: about(e)},
+			{Label: "Destroy", Style: StyleDanger, Command: "server destroy " + s.Name, About: about(e), Confirm: confirmDestroy(e, s.App)},
+		}},
+	}}
+}
+
+// WhyView tells why something failed and what to do.
+func WhyView(e o.Environment) View {
+	if e.Diagnosis == nil || len(e.Diagnosis.Causes) == 0 {
+		text := fmt.Sprintf("%s is %s: nothing has failed.", e.Name, e.Status)
+		return View{Text: text, Parts: []Part{Paragraph{[]Span{plain(text)}}}}
+	}
+	return View{Text: e.Name + ": " + diagnosisText(*e.Diagnosis),
+		Parts: append(append([]Part{Heading{"Why " + e.Name + " failed"}}, diagnosisParts(*e.Diagnosis, e)...), Actions{without(environmentActions(e), "Why?")})}
+}
+
+// whoCan says who can mend a cause.
+var whoCan = map[string]string{"developer": "You can mend this.", "ops": "Ops can mend this.", "retry": "Trying again may be enough."}
+
+func diagnosisText(d o.Diagnosis) string {
+	var out []string
+	for _, c := range d.Causes {
+		out = append(out, c.Sentence)
+	}
+	return strings.Join(out, " ")
+}
+
+func diagnosisParts(d o.Diagnosis, e o.Environment) []Part {
+	var parts []Part
+	const most = 5
+	for _, c := range d.Causes[:min(len(d.Causes), most)] {
+		spans := []Span{}
+		if c.Server != "" {
+			spans = append(spans, strong(c.Server), plain(": "))
+		}
+		spans = append(spans, plain(c.Sentence), plain("\n"+whoCan[c.Who]))
+		if c.Next != "" {
+			spans = append(spans, plain(" Next: "), code(asTyped(c.Next)))
+		}
+		parts = append(parts, Lines{[]Line{{State: StateBad, Spans: spans}}})
+	}
+	if n := len(d.Causes) - most; n > 0 {
+		parts = append(parts, Note{[]Span{plain(fmt.Sprintf("… and %d more; env why %s shows all.", n, e.Name))}})
+	}
+	if back := o.GoBack(e); back != "" {
+		parts = append(parts, Note{[]Span{plain("To go back to what ran before: "), code(back)}})
+	}
+	return parts
+}
+
+// HistoryView lists what was done to an environment.
+func HistoryView(name string, ops []o.Operation) View {
+	v := View{Text: fmt.Sprintf("%d operations on %s", len(ops), name), Parts: []Part{Heading{"What was done to " + name}}}
+	const most = 20
+	for _, op := range ops[:min(len(ops), most)] {
+		state := StateWorking
+		switch op.Status {
+		case o.OperationSucceeded:
+			state = StateGood
+		case o.OperationFailed:
+			state = StateBad
+		case o.OperationCanceled:
+			state = StateGone
+		case o.OperationQueued:
+			state = StateWaiting
+		}
+		v.Parts = append(v.Parts, Lines{[]Line{{State: state, Spans: []Span{when(op.CreatedAt), plain(" "), person(op.Actor), plain(" "), code(op.Text), plain(" — " + string(op.Status))}}}})
+	}
+	return v
+}
+
+// PlanView shows what env create would make.
+func PlanView(p o.Plan) View {
+	v := View{Text: fmt.Sprintf("%s would have %d servers on %s; nothing has been changed.", p.Name, len(p.Servers), p.Target),
+		Parts: []Part{Heading{"What " + p.Name + " would be"}}}
+	var l Lines
+	for _, s := range p.Servers {
+		spans := []Span{strong(p.Name + "/" + s.App), plain(" "), code(s.Branch + " @ " + s.Commit[:min(7, len(s.Commit))])}
+		if len(s.Needs) > 0 {
+			spans = append(spans, plain(" "+strings.Join(s.Needs, ", ")))
+		}
+		l.Lines = append(l.Lines, Line{State: StateWaiting, Spans: spans})
+	}
+	v.Parts = append(v.Parts, l, Note{[]Span{plain("On " + p.Target + ", for " + p.Lifetime + ". Nothing has been changed.")}})
+	return v
+}
+
+// HelpView is the help for a verb, or for everything.
+func HelpView(noun, verb string) View {
+	text := bot.Help(noun, verb)
+	return View{Text: "How to use Berth", Parts: []Part{Code{text}, Actions{[]Action{newEnvironment(), {Label: "My environments", Command: "env list mine"}}}}}
+}
+
+// AnswerView shows what a command was answered with, except for the card of
+// an operation; see CardView.
+func AnswerView(cmd o.Command, a o.Answer, now time.Time) View {
+	switch {
+	case a.Environments != nil:
+		return EnvironmentsView(*a.Environments, cmd.Mine, now)
+	case a.Servers != nil:
+		return ServersView(*a.Servers)
+	case a.History != nil:
+		return HistoryView(cmd.Environment, *a.History)
+	case a.Plan != nil:
+		return PlanView(*a.Plan)
+	case cmd.Verb == o.VerbWhy:
+		return WhyView(*a.Environment)
+	case cmd.Verb == o.VerbExtend:
+		text := fmt.Sprintf("%s now ends in %s.", a.Environment.Name, Duration(a.Environment.ExpiresAt.Sub(now)))
+		return View{Text: text, Public: true, Parts: []Part{Paragraph{[]Span{strong(a.Environment.Name), plain(" now ends "), when(a.Environment.ExpiresAt), plain(".")}}}}
+	case cmd.Verb == o.VerbRename:
+		text := fmt.Sprintf("%s is now called %s.", cmd.Environment, a.Environment.Name)
+		return View{Text: text, Public: true, Parts: []Part{Paragraph{[]Span{plain(cmd.Environment + " is now called "), strong(a.Environment.Name), plain(".")}}}}
+	case a.Server != nil:
+		return ServerView(*a.Environment, *a.Server)
+	case a.Note != "":
+		return View{Text: a.Note, Parts: []Part{Paragraph{[]Span{plain(a.Note)}}}}
+	}
+	return EnvironmentView(*a.Environment, now)
+}

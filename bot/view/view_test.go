@@ -1,0 +1,215 @@
+package view
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/berth-dev/berth/bot"
+	o "github.com/berth-dev/berth/orchestrator"
+)
+
+var now = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+
+func qa(status o.Status) o.Environment {
+	started := now.Add(-90 * time.Second)
+	return o.Environment{ID: "e1", Name: "qa", Owner: "maria", Target: "local", Status: status, CreatedAt: started, ExpiresAt: now.Add(71 * time.Hour),
+		Operation: &o.Operation{ID: "o1"},
+		Servers: []o.Server{
+			{Name: "qa/api", App: "api", Branch: "main", Commit: strings.Repeat("a", 40), Revision: strings.Repeat("a", 40), Status: o.StatusReady, URL: "http://127.0.0.1:1"},
+			{Name: "qa/web", App: "web", Branch: "feature/login", Commit: strings.Repeat("b", 40), Status: status},
+		}}
+}
+
+func actions(v View) []Action {
+	var out []Action
+	for _, p := range v.Parts {
+		if a, ok := p.(Actions); ok {
+			out = append(out, a.Actions...)
+		}
+	}
+	return out
+}
+
+// Everything that a view says stands in plain text too, and every command that
+// it offers is one that Berth understands.
+func check(t *testing.T, v View) {
+	t.Helper()
+	if strings.TrimSpace(v.Text) == "" {
+		t.Error("no text for who sees nothing else")
+	}
+	for _, a := range actions(v) {
+		if a.Label == "" || a.Command == "" && a.Form == "" && a.URL == "" {
+			t.Errorf("an action that does nothing: %+v", a)
+		}
+		if a.Command != "" && a.Form == "" {
+			if p, err := bot.Parse(a.Command); err != nil || p.Guess {
+				t.Errorf("the action %q runs %q: %v", a.Label, a.Command, err)
+			}
+		}
+		if strings.Contains(a.Command, " destroy ") && a.Style != StyleDanger {
+			t.Errorf("%q destroys and does not look like it", a.Label)
+		}
+	}
+}
+
+func TestMistypedBranchIsAButton(t *testing.T) {
+	t.Parallel()
+	p, err := bot.Parse("env create qa shop web=feature/logn api=main ttl=2d")
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := o.Errorf(o.CodeBranchNotFound, "web (app web) has no branch feature/logn.").WithHint("did you mean feature/login?")
+	e.Suggestions, e.Subject.App = []string{"feature/login"}, "web"
+	v := ErrorView(e, p.Command)
+	check(t, v)
+	all := actions(v)
+	if len(all) != 1 || all[0].Command != "env create qa shop api=main web=feature/login ttl=48h" {
+		t.Errorf("%+v", all)
+	}
+	if !strings.Contains(v.Text, "feature/logn") || !strings.Contains(v.Text, "feature/login") {
+		t.Errorf("text %q", v.Text)
+	}
+}
+
+func TestOtherErrors(t *testing.T) {
+	t.Parallel()
+	_, err := bot.Parse("env craete qa web=main")
+	v := ErrorView(err, o.Command{})
+	check(t, v)
+	if all := actions(v); len(all) != 1 || all[0].Command != "env create qa web=main" {
+		t.Errorf("a mistyped verb offers %+v", all)
+	}
+	v = ErrorView(o.Errorf(o.CodeQuota, "You have 3 environments already.").WithHint("berth env list mine shows yours"), o.Command{})
+	check(t, v)
+	if len(actions(v)) != 0 || strings.Contains(v.Text, "actions") {
+		t.Errorf("%+v", v)
+	}
+	v = ErrorView(errors.New("sql: no rows"), o.Command{})
+	check(t, v)
+	if strings.Contains(v.Text, "sql") {
+		t.Errorf("the inside is told: %s", v.Text)
+	}
+}
+
+func TestCards(t *testing.T) {
+	t.Parallel()
+	started, ended := now.Add(-90*time.Second), now.Add(-time.Second)
+	d := &o.Diagnosis{Outcome: o.OutcomeFailed, Causes: []o.Cause{{Code: "build", Who: "developer", Server: "qa/web", Sentence: "make build failed: no rule to make target 'all'.", Next: "mend it, then env deploy qa"}}}
+	events := []o.Event{{Step: "apply", Text: "making the servers"}, {Server: "qa/web", Step: "configuring", Text: "make build"}}
+	for name, test := range map[string]struct {
+		op   o.Operation
+		env  o.Environment
+		says []string
+		not  []string
+		acts string
+	}{
+		"queued":  {o.Operation{Kind: o.KindDeploy, Status: o.OperationQueued, Position: 2}, qa(o.StatusDeploying), []string{"number 2"}, nil, "Cancel Details"},
+		"running": {o.Operation{Kind: o.KindCreate, Status: o.OperationRunning, StartedAt: &started}, qa(o.StatusCreating), []string{"Making qa", "configuring: make build", "1m30s so far", "1 of 2 servers left", "bbbbbbb"}, nil, "Cancel Details"},
+		"ready":   {o.Operation{Kind: o.KindCreate, Status: o.OperationSucceeded, StartedAt: &started, EndedAt: &ended}, qa(o.StatusReady), []string{"qa is ready", "Took 1m29s", "http://127.0.0.1:1"}, []string{"configuring"}, "Open api Deploy… Extend Destroy"},
+		"failed": {o.Operation{Kind: o.KindCreate, Status: o.OperationFailed, StartedAt: &started, EndedAt: &ended, Diagnosis: d}, qa(o.StatusFailed),
+			[]string{"qa: failed", "make build failed", "You can mend this.", "env deploy qa"}, nil, "Retry Show log Destroy"},
+		"canceled": {o.Operation{Kind: o.KindCreate, Status: o.OperationCanceled, Diagnosis: d}, qa(o.StatusFailed), []string{"canceled"}, []string{"ready."}, "Retry Show log Destroy"},
+		"gone":     {o.Operation{Kind: o.KindDestroy, Status: o.OperationSucceeded, StartedAt: &started, EndedAt: &ended}, qa(o.StatusDestroyed), []string{"qa is gone"}, []string{"qa/web"}, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			test.op.ID, test.op.Actor, test.op.Text, test.op.CreatedAt = "o1", "maria", "env create qa", started
+			v := CardView(test.op, test.env, events, now)
+			check(t, v)
+			whole := words(v)
+			for _, s := range append(test.says, "maria", "env create qa") {
+				if !strings.Contains(whole, s) {
+					t.Errorf("does not say %q:\n%s", s, whole)
+				}
+			}
+			for _, s := range test.not {
+				if strings.Contains(whole, s) {
+					t.Errorf("says %q:\n%s", s, whole)
+				}
+			}
+			var labels []string
+			for _, a := range actions(v) {
+				labels = append(labels, a.Label)
+			}
+			if got := strings.Join(labels, " "); got != test.acts {
+				t.Errorf("actions %q, want %q", got, test.acts)
+			}
+		})
+	}
+}
+
+// words is all text of a view.
+func words(v View) string {
+	var b strings.Builder
+	b.WriteString(v.Text + "\n")
+	for _, p := range v.Parts {
+		switch p := p.(type) {
+		case Heading:
+			b.WriteString(p.Text)
+		case Paragraph:
+			b.WriteString(PlainText(p.Spans))
+		case Note:
+			b.WriteString(PlainText(p.Spans))
+		case Code:
+			b.WriteString(p.Text)
+		case Lines:
+			for _, l := range p.Lines {
+				b.WriteString(string(l.State) + " " + PlainText(l.Spans) + "\n")
+			}
+		case Facts:
+			for _, f := range p.Facts {
+				b.WriteString(f.Label + " " + PlainText(f.Spans) + "\n")
+			}
+		}
+		b.WriteByte('\n')
+	}
+	return b.String()
+}
+
+func TestAnswers(t *testing.T) {
+	t.Parallel()
+	ready, failed := qa(o.StatusReady), qa(o.StatusFailed)
+	failed.Diagnosis = &o.Diagnosis{Causes: []o.Cause{{Who: "ops", Sentence: "The mirror is down."}}}
+	envs, none, servers := []o.Environment{ready, failed}, []o.Environment{}, ready.Servers
+	noServers := []o.Server{}
+	for text, a := range map[string]o.Answer{
+		"env list":           {Environments: &envs},
+		"env list mine":      {Environments: &none},
+		"server list":        {Servers: &servers},
+		"server list mine":   {Servers: &noServers},
+		"env show qa":        {Environment: &failed},
+		"env why qa":         {Environment: &failed},
+		"server show qa/web": {Environment: &ready, Server: &ready.Servers[1]},
+		"env history qa":     {History: &[]o.Operation{{Actor: "maria", Text: "env create qa", Status: o.OperationSucceeded, CreatedAt: now}}},
+		"env plan qa":        {Plan: &o.Plan{Name: "qa", Target: "local", Lifetime: "72h", Servers: []o.PlanServer{{App: "web", Branch: "main", Commit: strings.Repeat("c", 40)}}}},
+		"env extend qa 1d":   {Environment: &ready},
+		"env rename qa qb":   {Environment: &ready},
+	} {
+		p, err := bot.Parse(text)
+		if err != nil {
+			t.Fatalf("%s: %v", text, err)
+		}
+		check(t, AnswerView(p.Command, a, now))
+	}
+	check(t, ConfirmDestroyView(ready, "", "env destroy qa"))
+	check(t, ConfirmDestroyView(ready, "web", "server destroy qa/web"))
+	check(t, WarningView(ready, ready.ExpiresAt, now))
+	check(t, HelpView("env", "create"))
+	if v := ConfirmDestroyView(ready, "", "env destroy qa"); !strings.Contains(v.Text, "qa/api") || !strings.Contains(v.Text, "qa/web") {
+		t.Errorf("what goes with it is not named: %s", v.Text)
+	}
+}
+
+func TestDuration(t *testing.T) {
+	t.Parallel()
+	for d, want := range map[time.Duration]string{
+		time.Second: "less than a minute", 90 * time.Second: "1 min", 2*time.Hour + 5*time.Minute: "2 h 5 min", 24 * time.Hour: "1 d",
+		3*24*time.Hour + 20*time.Minute: "3 d", 25 * time.Hour: "1 d 1 h",
+	} {
+		if got := Duration(d); got != want {
+			t.Errorf("%s is %q, want %q", d, got, want)
+		}
+	}
+}
