@@ -90,6 +90,12 @@ var keyHelp = map[string]string{
 	"branch…": "a branch, commit, #123 or the address of either on GitHub; put odd names in quotes",
 }
 
+// HasHelp reports whether noun has that verb, by any of its words.
+func HasHelp(noun, verb string) bool {
+	_, ok := recordOf(o.Noun(noun), verbs[strings.ToLower(verb)])
+	return ok
+}
+
 // Help is the help for a verb, or for a noun when verb is empty or unknown, or
 // for everything when noun is empty too.
 func Help(noun, verb string) string {

@@ -39,6 +39,7 @@ const (
 	CodeSettings         Code = "settings_missing"
 	CodeOperationFailed  Code = "operation_failed"
 	CodeNoBerth          Code = "no_berth"
+	CodeInterrupted      Code = "interrupted"
 	CodeInternal         Code = "internal"
 )
 
@@ -77,7 +78,8 @@ func (e *Error) WithHint(format string, args ...any) *Error {
 }
 
 // ExitStatus is the process exit status for err, as the contracts give it:
-// 0 none, 2 not understood or not valid, 3 refused, 4 no Berth, else 1.
+// 0 none, 2 not understood or not valid, 3 refused, 4 no Berth, 130
+// interrupted, else 1.
 func ExitStatus(err error) int {
 	if err == nil {
 		return 0
@@ -93,6 +95,8 @@ func ExitStatus(err error) int {
 		return 1
 	case CodeNoBerth:
 		return 4
+	case CodeInterrupted:
+		return 130
 	}
 	return 3
 }

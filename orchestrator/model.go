@@ -1,6 +1,9 @@
 package orchestrator
 
-import "time"
+import (
+	"encoding/json"
+	"time"
+)
 
 // Status is the state of an environment or of a server.
 type Status string
@@ -66,23 +69,23 @@ type Environment struct {
 // Needs are what is desired at Generation; Revision is what really runs (empty
 // until a report has said so).
 type Server struct {
-	ID            string            `json:"id"`
-	EnvironmentID string            `json:"-"`
-	Environment   string            `json:"environment,omitempty"`
-	Name          string            `json:"name"` // ENV/APP
-	App           string            `json:"app"`
-	Repository    string            `json:"repository"`
-	Branch        string            `json:"branch"`
-	Commit        string            `json:"commit"` // desired, 40 hex
-	Revision      string            `json:"revision"`
-	Generation    int               `json:"generation"`
-	Status        Status            `json:"status"`
-	Agent         AgentStatus       `json:"agent"`
-	LastSeen      *time.Time        `json:"last_seen"`
-	Address       string            `json:"address"`
-	Port          int               `json:"port,omitempty"`
-	URL           string            `json:"url"`
-	Needs         map[string]string `json:"needs,omitempty"`
+	ID            string      `json:"id"`
+	EnvironmentID string      `json:"-"`
+	Environment   string      `json:"environment,omitempty"`
+	Name          string      `json:"name"` // ENV/APP
+	App           string      `json:"app"`
+	Repository    string      `json:"repository"`
+	Branch        string      `json:"branch"`
+	Commit        string      `json:"commit"` // desired, 40 hex
+	Revision      string      `json:"revision"`
+	Generation    int         `json:"generation"`
+	Status        Status      `json:"status"`
+	Agent         AgentStatus `json:"agent"`
+	LastSeen      *time.Time  `json:"last_seen"`
+	Address       string      `json:"address"`
+	Port          int         `json:"port,omitempty"`
+	URL           string      `json:"url"`
+	Needs         Needs       `json:"needs"`
 	// What the server was made with; never shown.
 	UserData string `json:"-"`
 	UID      int    `json:"-"`
@@ -90,6 +93,18 @@ type Server struct {
 	Desired []byte `json:"-"`
 	// RunningBranch is the branch of Revision.
 	RunningBranch string `json:"-"`
+}
+
+// Needs maps a variable to the address that a server gets in it. In JSON it is
+// always an object, so that a program need not ask whether it is there.
+type Needs map[string]string
+
+// MarshalJSON writes no needs as {}.
+func (n Needs) MarshalJSON() ([]byte, error) {
+	if n == nil {
+		n = Needs{}
+	}
+	return json.Marshal(map[string]string(n))
 }
 
 // Kind is what an operation does.

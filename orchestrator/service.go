@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path"
 	"sort"
 	"strings"
 	"sync"
@@ -175,7 +176,26 @@ func (s *Service) app(name string) (App, error) {
 	if a, ok := c.App(name); ok {
 		return a, nil
 	}
-	return App{}, unknown(CodeAppUnknown, "app", name, names(c.Apps, func(a App) string { return a.Name }))
+	return App{}, s.unknownApp(name, names(c.Apps, func(a App) string { return a.Name }))
+}
+
+// unknownApp is the refusal of an app that the catalog lacks. Whoever wrote
+// GREETING=hi meant a setting, and hears whose those are.
+func (s *Service) unknownApp(name string, known []string) *Error {
+	e := unknown(CodeAppUnknown, "app", name, known)
+	if len(e.Suggestions) > 0 {
+		return e
+	}
+	var files []string
+	for _, a := range s.Catalogs.Current().Apps {
+		if _, ok := byName(known, a.Name, func(k string) string { return k }); ok && a.Settings != "" {
+			files = append(files, path.Base(a.Settings))
+		}
+	}
+	if len(files) == 0 {
+		return e
+	}
+	return e.WithHint("%s; if %s was meant as a setting: settings belong to ops, who keep them in files of theirs (%s)", e.Hint, name, strings.Join(files, ", "))
 }
 
 // draft is a create command after the catalog has been asked, before the
@@ -214,7 +234,7 @@ func (s *Service) draftEnvironment(ctx context.Context, actor Actor, cmd Command
 			continue
 		}
 		if _, ok := c.App(name); !ok {
-			return d, unknown(CodeAppUnknown, "app", name, b.Apps)
+			return d, s.unknownApp(name, b.Apps)
 		}
 		return d, Errorf(CodeAppUnknown, "The blueprint %s has no app %s: it has %s.", b.Name, name, strings.Join(b.Apps, " and ")).
 			WithHint("berth server create %s BRANCH env=%s adds a server to an environment that exists", name, cmd.Environment)
@@ -806,9 +826,32 @@ func (s *Service) extend(ctx context.Context, actor Actor, cmd Command) (Answer,
 	}
 	until = until.Add(cmd.TTL)
 	if _, err := s.Policy.Lifetime(s.Catalogs.Current(), until.Sub(s.Now())); err != nil {
+		if isCode(err, CodeLifetime) {
+			err = s.tooLong(e)
+		}
 		return Answer{}, err
 	}
 	return s.relabel(ctx, s.submission(actor, e, KindExtend, s.Canonical(cmd), nil), func(x *Environment) error { x.ExpiresAt = until; return nil })
+}
+
+// tooLong refuses to extend an environment beyond the longest lifetime, and
+// says by how much it can be extended at most.
+func (s *Service) tooLong(e Environment) error {
+	longest := s.Catalogs.Current().Policy.MaxLifetime
+	if left := longest - e.ExpiresAt.Sub(s.Now()); left >= time.Hour {
+		return Errorf(CodeLifetime, "That is too long: from now on %s may live %s at most, so %s more.", e.Name, wholeHours(longest), wholeHours(left)).
+			WithHint("berth env extend %s %s", e.Name, wholeHours(left))
+	}
+	return Errorf(CodeLifetime, "That is too long: from now on %s may live %s at most, and it has that already.", e.Name, wholeHours(longest)).
+		WithHint("extend it later: berth env show %s says when it ends", e.Name)
+}
+
+// wholeHours writes a lifetime in whole days, where it is some, or hours.
+func wholeHours(d time.Duration) string {
+	if hours := int(d / time.Hour); hours%24 != 0 || hours == 0 {
+		return fmt.Sprintf("%dh", hours)
+	}
+	return fmt.Sprintf("%dd", d/(24*time.Hour))
 }
 
 func (s *Service) rename(ctx context.Context, actor Actor, cmd Command) (Answer, error) {

@@ -31,7 +31,7 @@ type check struct {
 
 func newDoctorCommand() *cobra.Command {
 	c := &cobra.Command{
-		Use: "doctor", Short: "Check everything that Berth needs; each line says what to do", Args: cobra.NoArgs,
+		Use: "doctor", Short: "Check everything that Berth needs; each line says what to do", Args: needWords(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			path, _ := cmd.Flags().GetString("catalog")
 			if e := os.Getenv("BERTH_CATALOG"); e != "" && !cmd.Flags().Changed("catalog") {

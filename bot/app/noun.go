@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -23,9 +24,12 @@ import (
 // nounFlags are the flags of berth env and berth server; everything else on
 // the line belongs to the grammar.
 type nounFlags struct {
-	json, detach, yes, follow, all, help bool
-	data                                 string
+	json, detach, yes, follow, help bool
+	data                            string
 }
+
+// clientFlags are what nounFlags are called, with their short forms.
+var clientFlags = []string{"--json", "--detach", "-d", "--yes", "-y", "--follow", "-f", "--data", "--help", "-h"}
 
 // splitFlags takes the client's own flags out of a command line. After "--"
 // nothing is a flag.
@@ -42,8 +46,6 @@ func splitFlags(args []string) (f nounFlags, words []string, err error) {
 			f.yes = true
 		case arg == "--follow" || arg == "-f":
 			f.follow = true
-		case arg == "--all":
-			f.all = true
 		case arg == "--help" || arg == "-h":
 			f.help = true
 		case arg == "--data":
@@ -76,42 +78,88 @@ func newNounCommand(noun orchestrator.Noun) *cobra.Command {
 				return err
 			}
 			if f.help || len(words) == 0 || words[0] == "help" {
-				verb := ""
-				if len(words) > 0 && words[0] != "help" {
-					verb = words[0]
-				} else if len(words) > 1 {
-					verb = words[1]
-				}
-				fmt.Fprint(cmd.OutOrStdout(), nounHelp(noun, verb))
-				return nil
+				words = slices.DeleteFunc(slices.Clone(words), func(w string) bool { return w == "help" })
+				return printNounHelp(cmd, noun, words)
 			}
 			parsed, err := bot.ParseArgs(append([]string{string(noun)}, words...))
 			if err != nil {
-				return err
+				return forShell(unknownOption(err, words))
 			}
 			if parsed.Command.Verb == orchestrator.VerbHelp {
-				fmt.Fprint(cmd.OutOrStdout(), nounHelp(noun, parsed.Command.Name))
-				return nil
+				return printNounHelp(cmd, noun, []string{parsed.Command.Name})
+			}
+			if f.follow && parsed.Command.Verb != orchestrator.VerbLogs {
+				return orchestrator.Errorf(orchestrator.CodeGrammar, "--follow goes with logs alone, not with %s.", parsed.Command.Verb).
+					WithHint("berth env logs NAME --follow")
 			}
 			if parsed.Guess {
-				fmt.Fprintf(cmd.ErrOrStderr(), "Understood as: berth %s\n", parsed.Canonical)
+				fmt.Fprintf(cmd.ErrOrStderr(), "Understood as: berth %s\n", forShellText(parsed.Canonical))
 			}
 			s := session{flags: f, cmd: parsed.Command, text: parsed.Canonical, in: cmd.InOrStdin(), console: console.New(cmd.OutOrStdout(), cmd.ErrOrStderr()),
 				client: connect(dataFolderOr(f.data))}
-			return s.run(cmd.Context())
+			return forShell(corrected(s.run(cmd.Context()), parsed.Command))
 		},
 	}
 	return c
 }
 
+// unknownOption offers the flag that was probably meant.
+func unknownOption(err error, words []string) error {
+	var e *orchestrator.Error
+	if !errors.As(err, &e) || e.Code != orchestrator.CodeGrammar || len(e.Suggestions) > 0 {
+		return err
+	}
+	for _, w := range words {
+		name, _, _ := strings.Cut(w, "=")
+		if !strings.HasPrefix(name, "--") || !strings.Contains(e.Message, "“"+w+"”") && !strings.Contains(e.Message, "“"+name+"”") {
+			continue
+		}
+		if near := orchestrator.Near(name, clientFlags); len(near) > 0 {
+			return e.WithHint("did you mean %s?", near[0])
+		}
+	}
+	return err
+}
+
+// printNounHelp prints the help of the verb that words begin with, or of the
+// noun.
+func printNounHelp(cmd *cobra.Command, noun orchestrator.Noun, words []string) error {
+	verb := ""
+	if len(words) > 0 {
+		verb = words[0]
+	}
+	if verb != "" && !bot.HasHelp(string(noun), verb) {
+		if _, err := bot.ParseArgs([]string{string(noun), verb, "x"}); err != nil {
+			return forShell(err)
+		}
+		verb = ""
+	}
+	fmt.Fprint(cmd.OutOrStdout(), nounHelp(noun, verb))
+	return nil
+}
+
+// nounHelp is the help of a verb, or of the noun, as the terminal shows it.
 func nounHelp(noun orchestrator.Noun, verb string) string {
-	return bot.Help(string(noun), verb) + `
+	examples := false
+	var b strings.Builder
+	for line := range strings.Lines(bot.Help(string(noun), verb)) {
+		// What a message may begin with is no command of the program.
+		if rest, ok := strings.CutPrefix(line, "  "); ok && examples && console.Commands(rest) == rest {
+			continue
+		}
+		if line == "Examples:\n" {
+			examples = true
+		}
+		b.WriteString(console.Commands(line))
+	}
+	return b.String() + `
 Flags:
   --json        one JSON value on standard output, progress on standard error
-  --detach      do not wait for the end of a change
-  --yes         do not ask before a destroy
-  -f, --follow  with logs: go on as lines arrive
-  --data DIR    the data folder of the serve to talk to (BERTH_DATA)
+  -d, --detach  do not wait for the end of a change
+  -y, --yes     do not ask before a destroy
+  -f, --follow  with logs: go on as lines arrive; with --json one object a line
+  --data DIR    the data folder of the serve to talk to (BERTH_DATA); or
+                BERTH_URL and BERTH_TOKEN for one on another machine
 `
 }
 
@@ -123,7 +171,8 @@ type session struct {
 	in      io.Reader
 	console *console.Console
 	client  *client.Client
-	name    string // of the environment, once Berth has answered
+	// env is the environment as Berth last told it.
+	env *orchestrator.Environment
 }
 
 func (s *session) run(ctx context.Context) error {
@@ -134,7 +183,7 @@ func (s *session) run(ctx context.Context) error {
 	}
 	if s.cmd.Verb == orchestrator.VerbDestroy && !s.flags.yes {
 		if err := s.confirm(ctx); err != nil {
-			return err
+			return s.interrupted(ctx, err, "")
 		}
 	}
 	if s.cmd.Verb == orchestrator.VerbList && s.cmd.Noun == orchestrator.NounEnv {
@@ -142,15 +191,18 @@ func (s *session) run(ctx context.Context) error {
 	}
 	answer, err := s.client.Do(ctx, s.text)
 	if err != nil {
+		if ctx.Err() != nil && s.cmd.Changes() {
+			fmt.Fprintf(s.console.Err, "\nInterrupted before Berth had answered: it may have accepted this all the same. Look with: berth env list\n")
+		}
 		return s.interrupted(ctx, err, "")
 	}
 	if answer.Operation == nil || !s.cmd.Changes() {
 		s.show(answer)
 		return nil
 	}
-	s.name = answer.Environment.Name
+	s.env = answer.Environment
 	if answer.Note != "" {
-		fmt.Fprintln(s.console.Err, answer.Note)
+		fmt.Fprintln(s.console.Err, console.Clean(answer.Note))
 	}
 	if s.flags.detach || s.cmd.Verb == orchestrator.VerbCancel {
 		return s.accepted(answer)
@@ -181,13 +233,21 @@ func (s *session) accepted(a orchestrator.Answer) error {
 	return nil
 }
 
-// interrupted says what goes on when a person presses Ctrl-C.
+// interrupted says what goes on when a person presses Ctrl-C. With --json
+// standard output still gets its one value.
 func (s *session) interrupted(ctx context.Context, err error, operationID string) error {
 	if ctx.Err() == nil {
 		return err
 	}
 	if operationID != "" {
-		fmt.Fprintf(s.console.Err, "\nThis goes on without you (operation %s). Look at it with: berth env show %s; stop it with: berth env cancel %s\n", operationID, s.name, s.name)
+		fmt.Fprintf(s.console.Err, "\nThis goes on without you (operation %s).\n  Look at it: berth env show %s\n  Stop it:    berth env cancel %s\n", operationID, s.env.Name, s.env.Name)
+	}
+	if s.flags.json {
+		if s.env != nil {
+			writeJSON(s.console.Out, s.env)
+		} else {
+			writeJSON(s.console.Out, map[string]any{"error": orchestrator.Errorf(orchestrator.CodeInterrupted, "Interrupted.")})
+		}
 	}
 	return errSilent{130}
 }
@@ -207,21 +267,30 @@ func (s *session) confirm(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(s.console.Err, "This destroys %s", name)
-	if s.cmd.App == "" {
+	what := name
+	if e := answer.Environment; s.cmd.App == "" || len(e.Servers) == 1 {
 		var servers []string
-		for _, v := range answer.Environment.Servers {
+		for _, v := range e.Servers {
 			servers = append(servers, v.Name)
 		}
-		fmt.Fprintf(s.console.Err, " with %s", strings.Join(servers, ", "))
+		what = e.Name + " with " + strings.Join(servers, ", ")
 	}
-	fmt.Fprintf(s.console.Err, ". Type its name to go on: ")
-	line, err := bufio.NewReader(s.in).ReadString('\n')
-	if err != nil && !errors.Is(err, io.EOF) {
-		return fmt.Errorf("reading the answer: %w", err)
-	}
-	if strings.TrimSpace(line) != name {
-		return orchestrator.Errorf(orchestrator.CodeConfirm, "That was not %q: nothing has been destroyed.", name)
+	fmt.Fprintf(s.console.Err, "This destroys %s. Type its name (%s) to go on: ", console.Clean(what), name)
+	typed := make(chan string, 1)
+	go func() {
+		// What ends without a line end is an answer too.
+		line, _ := bufio.NewReader(s.in).ReadString('\n')
+		typed <- line
+	}()
+	select {
+	case <-ctx.Done():
+		fmt.Fprintln(s.console.Err, "\nNothing has been destroyed.")
+		return ctx.Err()
+	case line := <-typed:
+		if strings.TrimSpace(line) != name {
+			return orchestrator.Errorf(orchestrator.CodeConfirm, "That was not %q: nothing has been destroyed.", name).
+				WithHint("berth %s, and then type %s; or add --yes", s.text, name)
+		}
 	}
 	return nil
 }
@@ -258,11 +327,30 @@ func jsonOf(cmd orchestrator.Command, a orchestrator.Answer) any {
 	case a.Plan != nil:
 		return a.Plan
 	case cmd.Verb == orchestrator.VerbWhy:
-		return a.Environment.Diagnosis
+		return whyOf(*a.Environment)
 	case a.Server != nil:
 		return a.Server
 	}
 	return a.Environment
+}
+
+// why is what env why --json prints: the diagnosis and, after a failed deploy,
+// the command that goes back.
+type why struct {
+	*orchestrator.Diagnosis
+	Back string `json:"back,omitempty"`
+}
+
+// whyOf is nil where nothing has failed.
+func whyOf(e orchestrator.Environment) *why {
+	if e.Diagnosis == nil {
+		return nil
+	}
+	w := &why{Diagnosis: e.Diagnosis}
+	if back := orchestrator.GoBack(e); back != "" {
+		w.Back = "berth " + back
+	}
+	return w
 }
 
 // follow shows an operation until its end and answers with its outcome.
@@ -291,33 +379,43 @@ func (s *session) follow(ctx context.Context, op orchestrator.Operation) error {
 			}
 		}
 		if r.err != nil {
-			return s.interrupted(ctx, r.err, op.ID)
+			progress.Close()
+			return s.interrupted(ctx, s.lost(r.err, op), op.ID)
 		}
+		s.env = &r.Environment
 		progress.Add(r.Events)
 		for _, e := range r.Events {
 			seq = max(seq, e.Seq)
 		}
 		if r.Operation.Status.Ended() {
+			progress.Close()
 			return s.ended(r.Watch)
 		}
 	}
 }
 
+// lost explains that Berth went away in the middle: the operation goes on.
+func (s *session) lost(err error, op orchestrator.Operation) error {
+	var e *orchestrator.Error
+	if !errors.As(err, &e) || e.Code != orchestrator.CodeNoBerth {
+		return err
+	}
+	out := orchestrator.Errorf(orchestrator.CodeNoBerth, "Berth went away while this ran (operation %s): it goes on when Berth is back.", op.ID).
+		WithHint("berth env show %s", s.env.Name)
+	out.Cause = err
+	return out
+}
+
 func (s *session) ended(w wire.Watch) error {
 	failed := w.Operation.Status != orchestrator.OperationSucceeded
-	if s.flags.json {
+	switch {
+	case s.flags.json:
 		writeJSON(s.console.Out, w.Environment)
-	} else if failed {
-		fmt.Fprintln(s.console.Err)
-		if w.Diagnosis != nil {
-			s.console.Diagnosis(s.console.Err, *w.Diagnosis)
-		}
-		if back := orchestrator.GoBack(w.Environment); back != "" {
-			fmt.Fprintf(s.console.Err, "To go back to what ran before: berth %s\n", back)
-		}
-	} else if w.Environment.Status == orchestrator.StatusDestroyed {
+	case failed:
+		s.console.Failure(w.Environment, w.Diagnosis)
+	case w.Environment.Status == orchestrator.StatusDestroyed:
 		fmt.Fprintf(s.console.Out, "%s is gone.\n", w.Environment.Name)
-	} else {
+	default:
 		fmt.Fprintln(s.console.Out)
 		s.console.Servers(w.Environment.Servers)
 	}
@@ -325,114 +423,4 @@ func (s *session) ended(w wire.Watch) error {
 		return errSilent{1}
 	}
 	return nil
-}
-
-func (s *session) logs(ctx context.Context) error {
-	wait := time.Duration(0)
-	if s.flags.follow {
-		wait = 20 * time.Second
-	}
-	var offset int64
-	server := ""
-	if s.cmd.App != "" {
-		server = s.cmd.Environment + "/" + s.cmd.App
-	}
-	all := []any{}
-	for {
-		l, err := s.client.Logs(ctx, s.cmd.Environment, offset, wait)
-		if err != nil {
-			return s.interrupted(ctx, err, "")
-		}
-		for _, line := range l.Lines {
-			if server != "" && line.Server != server {
-				continue
-			}
-			if s.flags.json {
-				all = append(all, line)
-				continue
-			}
-			fmt.Fprintf(s.console.Out, "%s %s %s\n", line.At.Local().Format("15:04:05"), line.Server, strings.TrimRight(line.Text, "\n"))
-		}
-		offset = l.Next
-		if !s.flags.follow && len(l.Lines) == 0 {
-			break
-		}
-	}
-	if s.flags.json {
-		writeJSON(s.console.Out, all)
-	}
-	return nil
-}
-
-// completeNoun completes verbs, then environments, servers, apps and keys.
-func completeNoun(noun orchestrator.Noun) func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
-	return func(cmd *cobra.Command, args []string, prefix string) ([]string, cobra.ShellCompDirective) {
-		f, words, err := splitFlags(args)
-		if err != nil {
-			return nil, cobra.ShellCompDirectiveNoFileComp
-		}
-		var out []string
-		if len(words) == 0 {
-			for _, r := range bot.Records {
-				if r.Noun == noun {
-					out = append(out, string(r.Verb))
-				}
-			}
-			return matching(out, prefix), cobra.ShellCompDirectiveNoFileComp
-		}
-		ctx, cancel := context.WithTimeout(cmd.Context(), time.Second)
-		defer cancel()
-		c := connect(dataFolderOr(f.data))
-		if app, _, ok := strings.Cut(prefix, "="); ok {
-			all, err := c.Branches(ctx, app)
-			if err != nil {
-				return nil, cobra.ShellCompDirectiveNoFileComp
-			}
-			for _, b := range all {
-				out = append(out, app+"="+b)
-			}
-			return matching(out, prefix), cobra.ShellCompDirectiveNoFileComp
-		}
-		if noun == orchestrator.NounServer && len(words) == 2 && words[0] == "create" {
-			all, err := c.Branches(ctx, words[1])
-			if err != nil {
-				return nil, cobra.ShellCompDirectiveNoFileComp
-			}
-			return matching(all, prefix), cobra.ShellCompDirectiveNoFileComp
-		}
-		n, err := c.Names(ctx)
-		if err != nil {
-			return nil, cobra.ShellCompDirectiveNoFileComp
-		}
-		if len(words) == 1 && noun == orchestrator.NounServer && words[0] == "create" {
-			out = n.Apps
-		} else if len(words) == 1 && noun == orchestrator.NounServer {
-			out = append(n.Servers, n.Environments...)
-		} else if len(words) == 1 {
-			out = n.Environments
-		} else {
-			out = append(out, n.Blueprints...)
-			for _, a := range n.Apps {
-				out = append(out, a+"=")
-			}
-			for _, z := range n.Sizes {
-				out = append(out, "size="+z)
-			}
-			for _, t := range n.Targets {
-				out = append(out, "target="+t)
-			}
-			out = append(out, "ttl=")
-		}
-		return matching(out, prefix), cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveNoSpace
-	}
-}
-
-func matching(all []string, prefix string) []string {
-	var out []string
-	for _, s := range all {
-		if strings.HasPrefix(s, prefix) {
-			out = append(out, s)
-		}
-	}
-	return out
 }

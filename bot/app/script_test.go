@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -73,6 +74,7 @@ func TestScripts(t *testing.T) {
 		Setup: setupScript,
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
 			"serve": cmdServe, "stop": cmdStop, "get": cmdGet, "field": cmdField, "push": cmdPush, "processes": cmdProcesses,
+			"tty": cmdTTY, "status": cmdStatus, "paste": cmdPaste, "valid": cmdValid,
 		},
 		RequireExplicitExec: true,
 	})
@@ -224,9 +226,13 @@ func cmdField(ts *testscript.TestScript, _ bool, args []string) {
 	fmt.Fprintf(ts.Stdout(), "%v\n", v[args[1]])
 }
 
-// cmdPush commits a file to a branch of an app: push APP BRANCH FILE TEXT.
+// cmdPush commits a file to a branch of an app: push APP BRANCH FILE TEXT, or
+// @FILE for a file of the script.
 func cmdPush(ts *testscript.TestScript, _ bool, args []string) {
 	app, branch, file, text := args[0], args[1], args[2], args[3]
+	if name, ok := strings.CutPrefix(text, "@"); ok {
+		text = ts.ReadFile(name)
+	}
 	dir := ts.MkAbs(filepath.Join("repos", app))
 	git := func(args ...string) {
 		cmd := exec.Command("git", append([]string{"-C", dir}, args...)...)
@@ -264,5 +270,39 @@ func cmdProcesses(ts *testscript.TestScript, neg bool, _ []string) {
 	}
 	if (found == 0) != neg {
 		ts.Fatalf("%d processes are left", found)
+	}
+}
+
+// cmdStatus runs a program that has to end with this exit status: status N
+// PROGRAM [ARG…].
+func cmdStatus(ts *testscript.TestScript, neg bool, args []string) {
+	want, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	err = ts.Exec(args[1], args[2:]...)
+	got := 0
+	var exit *exec.ExitError
+	if errors.As(err, &exit) {
+		got = exit.ExitCode()
+	} else {
+		ts.Check(err)
+	}
+	if (got == want) == neg {
+		ts.Fatalf("exit status %d", got)
+	}
+}
+
+// cmdPaste gives a shell the command that the last output offers behind TEXT,
+// as a person pastes it: paste TEXT. With !, the command must be refused.
+func cmdPaste(ts *testscript.TestScript, neg bool, args []string) {
+	said := ts.ReadFile("stdout") + ts.ReadFile("stderr")
+	_, rest, ok := strings.Cut(said, args[0])
+	if !ok {
+		ts.Fatalf("nothing said %q:\n%s", args[0], said)
+	}
+	command, _, _ := strings.Cut(rest, "\n")
+	command, _, _ = strings.Cut(command, "   or: ")
+	err := ts.Exec("sh", "-c", strings.TrimSpace(command))
+	if (err != nil) != neg {
+		ts.Fatalf("%q: %v", command, err)
 	}
 }

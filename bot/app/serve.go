@@ -63,7 +63,7 @@ func newServeCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "serve",
 		Short: "Run Berth: the one process that changes anything",
-		Args:  cobra.NoArgs,
+		Args:  needWords(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			flag := func(name, variable string) string {
 				v, _ := cmd.Flags().GetString(name)

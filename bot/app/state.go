@@ -46,11 +46,12 @@ func workspaceOf(ctx context.Context, data, name string) (string, error) {
 }
 
 func newStateCommand() *cobra.Command {
-	c := &cobra.Command{Use: "state", Short: "Look into an environment's Terraform workspace (ops)"}
+	c := group(&cobra.Command{Use: "state", Short: "Look into an environment's Terraform workspace (ops)",
+		Example: "  berth state list qa\n  berth state show qa module.api\n  cd \"$(berth state path qa)\" && terraform plan"})
 	c.PersistentFlags().Bool("json", false, "print JSON")
 	c.PersistentFlags().Bool("show-sensitive", false, "do not mask sensitive values")
 	add := func(use, short string, args cobra.PositionalArgs, run func(cmd *cobra.Command, p *terraform.Provisioner, dir string, args []string) error) {
-		c.AddCommand(&cobra.Command{Use: use, Short: short, Args: args, RunE: func(cmd *cobra.Command, args []string) error {
+		c.AddCommand(&cobra.Command{Use: use, Short: short, Args: args, ValidArgsFunction: completeEnvironment, RunE: func(cmd *cobra.Command, args []string) error {
 			data := dataFolder(cmd)
 			dir, err := workspaceOf(cmd.Context(), data, args[0])
 			if err != nil {
@@ -66,7 +67,7 @@ func newStateCommand() *cobra.Command {
 		}})
 	}
 	flag := func(cmd *cobra.Command, name string) bool { v, _ := cmd.Flags().GetBool(name); return v }
-	add("path ENV", "Print the workspace's folder", cobra.ExactArgs(1), func(cmd *cobra.Command, _ *terraform.Provisioner, dir string, _ []string) error {
+	add("path ENV", "Print the workspace's folder", needWords(1, 1), func(cmd *cobra.Command, _ *terraform.Provisioner, dir string, _ []string) error {
 		if flag(cmd, "json") {
 			writeJSON(cmd.OutOrStdout(), map[string]string{"path": dir})
 			return nil
@@ -74,7 +75,7 @@ func newStateCommand() *cobra.Command {
 		fmt.Fprintln(cmd.OutOrStdout(), dir)
 		return nil
 	})
-	add("list ENV", "List the resources in the state", cobra.ExactArgs(1), func(cmd *cobra.Command, p *terraform.Provisioner, dir string, _ []string) error {
+	add("list ENV", "List the resources in the state", needWords(1, 1), func(cmd *cobra.Command, p *terraform.Provisioner, dir string, _ []string) error {
 		all, err := p.List(cmd.Context(), dir)
 		if err != nil {
 			return err
@@ -92,7 +93,7 @@ func newStateCommand() *cobra.Command {
 		}
 		return nil
 	})
-	add("show ENV [RESOURCE]", "Show resources with their attributes", cobra.RangeArgs(1, 2), func(cmd *cobra.Command, p *terraform.Provisioner, dir string, args []string) error {
+	add("show ENV [RESOURCE]", "Show resources with their attributes", needWords(1, 2), func(cmd *cobra.Command, p *terraform.Provisioner, dir string, args []string) error {
 		address := ""
 		if len(args) == 2 {
 			address = args[1]
@@ -104,7 +105,7 @@ func newStateCommand() *cobra.Command {
 		fmt.Fprintf(cmd.OutOrStdout(), "%s\n", out)
 		return nil
 	})
-	add("pull ENV", "Print the whole state", cobra.ExactArgs(1), func(cmd *cobra.Command, p *terraform.Provisioner, dir string, _ []string) error {
+	add("pull ENV", "Print the whole state", needWords(1, 1), func(cmd *cobra.Command, p *terraform.Provisioner, dir string, _ []string) error {
 		out, err := p.Pull(cmd.Context(), dir, flag(cmd, "show-sensitive"))
 		if err != nil {
 			return err
@@ -112,7 +113,7 @@ func newStateCommand() *cobra.Command {
 		fmt.Fprintf(cmd.OutOrStdout(), "%s\n", out)
 		return nil
 	})
-	add("plan ENV", "Show what an apply would change now", cobra.ExactArgs(1), func(cmd *cobra.Command, p *terraform.Provisioner, dir string, _ []string) error {
+	add("plan ENV", "Show what an apply would change now", needWords(1, 1), func(cmd *cobra.Command, p *terraform.Provisioner, dir string, _ []string) error {
 		plan, err := p.Plan(cmd.Context(), dir, flag(cmd, "show-sensitive"))
 		if err != nil {
 			return err

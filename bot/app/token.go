@@ -9,10 +9,11 @@ import (
 )
 
 func newTokenCommand() *cobra.Command {
-	c := &cobra.Command{Use: "token", Short: "Make, list and revoke tokens for the API (ops)"}
+	c := group(&cobra.Command{Use: "token", Short: "Make, list and revoke tokens for the API (ops)",
+		Example: "  berth token create ci --person maria\n  berth token list\n  berth token revoke ci"})
 	c.PersistentFlags().Bool("json", false, "print JSON")
 	create := &cobra.Command{
-		Use: "create NAME", Short: "Make a token; it is shown once", Args: cobra.ExactArgs(1),
+		Use: "create NAME", Short: "Make a token; it is shown once", Args: needWords(1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			person, _ := cmd.Flags().GetString("person")
 			ops, _ := cmd.Flags().GetBool("ops")
@@ -32,7 +33,7 @@ func newTokenCommand() *cobra.Command {
 	create.Flags().String("person", "", "whose token it is (default: yours)")
 	create.Flags().Bool("ops", false, "it may do what ops may do")
 	list := &cobra.Command{
-		Use: "list", Short: "List the tokens", Args: cobra.NoArgs,
+		Use: "list", Short: "List the tokens", Args: needWords(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			all, err := connect(dataFolder(cmd)).Tokens(cmd.Context())
 			if err != nil {
@@ -53,7 +54,7 @@ func newTokenCommand() *cobra.Command {
 		},
 	}
 	revoke := &cobra.Command{
-		Use: "revoke ID", Short: "End a token", Args: cobra.ExactArgs(1),
+		Use: "revoke NAME", Short: "End a token, given its name or ID", Args: needWords(1, 1), ValidArgsFunction: completeToken,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := connect(dataFolder(cmd)).RevokeToken(cmd.Context(), args[0]); err != nil {
 				return err

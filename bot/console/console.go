@@ -8,7 +8,6 @@ import (
 	"os"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/berth-dev/berth/bot/wire"
 	"github.com/berth-dev/berth/orchestrator"
@@ -22,17 +21,29 @@ type Console struct {
 	Out, Err io.Writer
 	// Live redraws progress in place; otherwise it is plain lines.
 	Live bool
-	// Color is used where it helps.
-	Color bool
-	Now   func() time.Time
+	// Color is used where it helps, on Out and on Err.
+	Color, ColorErr bool
+	Now             func() time.Time
+	// Size gives the columns and rows of the terminal behind Err.
+	Size func() (columns, rows int)
 }
 
-// New looks at the streams: colour and redrawing only on a terminal, colour
-// never with NO_COLOR.
+// New looks at the streams: colour and redrawing only on a terminal that can,
+// colour never with NO_COLOR.
 func New(out, errw io.Writer) *Console {
 	c := &Console{Out: out, Err: errw, Now: time.Now}
-	c.Live = isTerminal(errw) && os.Getenv("TERM") != "dumb"
-	c.Color = isTerminal(out) && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"
+	able := os.Getenv("TERM") != "dumb" && os.Getenv("TERM") != ""
+	color := able && os.Getenv("NO_COLOR") == ""
+	c.Live = able && isTerminal(errw)
+	c.Color, c.ColorErr = color && isTerminal(out), color && isTerminal(errw)
+	c.Size = func() (int, int) {
+		if f, ok := errw.(*os.File); ok {
+			if columns, rows, err := term.GetSize(int(f.Fd())); err == nil && columns > 0 && rows > 0 {
+				return columns, rows
+			}
+		}
+		return 80, 24
+	}
 	return c
 }
 
@@ -41,8 +52,10 @@ func isTerminal(w io.Writer) bool {
 	return ok && term.IsTerminal(int(f.Fd()))
 }
 
-func (c *Console) paint(s string, colors ...text.Color) string {
-	if !c.Color {
+func (c *Console) paint(s string, colors ...text.Color) string { return paint(c.Color, s, colors...) }
+
+func paint(on bool, s string, colors ...text.Color) string {
+	if !on {
 		return s
 	}
 	return text.Colors(colors).EscapeSeq() + s + "\x1b[0m"
@@ -85,18 +98,18 @@ func (c *Console) Rows(all []wire.Row) {
 	cells := make([][6]string, 0, len(all)+1)
 	cells = append(cells, [6]string{"NAME", "STATUS", "OWNER", "TARGET", "ENDS IN", "SERVERS"})
 	for _, r := range all {
-		cells = append(cells, [6]string{r.Name, r.Status, r.Owner, r.Target, c.until(r.ExpiresAt), r.Servers})
+		cells = append(cells, [6]string{line(r.Name), r.Status, line(r.Owner), line(r.Target), c.until(r.ExpiresAt), line(r.Servers)})
 	}
 	var widths [6]int
 	for _, row := range cells {
 		for i, cell := range row {
-			widths[i] = max(widths[i], utf8.RuneCountInString(cell))
+			widths[i] = max(widths[i], width(cell))
 		}
 	}
 	var b strings.Builder
 	for n, row := range cells {
 		for i, cell := range row {
-			pad := widths[i] - utf8.RuneCountInString(cell) + 2
+			pad := widths[i] - width(cell) + 2
 			if i == 1 && n > 0 {
 				cell = c.status(cell)
 			}
@@ -120,19 +133,19 @@ func (c *Console) Servers(all []orchestrator.Server) {
 	}
 	var rows []table.Row
 	for _, v := range all {
-		rows = append(rows, table.Row{v.Name, c.status(string(v.Status)), v.Branch, Short(v.Revision), c.status(string(v.Agent)), v.URL})
+		rows = append(rows, table.Row{line(v.Name), c.status(string(v.Status)), line(v.Branch), Short(v.Revision), c.status(string(v.Agent)), line(v.URL)})
 	}
 	c.table(table.Row{"server", "status", "branch", "revision", "agent", "url"}, rows)
 }
 
 // Environment prints every detail of one environment.
 func (c *Console) Environment(e orchestrator.Environment) {
-	fmt.Fprintf(c.Out, "%s  %s  owner %s, target %s, ends in %s (%s)\n\n", c.paint(e.Name, text.Bold), c.status(string(e.Status)),
-		e.Owner, e.Target, c.until(e.ExpiresAt), e.ExpiresAt.Local().Format("Mon 2 Jan 15:04"))
+	fmt.Fprintf(c.Out, "%s  %s  owner %s, target %s, ends in %s (%s)\n\n", c.paint(line(e.Name), text.Bold), c.status(string(e.Status)),
+		line(e.Owner), line(e.Target), c.until(e.ExpiresAt), e.ExpiresAt.Local().Format("Mon 2 Jan 15:04"))
 	c.Servers(e.Servers)
 	for _, v := range e.Servers {
 		for _, key := range sortedKeys(v.Needs) {
-			fmt.Fprintf(c.Out, "\n%s uses %s = %s", v.Name, key, v.Needs[key])
+			fmt.Fprintf(c.Out, "\n%s uses %s = %s", line(v.Name), line(key), line(v.Needs[key]))
 		}
 	}
 	fmt.Fprintln(c.Out)
@@ -147,12 +160,13 @@ func (c *Console) Environment(e orchestrator.Environment) {
 
 // Server prints every detail of one server.
 func (c *Console) Server(v orchestrator.Server) {
-	rows := []table.Row{{"server", v.Name}, {"status", c.status(string(v.Status))}, {"branch", v.Branch}, {"revision", v.Revision}, {"agent", c.status(string(v.Agent))}, {"url", v.URL}, {"repository", v.Repository}}
+	rows := []table.Row{{"server", line(v.Name)}, {"status", c.status(string(v.Status))}, {"branch", line(v.Branch)}, {"revision", v.Revision},
+		{"agent", c.status(string(v.Agent))}, {"url", line(v.URL)}, {"repository", line(v.Repository)}}
 	if v.LastSeen != nil {
 		rows = append(rows, table.Row{"last seen", v.LastSeen.Local().Format(time.RFC3339)})
 	}
 	for _, key := range sortedKeys(v.Needs) {
-		rows = append(rows, table.Row{key, v.Needs[key]})
+		rows = append(rows, table.Row{line(key), line(v.Needs[key])})
 	}
 	c.table(nil, rows)
 }
@@ -163,24 +177,36 @@ func (c *Console) Why(e orchestrator.Environment) {
 		fmt.Fprintf(c.Out, "%s is %s: nothing has failed.\n", e.Name, e.Status)
 		return
 	}
-	c.Diagnosis(c.Out, *e.Diagnosis)
+	c.diagnosis(c.Out, c.Color, *e.Diagnosis)
 	if back := orchestrator.GoBack(e); back != "" {
-		fmt.Fprintf(c.Out, "To go back to what ran before: berth %s\n", back)
+		fmt.Fprintf(c.Out, "To go back to what ran before: berth %s\n", line(back))
 	}
 }
 
-// Diagnosis prints what went wrong, who can mend it and what to type next.
-func (c *Console) Diagnosis(w io.Writer, d orchestrator.Diagnosis) {
+// Failure prints, beside the progress, why an operation failed and the command
+// that goes back.
+func (c *Console) Failure(e orchestrator.Environment, d *orchestrator.Diagnosis) {
+	fmt.Fprintln(c.Err)
+	if d != nil {
+		c.diagnosis(c.Err, c.ColorErr, *d)
+	}
+	if back := orchestrator.GoBack(e); back != "" {
+		fmt.Fprintf(c.Err, "To go back to what ran before: berth %s\n", line(back))
+	}
+}
+
+// diagnosis prints what went wrong, who can mend it and what to type next.
+func (c *Console) diagnosis(w io.Writer, color bool, d orchestrator.Diagnosis) {
 	who := map[string]string{"developer": "you can mend this", "ops": "ops can mend this", "retry": "trying again may be enough"}
 	for _, cause := range d.Causes {
-		head := cause.Sentence
+		head := line(cause.Sentence)
 		if cause.Server != "" && !strings.Contains(head, cause.Server) {
-			head = cause.Server + ": " + head
+			head = line(cause.Server) + ": " + head
 		}
-		fmt.Fprintf(w, "%s %s\n", c.paint("✗", text.FgRed), head)
+		fmt.Fprintf(w, "%s %s\n", paint(color, "✗", text.FgRed), head)
 		fmt.Fprintf(w, "  Who:  %s\n", who[cause.Who])
 		if cause.Next != "" {
-			fmt.Fprintf(w, "  Next: %s\n", cause.Next)
+			fmt.Fprintf(w, "  Next: %s\n", Commands(line(cause.Next)))
 		}
 	}
 }
@@ -193,27 +219,32 @@ func (c *Console) History(ops []orchestrator.Operation) {
 		if op.StartedAt != nil && op.EndedAt != nil {
 			took = op.EndedAt.Sub(*op.StartedAt).Round(100 * time.Millisecond).String()
 		}
-		rows = append(rows, table.Row{op.CreatedAt.Local().Format("2 Jan 15:04:05"), op.Actor, op.Text, c.status(string(op.Status)), took, op.ID})
+		rows = append(rows, table.Row{op.CreatedAt.Local().Format("2 Jan 15:04:05"), line(op.Actor), line(op.Text), c.status(string(op.Status)), took, op.ID})
 	}
 	c.table(table.Row{"when", "who", "what", "status", "took", "operation"}, rows)
 }
 
 // Plan prints what env create would make.
 func (c *Console) Plan(p orchestrator.Plan) {
-	fmt.Fprintf(c.Out, "%s would be made on %s for %s:\n\n", p.Name, p.Target, p.Lifetime)
+	fmt.Fprintf(c.Out, "%s would be made on %s for %s:\n\n", line(p.Name), line(p.Target), lifetime(p.Lifetime))
 	var rows []table.Row
 	for _, v := range p.Servers {
-		rows = append(rows, table.Row{p.Name + "/" + v.App, v.Branch, Short(v.Commit), strings.Join(v.Needs, ", ")})
+		rows = append(rows, table.Row{line(p.Name + "/" + v.App), line(v.Branch), Short(v.Commit), line(strings.Join(v.Needs, ", "))})
 	}
 	c.table(table.Row{"server", "branch", "revision", "needs"}, rows)
 	fmt.Fprintf(c.Out, "\nNothing has been changed.\n")
 }
 
+// Log prints one line of what a server printed.
+func (c *Console) Log(at time.Time, server, line string) {
+	fmt.Fprintf(c.Out, "%s %s %s\n", at.Local().Format("15:04:05"), Clean(server), strings.TrimRight(strings.ReplaceAll(Clean(line), "\n", " "), " \t"))
+}
+
 // Error prints an error as every person should get it: what, then what next.
 func (c *Console) Error(err error) {
-	fmt.Fprintf(c.Err, "%s\n", err.Error())
+	fmt.Fprintf(c.Err, "%s\n", Clean(err.Error()))
 	if e, ok := asError(err); ok && e.Hint != "" {
-		fmt.Fprintf(c.Err, "Next: %s\n", e.Hint)
+		fmt.Fprintf(c.Err, "Next: %s\n", Clean(e.Hint))
 	}
 }
 
@@ -228,15 +259,36 @@ func Short(commit string) string {
 	return commit
 }
 
+// until is how long it is to t, to the nearest unit that says enough.
 func (c *Console) until(t time.Time) string {
 	d := t.Sub(c.Now())
 	switch {
 	case d <= 0:
 		return "0m"
+	case d < 90*time.Second:
+		return "1m"
 	case d < time.Hour:
-		return fmt.Sprintf("%dm", int(d.Minutes()))
+		return fmt.Sprintf("%dm", int(d.Round(time.Minute).Minutes()))
 	case d < 48*time.Hour:
-		return fmt.Sprintf("%dh", int(d.Hours()))
+		return fmt.Sprintf("%dh", int(d.Round(time.Hour).Hours()))
 	}
-	return fmt.Sprintf("%dd", int(d.Hours()/24))
+	return fmt.Sprintf("%dd", int((d+12*time.Hour).Hours()/24))
+}
+
+// lifetime writes a duration as people type it: 3d, 36h.
+func lifetime(s string) string {
+	d, err := time.ParseDuration(s)
+	if err != nil {
+		return line(s)
+	}
+	if day := 24 * time.Hour; d >= day && d%day == 0 {
+		return fmt.Sprintf("%dd", d/day)
+	}
+	out := d.String()
+	for _, zero := range []string{"m0s", "h0m"} {
+		if strings.HasSuffix(out, zero) {
+			out = out[:len(out)-2]
+		}
+	}
+	return out
 }

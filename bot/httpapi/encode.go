@@ -103,17 +103,15 @@ func appendServer(b []byte, v *orchestrator.Server) []byte {
 		b = number(b, `,"port":`, v.Port)
 	}
 	b = field(b, `,"url":`, v.URL)
-	if len(v.Needs) > 0 {
-		b = append(b, `,"needs":{`...)
-		for i, key := range slices.Sorted(maps.Keys(v.Needs)) {
-			if i > 0 {
-				b = append(b, ',')
-			}
-			b = appendString(b, key)
-			b = field(b, ":", v.Needs[key])
+	b = append(b, `,"needs":{`...)
+	for i, key := range slices.Sorted(maps.Keys(v.Needs)) {
+		if i > 0 {
+			b = append(b, ',')
 		}
-		b = append(b, '}')
+		b = appendString(b, key)
+		b = field(b, ":", v.Needs[key])
 	}
+	b = append(b, '}')
 	return append(b, '}')
 }
 

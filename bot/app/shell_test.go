@@ -1,0 +1,83 @@
+package app
+
+import (
+	"errors"
+	"os/exec"
+	"strings"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"github.com/berth-dev/berth/bot"
+	"github.com/berth-dev/berth/orchestrator"
+)
+
+// What is offered to be pasted is the same command after a real shell has read
+// it, and runs nothing, whatever a branch is called.
+func TestForShellText(t *testing.T) {
+	t.Parallel()
+	check := func(t interface{ Fatalf(string, ...any) }, branch string) {
+		text := bot.Canonical(orchestrator.Command{Noun: orchestrator.NounEnv, Verb: orchestrator.VerbDeploy, Environment: "qa", Branches: map[string]string{"web": branch}})
+		if _, err := bot.Parse(text); err != nil {
+			return // no branch
+		}
+		out, err := exec.Command("sh", "-c", `printf '%s\0' `+forShellText(text)).Output()
+		if err != nil {
+			t.Fatalf("%s: %v", forShellText(text), err)
+		}
+		words := strings.Split(strings.TrimSuffix(string(out), "\x00"), "\x00")
+		p, err := bot.ParseArgs(words)
+		if err != nil || p.Canonical != text {
+			t.Fatalf("%s\npasted is %q: %q, %v", forShellText(text), words, p.Canonical, err)
+		}
+	}
+	for _, branch := range []string{"main", "feature/login", "$(touch${IFS}pwned)", "`id`", "a'b", `a"b`, `x"`, "a&lt;b", "a&amp;b", "a;b", "a|b", "#123", "!x", "a b", "{a,b}", "日本語", "all", "a=b"} {
+		check(t, branch)
+	}
+	rapid.Check(t, func(t *rapid.T) {
+		check(t, rapid.StringMatching(`[a-z$(){}'"&;|<>!#%@=,+ ]{1,12}`).Draw(t, "branch"))
+	})
+}
+
+func TestForShell(t *testing.T) {
+	t.Parallel()
+	_, err := bot.ParseArgs([]string{"env", "crate", "qa", "web=$(touch x)"})
+	var e *orchestrator.Error
+	if !errors.As(forShell(err), &e) {
+		t.Fatal("no error")
+	}
+	if strings.Contains(e.Hint, "$(") && !strings.Contains(e.Hint, "'web=") {
+		t.Errorf("the hint %q is dangerous to paste", e.Hint)
+	}
+	_, err = bot.ParseArgs([]string{"env", "create"})
+	if !errors.As(forShell(err), &e) || !strings.HasPrefix(e.Hint, "berth env create NAME") {
+		t.Errorf("the hint %q is no command of a shell", e.Hint)
+	}
+}
+
+func TestCorrected(t *testing.T) {
+	t.Parallel()
+	cmd := orchestrator.Command{Noun: orchestrator.NounEnv, Verb: orchestrator.VerbCreate, Environment: "qa", Blueprint: "shop", Branches: map[string]string{"api": "main", "web": "feature/logn"}}
+	refused := func(code orchestrator.Code, message string, near ...string) error {
+		return &orchestrator.Error{Code: code, Message: message, Hint: "as it was", Suggestions: near}
+	}
+	for _, tt := range []struct {
+		err  error
+		want string
+	}{
+		{refused(orchestrator.CodeBranchNotFound, "web has no branch feature/logn.", "feature/login"), "did you mean: berth env create qa shop api=main web=feature/login"},
+		{refused(orchestrator.CodeBranchNotFound, "web has no branch feature/logn.", "feature/login", "x$(id)"), "did you mean: berth env create qa shop api=main web=feature/login   or: berth env create qa shop api=main 'web=\"x$(id)\"'"},
+		{refused(orchestrator.CodeBranchNotFound, "web has no branch feature/logn. api has no branch main.", "feature/login"), "as it was"},
+		{refused(orchestrator.CodeBlueprintUnknown, `There is no blueprint "shop".`, "ship"), "did you mean: berth env create qa ship api=main web=feature/logn"},
+		{refused(orchestrator.CodeAppUnknown, `There is no app "web".`, "www"), "did you mean: berth env create qa shop api=main www=feature/logn"},
+		{refused(orchestrator.CodeNotFound, "There is no such thing."), "as it was"},
+	} {
+		var e *orchestrator.Error
+		if !errors.As(corrected(tt.err, cmd), &e) || e.Hint != tt.want {
+			t.Errorf("%v: the hint is %q, want %q", tt.err, e.Hint, tt.want)
+		}
+	}
+	if cmd.Branches["web"] != "feature/logn" {
+		t.Error("the command itself was changed")
+	}
+}
