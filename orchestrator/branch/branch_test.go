@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -273,6 +274,8 @@ func TestGitTroubles(t *testing.T) {
 		"no git":            {Options{Git: "/nowhere/git"}, open.URL + "/acme/api.git", orchestrator.CodeGitUnreachable, []string{"install git"}},
 		"no git in PATH":    {Options{Git: "git-that-is-not"}, open.URL + "/acme/api.git", orchestrator.CodeGitUnreachable, []string{"install git"}},
 		"silent":            {Options{Timeout: 300 * time.Millisecond}, hang.URL + "/acme/api.git", orchestrator.CodeGitUnreachable, []string{"did not answer within 300ms"}},
+		"option":            {Options{}, "--upload-pack=touch /tmp/x", orchestrator.CodeInvalidCatalog, []string{"hyphen"}},
+		"option for ssh":    {Options{}, "ssh://-oProxyCommand=id/acme/api", orchestrator.CodeInvalidCatalog, []string{"hyphen"}},
 		"helper":            {Options{}, "ext::sh -c id", orchestrator.CodeInvalidCatalog, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -285,6 +288,39 @@ func TestGitTroubles(t *testing.T) {
 		t.Parallel()
 		want{ref: "main", branch: "main"}.check(t, New(Options{}), app(strings.Replace(locked.URL, "//", "//maria:hunter2@", 1)+"/acme/api.git"))
 	})
+}
+
+// TestTimeoutEndsHelpers: what git has started ends with it.
+func TestTimeoutEndsHelpers(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	script, alive := filepath.Join(dir, "git"), filepath.Join(dir, "alive")
+	if err := syscall.Mkfifo(alive, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	// The helper holds the pipe open for as long as it lives.
+	if err := os.WriteFile(script, []byte("#!/bin/sh\nsleep 1000 > "+alive+" &\nwait\n"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	over := make(chan error, 1)
+	go func() {
+		pipe, err := os.Open(alive)
+		if err == nil {
+			defer pipe.Close()
+			_, err = io.Copy(io.Discard, pipe)
+		}
+		over <- err
+	}()
+	_, err := New(Options{Git: script, Timeout: 200 * time.Millisecond}).Resolve(context.Background(), app("git://127.0.0.1:1/acme/api"), "main")
+	refused(t, err, orchestrator.CodeGitUnreachable, "did not answer within 200ms", "127.0.0.1:1")
+	select {
+	case err := <-over:
+		if err != nil {
+			t.Error(err)
+		}
+	case <-time.After(10 * time.Second):
+		t.Error("git's helper lives on")
+	}
 }
 
 // TestPasswordIsNoArgument: what git and its helpers are started with can be

@@ -362,6 +362,8 @@ var troubles = []struct {
 		"The repository %[2]s of app %[3]s has moved.", "ops: put its new address into the catalog"},
 	{regexp.MustCompile(`dubious ownership`), orchestrator.CodeGitAuth,
 		"git does not trust the repository %[2]s of app %[3]s, for it belongs to another user of this machine.", "ops: add it to safe.directory in the git configuration of the user that berth serve runs as"},
+	{regexp.MustCompile(`strange (hostname|pathname|port) '[^\n]*' blocked`), orchestrator.CodeInvalidCatalog,
+		"The repository of app %[3]s has an address that git takes for dangerous, since a part of it begins with a hyphen.", "ops: check the app's repository in the catalog"},
 	{regexp.MustCompile(`transport '[^']*' not allowed`), orchestrator.CodeInvalidCatalog,
 		"The repository of app %[3]s has an address of a kind that Berth does not clone from.", "ops: give it an http, https, ssh, git or file address in the catalog"},
 	{regexp.MustCompile(`returned error: 429|(?i)rate limit|too many requests`), orchestrator.CodeRateLimited,

@@ -1,6 +1,7 @@
 package branch
 
 import (
+	"net"
 	"net/url"
 	"path"
 	"regexp"
@@ -50,6 +51,9 @@ func parseRepository(address string) repository {
 func (r repository) place() string {
 	if r.host == "" {
 		return "the repository " + r.name
+	}
+	if r.port != "" {
+		return net.JoinHostPort(r.host, r.port)
 	}
 	return r.host
 }
