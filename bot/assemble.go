@@ -24,6 +24,12 @@ func (p *parser) rest() (o.Command, *o.Error) {
 	if b.help || len(b.words) == 1 && len(b.settings) == 0 && !b.words[0].quoted && lower(b.words[0].text) == "help" {
 		return o.Command{Noun: p.noun, Verb: o.VerbHelp, Name: string(p.verb)}, nil
 	}
+	if err := p.turn(b); err != nil {
+		return o.Command{}, err
+	}
+	if p.question && len(b.words) > 1 {
+		b.words = without(b.words, stateFillers, 0)
+	}
 	if p.verb == o.VerbWhy {
 		b.words = slices.DeleteFunc(b.words, func(w word) bool { return !w.quoted && whyFillers[lower(w.text)] })
 	}
@@ -60,6 +66,23 @@ func (p *parser) rest() (o.Command, *o.Error) {
 var mostWords = map[string]int{"env create": 2, "env plan": 2, "env rename": 2, "env deploy": 1, "env destroy": 1, "env show": 1, "server create": 2, "server deploy": 2, "server destroy": 1, "server show": 1}
 
 var whyFillers = set("did do does is has was fail fails failed failing broken red down not working happened it")
+
+// turn refuses a change with a word too many that turns it round, puts it off
+// or makes it one of everything.
+func (p *parser) turn(b body) *o.Error {
+	if !p.changes() {
+		return nil
+	}
+	most := mostWords[string(p.noun)+" "+string(p.verb)]
+	for i, w := range b.words {
+		if text := lower(w.text); !w.quoted && len(b.words) > max(most, 1) && turns[text] && !(p.verb == o.VerbExtend && text == "tomorrow") {
+			return turned(w.text)
+		} else if i == 0 && !w.quoted && everything[text] && (most == 1 || p.verb != o.VerbCreate && len(b.words) == 1) {
+			return o.Errorf(o.CodeGrammar, "%s would be every one: %s %s takes one name.", show(w.text), p.noun, p.verb).WithHint("%s list shows them", p.noun)
+		}
+	}
+	return nil
+}
 
 func (p *parser) changes() bool { return o.Command{Verb: p.verb}.Changes() }
 
@@ -101,6 +124,9 @@ func (p *parser) settle() *o.Error {
 				break
 			}
 		}
+		if p.verb == o.VerbDeploy && p.deploysServer() {
+			p.noun = o.NounServer
+		}
 		p.correct(o.Errorf(o.CodeGrammar, "Say whether you mean an environment or a server.").WithHint("a command begins with env or server"), true)
 	case p.noun == o.NounServer && !server:
 		p.noun = o.NounEnv
@@ -113,6 +139,16 @@ func (p *parser) settle() *o.Error {
 		p.verb = o.VerbList
 	}
 	return nil
+}
+
+// deploysServer finds "to ENV/APP" at the end: deploy main to qa/web.
+func (p *parser) deploysServer() bool {
+	for i := p.pos; i+1 < len(p.toks); i++ {
+		if set("to on onto in into at")[p.bareAt(i)] && serverName.MatchString(p.toks[i+1].text) {
+			return true
+		}
+	}
+	return false
 }
 
 // settingsOf sorts the settings: those of the keys that the verb takes, and
@@ -271,24 +307,17 @@ func (p *parser) paired(b *body, keep int) {
 		return
 	}
 	fix := b.settings
-	switch {
-	case len(rest) == 1 && p.noun == o.NounEnv && p.verb != o.VerbDeploy && partForm.MatchString(rest[0].text):
+	if len(rest) == 1 && p.noun == o.NounEnv && p.verb != o.VerbDeploy && partForm.MatchString(rest[0].text) {
 		fix = append(fix, setting{"ttl", rest[0].value})
-	case len(rest) == 1 && strings.Contains(rest[0].text, "#"):
-		app, n, _ := strings.Cut(rest[0].text, "#")
-		fix = append(fix, setting{lower(app), value{"#" + n, false}})
-	case len(rest) == 1 && strings.Contains(rest[0].text, "@"):
-		app, ref, _ := strings.Cut(rest[0].text, "@")
-		fix = append(fix, setting{lower(app), value{ref, false}})
-	case len(rest)%2 == 0:
-		for i := 0; i < len(rest); i += 2 {
-			if !nameForm.MatchString(lower(rest[i].text)) || reservedName(lower(rest[i].text)) || rest[i].text == "as" || rest[i].text == "then" || settingVerbs[lower(rest[i].text)] {
-				return
-			}
-			fix = append(fix, setting{lower(rest[i].text), rest[i+1].value})
+	} else {
+		found, ok := pairs(rest)
+		if !ok {
+			found, ok = pairs(without(rest, pairNoise, 0))
 		}
-	default:
-		return
+		if !ok {
+			return
+		}
+		fix = append(fix, found...)
 	}
 	p.correct(p.tooMany(rest), false)
 	b.settings, b.words = fix, b.words[:keep]
@@ -311,16 +340,8 @@ func (p *parser) create(b body) (o.Command, *o.Error) {
 			named = 0
 		}
 	}
-	if n := len(b.words) - named; n >= 1 {
-		switch second := b.words[named]; {
-		case n%2 == 0:
-			p.paired(&b, named)
-		case n > 1:
-			p.paired(&b, named+1)
-		case partForm.MatchString(second.text), strings.ContainsAny(second.text, "#@") && !second.quoted:
-			p.paired(&b, named)
-		}
-	}
+	p.blueprintNamed(&b, named)
+	p.leftover(&b, named)
 	vals, branches, err := p.settingsOf(b, "ttl size target name env", true)
 	if err != nil {
 		return o.Command{}, err
@@ -348,10 +369,66 @@ func (p *parser) create(b body) (o.Command, *o.Error) {
 	return c, nil
 }
 
+// leftover makes settings of the words after name and blueprint.
+func (p *parser) leftover(b *body, named int) {
+	n := len(b.words) - named
+	if n < 1 {
+		return
+	}
+	second := b.words[named]
+	if _, ref := linked(second); n == 1 && !partForm.MatchString(second.text) && ref == "" {
+		return // a blueprint
+	}
+	for _, keep := range []int{named, named + 1} {
+		if _, paired := pairs(without(b.words[keep:], pairNoise, 0)); paired || n == 1 {
+			p.paired(b, keep)
+			return
+		}
+	}
+}
+
+// blueprintNamed takes "blueprint shop", "the shop blueprint", blueprint=shop
+// and "shop as qa" for what they mean, to offer it.
+func (p *parser) blueprintNamed(b *body, named int) {
+	note := o.Errorf(o.CodeGrammar, "The blueprint is the second word.").WithHint("%s", p.usage())
+	if i := slices.IndexFunc(b.settings, func(s setting) bool { return s.key == "blueprint" && !s.quoted }); i >= 0 && len(b.words) == named {
+		p.correct(note, false)
+		b.words = append(slices.Clone(b.words), word{value: b.settings[i].value})
+		b.settings = slices.Delete(slices.Clone(b.settings), i, i+1)
+		return
+	}
+	if rest := without(b.words, set("blueprint template"), named); len(b.words) > named+1 && len(rest) < len(b.words) {
+		p.correct(note, false)
+		b.words = rest
+	}
+	if len(b.words) == 3 && !b.words[1].quoted && lower(b.words[1].text) == "as" {
+		p.correct(note, false)
+		b.words = []word{b.words[2], b.words[0]}
+	}
+}
+
+// deployTo puts the name first: web main to qa. It is offered.
+func (p *parser) deployTo(b *body) {
+	last := len(b.words) - 1
+	if last < 1 {
+		return
+	}
+	if _, paired := pairs(b.words[:last]); paired && b.putIn(last, "to on onto in into at") && nameForm.MatchString(lower(b.words[last].text)) {
+		b.words = append([]word{b.words[last]}, b.words[:last]...)
+		p.correct(o.Errorf(o.CodeGrammar, "The environment comes first.").WithHint("%s", p.usage()), false)
+	}
+}
+
 func (p *parser) deploy(b body) (o.Command, *o.Error) {
+	p.deployTo(&b)
 	if len(b.words) == 2 && len(b.to) == 1 && b.to[0].at == 1 && nameForm.MatchString(lower(b.words[1].text)) {
 		return o.Command{}, o.Errorf(o.CodeGrammar, "Say for which app of %s %s is.", show(b.words[1].text), show(b.words[0].text)).
 			WithHint("env deploy %s APP=%s", lower(b.words[1].text), b.words[0].text)
+	}
+	if len(b.words) == 2 && len(b.to) == 1 && b.to[0].at == 1 && serverName.MatchString(b.words[1].text) {
+		p.noun = o.NounServer
+		p.correct(o.Errorf(o.CodeGrammar, "%s is one server: env deploy is for whole environments.", show(b.words[1].text)), false)
+		return p.deployServer(body{words: []word{b.words[1], b.words[0]}, settings: b.settings})
 	}
 	if len(b.words) > 0 && strings.Contains(b.words[0].text, "/") && serverName.MatchString(b.words[0].text) {
 		p.noun = o.NounServer
@@ -387,6 +464,13 @@ func (p *parser) deploy(b body) (o.Command, *o.Error) {
 func (p *parser) list(b body) (o.Command, *o.Error) {
 	c := o.Command{Noun: p.noun, Verb: o.VerbList, Mine: p.mine}
 	keys := ""
+	if p.many {
+		b.words = without(b.words, listFillers, 0)
+	}
+	if p.noun == o.NounServer && len(b.words) == 1 && len(b.to) == 1 && nameForm.MatchString(lower(b.words[0].text)) && !mine[lower(b.words[0].text)] && (b.to[0].text == "in" || b.to[0].text == "of") {
+		p.correct(o.Errorf(o.CodeGrammar, "server list takes no environment: env show lists the servers of one."), true)
+		return o.Command{Noun: o.NounEnv, Verb: o.VerbShow, Environment: lower(b.words[0].text)}, nil
+	}
 	if p.noun == o.NounServer {
 		keys = "app"
 		for _, s := range b.settings {
@@ -424,6 +508,9 @@ func (p *parser) list(b body) (o.Command, *o.Error) {
 }
 
 func (p *parser) oneEnvironment(b body) (o.Command, *o.Error) {
+	if inside(&b) {
+		p.correct(o.Errorf(o.CodeGrammar, "A server of an environment is written ENV/APP."), true)
+	}
 	vals, _, err := p.settingsOf(b, "name env", false)
 	if err != nil {
 		return o.Command{}, err
@@ -470,6 +557,14 @@ func (p *parser) oneAtATime(c o.Command, left []word) *o.Error {
 func (p *parser) extend(b body) (o.Command, *o.Error) {
 	c := o.Command{Noun: o.NounEnv, Verb: o.VerbExtend}
 	named := slices.ContainsFunc(b.settings, func(s setting) bool { return s.key == "name" || s.key == "env" })
+	if first := len(b.words) - 1; first > 0 && partForm.MatchString(b.words[0].text) && nameForm.MatchString(lower(b.words[first].text)) {
+		p.correct(o.Errorf(o.CodeGrammar, "The name comes before the lifetime.").WithHint("%s", p.usage()), false)
+		b.words = append([]word{b.words[first]}, b.words[:first]...)
+	}
+	if len(b.words) > 1 && b.putIn(1, "of") && set("life lifetime ttl")[lower(b.words[0].text)] {
+		p.correct(p.tooMany(b.words[:1]), false) // the life of qa
+		b.words = b.words[1:]
+	}
 	if !named && len(b.words) > 1 || named && len(b.words) > 0 {
 		first := 1
 		if named {

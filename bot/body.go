@@ -1,6 +1,7 @@
 package bot
 
 import (
+	"slices"
 	"strings"
 
 	o "github.com/berth-dev/berth/orchestrator"
@@ -32,6 +33,12 @@ type preposition struct {
 	at   int // how many words stood before it
 }
 
+// putIn reports whether one of prepositions stands before word i.
+func (b body) putIn(i int, prepositions string) bool {
+	among := set(prepositions)
+	return slices.ContainsFunc(b.to, func(to preposition) bool { return to.at == i && among[to.text] })
+}
+
 func (b body) texts() []string {
 	var out []string
 	for _, w := range b.words {
@@ -52,6 +59,8 @@ func (p *parser) bareKey(w string) string {
 		return "app"
 	case w == "named" || w == "called":
 		return "name"
+	case w == "branch" && p.noun == o.NounServer && (p.verb == o.VerbCreate || p.verb == o.VerbDeploy) && p.bareAt(p.pos) != "":
+		return w
 	}
 	return ""
 }
@@ -101,12 +110,17 @@ func (p *parser) token(b *body, t token) *o.Error {
 		return p.take(b, t.text, next)
 	case !t.quoted && p.bareKey(w) != "":
 		return p.take(b, p.bareKey(w), token{})
+	case !t.quoted && w == "thank" && p.bareAt(p.pos) == "you":
+		p.pos++
+		return nil
 	case !t.quoted && fillers[w]:
 		if w == "me" && p.verb == o.VerbList {
 			b.words = append(b.words, word{value: value{text: "mine"}})
 		}
 		return nil
-	case !t.quoted && w == "for" && p.lives() && p.durationFollows():
+	case !t.quoted && w == "for" && p.lives() && p.durationAt(p.pos):
+		return p.take(b, "ttl", token{})
+	case !t.quoted && p.lives() && p.lasting(w):
 		return p.take(b, "ttl", token{})
 	case !t.quoted && prepositions[w]:
 		b.to = append(b.to, preposition{w, len(b.words)})
@@ -142,12 +156,28 @@ func (p *parser) lives() bool {
 	return p.verb == o.VerbCreate || p.verb == o.VerbPlan || p.verb == o.VerbExtend
 }
 
-func (p *parser) durationFollows() bool {
-	if p.pos >= len(p.toks) || !p.toks[p.pos].bare() {
+// durationAt reports whether a lifetime begins at token i.
+func (p *parser) durationAt(i int) bool {
+	w := p.bareAt(i)
+	return numberForm.MatchString(w) || partForm.MatchString(w) || counts[w] != "" && p.unitAt(i+1)
+}
+
+// lasting reads "expires in 3 days" and "until tomorrow", which are offered as
+// a ttl. It moves to the lifetime.
+func (p *parser) lasting(w string) bool {
+	if !lifetimes[w] && w != "lasting" && w != "lasts" || w == "for" {
 		return false
 	}
-	w := lower(p.toks[p.pos].text)
-	return numberForm.MatchString(w) || partForm.MatchString(w) || (w == "a" || w == "an" || w == "one") && p.unitAt(p.pos+1)
+	i := p.pos
+	for v := p.bareAt(i); v == "in" || v == "of" || v == "for" || v == "is" || v == "after"; v = p.bareAt(i) {
+		i++
+	}
+	if !p.durationAt(i) && p.bareAt(i) != "tomorrow" {
+		return false
+	}
+	p.correct(o.Errorf(o.CodeGrammar, "Berth does not know %s.", show(w)).WithHint("%s", p.usage()), false)
+	p.pos = i
+	return true
 }
 
 func (p *parser) unitAt(i int) bool {
@@ -170,6 +200,16 @@ func (p *parser) option(b *body, name string, t token) *o.Error {
 		return p.take(b, name, next)
 	case p.bareKey(name) != "":
 		return p.take(b, p.bareKey(name), token{})
+	case dryRuns[name] && p.verb == o.VerbCreate && p.noun == o.NounEnv:
+		p.correct(o.Errorf(o.CodeGrammar, "Berth has no option %s.", show(t.text)).WithHint("env plan says what would be made"), false)
+		p.verb = o.VerbPlan
+		return nil
+	case hasty[name]:
+		p.correct(o.Errorf(o.CodeGrammar, "Berth has no option %s.", show(t.text)).WithHint("%s", p.usage()), false)
+		return nil
+	case p.branchOption(name):
+		p.correct(o.Errorf(o.CodeGrammar, "Berth has no option %s.", show(t.text)).WithHint("%s", p.usage()), false)
+		return p.take(b, name, token{})
 	case settingVerbs[name] || settingKey(strings.TrimLeft(t.text, "-")) || name == "e" || strings.HasPrefix(name, "env-"):
 		return settingsBelongToOps(t.text)
 	}
@@ -177,6 +217,18 @@ func (p *parser) option(b *body, name string, t token) *o.Error {
 		return err
 	}
 	return o.Errorf(o.CodeGrammar, "Berth has no option %s.", show(t.text)).WithHint("%s", p.usage())
+}
+
+var (
+	dryRuns = set("dry-run dryrun dry plan what-if whatif n preview")
+	// hasty options ask for what Berth does anyway or never skips.
+	hasty = set("force auto-approve quiet q verbose v wait no-wait now i")
+)
+
+// branchOption reports whether --NAME may be an app whose branch follows.
+func (p *parser) branchOption(name string) bool {
+	takes := p.verb == o.VerbCreate || p.verb == o.VerbPlan || p.verb == o.VerbDeploy
+	return takes && nameForm.MatchString(name) && len(name) > 1 && !reservedName(name) && !settingVerbs[name] && !strings.HasPrefix(name, "no-") && p.bareAt(p.pos) != ""
 }
 
 // take adds the setting of key; its value is that of t or what follows.
@@ -200,6 +252,10 @@ func (p *parser) take(b *body, key string, t token) *o.Error {
 		return err
 	}
 	v := value{t.val, t.valQuoted}
+	if rest := strings.TrimLeft(v.text, "=:"); rest != v.text && rest != "" && !v.quoted {
+		p.correct(o.Errorf(o.CodeInvalidValue, "%s has a separator too many.", show(t.text)).WithHint("a branch that begins with = needs quotes"), false)
+		v.text = rest
+	}
 	if v.text == "" && !v.quoted && strings.HasSuffix(t.text, ":") && !reservedKeys[key] && p.pos < len(p.toks) && p.toks[p.pos].sep && !p.toks[p.pos].whole && p.toks[p.pos].key != "" && len(b.words) < 2 {
 		// env create qa: web=main
 		p.correct(o.Errorf(o.CodeInvalidValue, "%s has no branch: %s follows.", show(key+":"), show(p.toks[p.pos].key+"=")), false)
@@ -230,6 +286,9 @@ func (p *parser) following(key string) (value, *o.Error) {
 		t := p.toks[p.pos]
 		last := p.pos+1 >= len(p.toks)
 		switch {
+		case key == "ttl" && (p.bareAt(p.pos) == "of" || p.bareAt(p.pos) == "is" || p.bareAt(p.pos) == "to") && p.durationAt(p.pos+1):
+			p.pos++
+			continue
 		case t.sep && t.key == "" && t.val == "" && !t.valQuoted && !last:
 			p.pos++
 			continue
@@ -268,6 +327,12 @@ func likeTTL(key string, v value) bool {
 	return (lifetimes[key] || len(key) < 5 && key != "ttl" && distance(key, "ttl") == 1) && !v.quoted && partForm.MatchString(v.text)
 }
 
+var (
+	moreFillers = set("more additional extra full whole further")
+	// longUnits are no units of Berth's; taken along, they are named.
+	longUnits = set("mo month months y yr year years quarter quarters fortnight fortnights")
+)
+
 // moreDuration takes the words that go on with a lifetime: ttl=3 days.
 func (p *parser) moreDuration(v string) string {
 	more := ""
@@ -279,7 +344,10 @@ func (p *parser) moreDuration(v string) string {
 		}
 		counted := partForm.MatchString(last) || units[last] != 0
 		switch {
-		case (numberForm.MatchString(last) || last == "a" || last == "an" || last == "one") && units[w] != 0,
+		case moreFillers[w] && p.unitAt(p.pos+1) && (numberForm.MatchString(last) || counts[last] != ""):
+			p.pos++
+		case (numberForm.MatchString(last) || counts[last] != "") && units[w] != 0,
+			numberForm.MatchString(last) && longUnits[w],
 			counted && partForm.MatchString(w),
 			counted && numberForm.MatchString(w) && p.unitAt(p.pos+1):
 			more += " " + w

@@ -76,7 +76,7 @@ func Canonical(c o.Command) string {
 func addApps(add func(string), branches map[string]string) {
 	for _, app := range slices.Sorted(maps.Keys(branches)) {
 		ref := quoteRef(branches[app])
-		if likeTTL(app, value{text: ref}) {
+		if likeTTL(app, value{text: ref}) || app == "blueprint" && ref == branches[app] {
 			ref = quoted(ref)
 		}
 		add(app + "=" + ref)
@@ -87,7 +87,8 @@ func addApps(add func(string), branches map[string]string) {
 // meaning of its own, so that it needs quotes to be a name or a branch.
 func meaningful(w string) bool {
 	_, noun := nouns[w]
-	return noun || fillers[w] || prepositions[w] || reservedKeys[w] || whyFillers[w] || w == "named" || w == "called" || w == "help"
+	return noun || fillers[w] || prepositions[w] || reservedKeys[w] || whyFillers[w] || lifetimes[w] || everything[w] || listFillers[w] ||
+		w == "named" || w == "called" || w == "help" || w == "branch" || w == "thank" || w == "lasting" || w == "lasts"
 }
 
 func quoteWord(name string) string {

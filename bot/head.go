@@ -33,6 +33,7 @@ func headWord(t token) (string, bool) {
 // noun stood alone.
 func (p *parser) head() (bare bool, err *o.Error) {
 	for ; p.pos < len(p.toks); p.pos++ {
+		p.unwrap()
 		t := p.toks[p.pos]
 		w, ok := headWord(t)
 		if !ok {
@@ -46,7 +47,7 @@ func (p *parser) head() (bare bool, err *o.Error) {
 			p.many = p.many || plurals[w]
 			continue
 		}
-		if p.pos == 0 && strings.HasPrefix(w, "@") || strings.TrimPrefix(w, "@") == "berth" {
+		if p.noun == "" && strings.HasPrefix(w, "@") || strings.TrimPrefix(w, "@") == "berth" {
 			continue
 		}
 		if v, n := p.verbAt(p.pos); v != "" {
@@ -56,7 +57,12 @@ func (p *parser) head() (bare bool, err *o.Error) {
 		}
 		if greetings[w] {
 			p.mine = p.mine || w == "my"
+			p.wants = p.wants || wishes[w]
+			p.asks = p.asks || p.wants && articles[w]
 			continue
+		}
+		if p.wrong != nil && p.noun != "" && p.pos > 0 && lower(p.toks[p.pos-1].text) == lower(t.text) {
+			continue // evn evn list
 		}
 		if p.noun == "" && !settingVerbs[w] && unclear[w] == "" {
 			n, ok := nearestNoun(w)
@@ -75,6 +81,10 @@ func (p *parser) head() (bare bool, err *o.Error) {
 		return false, o.Errorf(o.CodeGrammar, "There is no command in that.").WithHint("begin with env or server, for example: env list")
 	}
 	p.mine = p.mine && p.many
+	if p.asks {
+		p.verb = o.VerbCreate
+		return false, nil
+	}
 	return true, nil
 }
 
@@ -113,24 +123,35 @@ func (p *parser) guessVerb(t token, w string) *o.Error {
 		return settingsBelongToOps(t.text)
 	case unclear[w] != "":
 		return o.Errorf(o.CodeGrammar, "%s could mean more than one thing to Berth.", show(t.text)).WithHint("%s", unclear[w])
-	case slices.Contains([]string{"don't", "dont", "not", "never", "no", "without"}, w):
-		return o.Errorf(o.CodeGrammar, "I read %s, and so nothing is done.", show(t.text)).WithHint("say what to do; there is no need to say what not to do")
+	case turns[w]:
+		return turned(t.text)
 	}
 	if err := foreign("a verb", w); err != nil {
 		err.Code = o.CodeGrammar
 		return err
 	}
 	unknown := o.Errorf(o.CodeGrammar, "Berth has no verb %s.", show(t.text)).WithHint("%s", p.verbsHint())
+	if p.asked(w) || p.asks && p.noun != "" {
+		if p.verb == "" {
+			p.verb = o.VerbCreate // I need a server for web on main
+		}
+		p.correct(unknown, true)
+		return p.afterVerb()
+	}
 	found := nearestVerbs(w)
-	switch {
+	switch v := p.nearestPhrase(w); {
+	case v != "":
+		p.correct(unknown.WithHint("the nearest is %s", v), true)
+		p.verb = v
+		p.pos += 2
+		return p.afterVerb()
 	case len(found) == 1:
 		p.correct(unknown.WithHint("the nearest is %s", found[0]), true)
 		p.verb = found[0]
 		p.pos++
 		return p.afterVerb()
 	case len(found) > 1:
-		p.pos++
-		return p.fork(unknown, found)
+		return p.fork(unknown, found, p.pos+1)
 	}
 	// NAME VERB: the other way round.
 	if v, n := p.verbAt(p.pos + 1); v != "" && v != o.VerbHelp {
@@ -139,6 +160,9 @@ func (p *parser) guessVerb(t token, w string) *o.Error {
 		p.toks = append(slices.Clone(p.toks[:p.pos]), rest...)
 		p.verb = v
 		return p.afterVerb()
+	}
+	if p.pos+1 == len(p.toks) && p.noun != "" && nameForm.MatchString(strings.ReplaceAll(w, "/", "-")) {
+		return p.fork(unknown, []o.Verb{o.VerbShow}, p.pos) // env qa
 	}
 	return unknown
 }
@@ -171,6 +195,7 @@ func (p *parser) verbsHint() string {
 // afterVerb reads a noun that follows the verb: create a new environment qa.
 func (p *parser) afterVerb() *o.Error {
 	my := false
+	p.subject()
 	for i := p.pos; i < len(p.toks) && !p.toks[i].sep && !p.toks[i].quoted; i++ {
 		w, _ := headWord(p.toks[i])
 		n, ok := nouns[w]
@@ -188,9 +213,11 @@ func (p *parser) afterVerb() *o.Error {
 		p.many = p.many || plurals[w]
 		p.mine = p.mine && p.many || my && plurals[w]
 		p.pos = i + 1
+		p.subject()
 		return nil
 	}
 	p.mine = false
+	p.mistypedNoun()
 	return nil
 }
 

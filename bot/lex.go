@@ -165,6 +165,8 @@ func invisible(r rune) bool {
 	return false
 }
 
+func isSpace(r rune) bool { return unicode.IsSpace(r) }
+
 func isSeparator(r rune) bool { return r == '=' || r == ':' || r == '＝' || r == '：' }
 
 // reach is how far the lexer looks past what is invisible or decorates. It
@@ -342,6 +344,14 @@ func fold(cs []ch) []ch {
 	return out
 }
 
+func foldText(s string) string {
+	var cs []ch
+	for _, r := range s {
+		cs = append(cs, ch{r: r})
+	}
+	return plain(fold(cs))
+}
+
 // joined is a setting that follows a comma without a space: api=a,web=b.
 var joined = regexp.MustCompile(`^[,;]-*[A-Za-z][A-Za-z0-9_-]*[=:]`)
 
@@ -458,6 +468,10 @@ func (t *token) split(sep int) {
 		return
 	}
 	key := t.text[:sep]
+	if t.whole && !keyForm.MatchString(key) {
+		// In quotes nothing is folded; but a key is no value.
+		key = foldText(key)
+	}
 	if key != "" && !keyForm.MatchString(key) && !serverKey.MatchString(key) {
 		return
 	}

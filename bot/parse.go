@@ -90,8 +90,12 @@ func repaired(text string, err *o.Error) *o.Error {
 		}
 		// What is suggested is typed text again, not Slack's encoding of it.
 		p := &parser{toks: tokens(fold(unmarked(quotes([]rune(better), true))))}
-		if parsed, wrong := p.run(); wrong == nil {
+		parsed, wrong := p.run()
+		if wrong == nil {
 			return suggest(err, parsed.Canonical)
+		}
+		if len(wrong.Suggestions) > 0 {
+			return suggest(err, wrong.Suggestions...)
 		}
 	}
 	return err
@@ -116,6 +120,10 @@ type parser struct {
 	verb  o.Verb
 	mine  bool // "my envs"
 	many  bool // the noun was given in its plural
+	wants bool // "I need", "give me"
+	asks  bool // "I need a", "give me a new"
+	// question says that show answers a question.
+	question bool
 	// wrong is the first thing that had to be corrected on the way; the
 	// corrected command is offered. firm says that not even a read may run.
 	wrong *o.Error
@@ -134,9 +142,12 @@ func (p *parser) run() (Parsed, *o.Error) {
 	cmd, err := p.command()
 	if err != nil {
 		if p.wrong != nil && err.Code != o.CodeNotAllowed {
-			hint := err.Hint
+			after := err
 			if err = p.wrong; err.Hint == "" {
-				err = err.WithHint("%s", hint)
+				err = err.WithHint("%s", after.Hint)
+			}
+			if len(after.Suggestions) > 0 {
+				err = suggest(err.WithHint(""), after.Suggestions...)
 			}
 		}
 		return Parsed{}, err
@@ -159,12 +170,13 @@ func (p *parser) command() (o.Command, *o.Error) {
 	return p.rest()
 }
 
-// fork suggests the command for each of several verbs that may be meant.
-func (p *parser) fork(err *o.Error, verbs []o.Verb) *o.Error {
+// fork suggests the command for each of several verbs that may be meant; what
+// follows the verb begins at token pos.
+func (p *parser) fork(err *o.Error, verbs []o.Verb, pos int) *o.Error {
 	var texts []string
 	for _, v := range verbs {
 		q := *p
-		q.verb, q.wrong, q.firm = v, nil, false
+		q.pos, q.verb, q.wrong, q.firm = pos, v, nil, false
 		if err := q.afterVerb(); err != nil {
 			continue
 		}

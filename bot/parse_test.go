@@ -101,7 +101,7 @@ func TestPoints(t *testing.T) {
 		"1 quotes": {
 			{want, []string{
 				`env create qa api="main" web='feature/login' ttl="3d"`, "env create qa api=“main” web=„feature/login“ ttl=«3d»", "env create qa api=‘main’ web=′feature/login′ ttl=″3d″",
-				"env create “qa” api=“main\" web=\"feature/login’ ttl=3d", "env create qa api=main web=“feature/login ttl=3d", `env create qa "api=main" 'web=feature/login' "ttl=3d"`,
+				"env create “qa” api=“main\" web=\"feature/login’ ttl=3d", "env create qa api=main web=“feature/login ttl=3d", `env create qa "api=main" 'web=feature/login' "ttl=3d"`, `env create qa "api=main" 'wEb=feature/login' “—ttl=3d”`,
 				`env create qa api=main web="feature/login ttl="3d"`, `"env create qa api=main web=feature/login ttl=3d"`, `env create qa api=main web=feature/login" ttl="3 days"`,
 			}},
 			{`env create qa web="feature/don't"`, []string{"env create qa web=feature/don’t", "env create qa web=feature/don't", "env create qa web=“feature/don't”"}},
@@ -142,7 +142,8 @@ func TestPoints(t *testing.T) {
 		"6 markup": {
 			{want, []string{
 				"<@U1|berth> env create qa api=main web=feature/login ttl=3d", "@berth env create qa api=main web=feature/login ttl=3d", "&gt; env create qa api=main web=feature/login ttl=3d",
-				"<@U024BE7LH> create env qa api=main web=feature/login ttl=3d",
+				"<@U024BE7LH> create env qa api=main web=feature/login ttl=3d", "<@U1> <@U1> env create qa api=main web=feature/login ttl=3d", "hey <@U1|berth> env create qa api=main web=feature/login ttl=3d",
+				"<@U1|berth> “env create qa api=main web=feature/login ttl=3d”", "please '/env create qa web=feature/login api=main ttl=3 days' thank you!",
 			}},
 			{`env create qa web="a&b"`, []string{"env create qa web=a&amp;b", "env create qa web=“a&amp;b”"}},
 			{`env create qa web="a&lt;b>"`, []string{"env create qa web=a&lt;b&gt;"}},
@@ -223,7 +224,7 @@ func TestPoints(t *testing.T) {
 			{`server create web branch="web=main"`, []string{`server create web web="web=main"`}},
 			{"server create web main", []string{`server create web "web=main"`}},
 			{`grammar -> server deploy web-main web=x`, []string{`server deploy web-main "web=x"`}},
-			{"invalid_value", []string{"env create qa web=a:b", "env create qa web=https://example.com/x", "env create qa web=a..b", "env create qa web=a.lock", "env create qa web=/a", "env create qa web=@{u}", "env create qa web=@", "env create qa web=.a"}},
+			{"invalid_value", []string{"env create qa web=a:b", "env create qa web=https://example.com/x", "env create qa web=https://github.com/acme/web", "env create qa web=a..b", "env create qa web=a.lock", "env create qa web=/a", "env create qa web=@{u}", "env create qa web=@", "env create qa web=.a"}},
 			{"invalid_value -> env create qa web=feature/x", []string{`env create qa web=feature\x`}},
 			{"grammar -> server deploy qa/web feature/x", []string{"server deploy feature/x to qa/web", "server deploy qa/web to feature/x", "server deploy feature/x on qa/web"}},
 		},
@@ -249,6 +250,10 @@ func TestPoints(t *testing.T) {
 			{"grammar -> " + want, []string{"env crеate qa api=main web=feature/login ttl=3d"}},
 			{"invalid_value -> " + want, []string{"env create qa api=mаin web=feature/login ttl=3d", "env create qa api=main web=feature/lоgin ttl=3d", `env create qa api=main web="feature/lоgin" ttl=3d`}},
 			{`env create qa web="фича/логин"`, []string{"env create qa web=фича/логин", `env create qa web="фича/логин"`}},
+			{`env create qa web="тест-修复bug"`, []string{"env create qa web=тест-修复bug", `env create qa web="тест-修复bug"`}},
+			{"invalid_value -> env create qa web=main", []string{"env create qa web=мain", `env create qa web="mаin"`, "env create qa web=maιn"}},
+			{"invalid_value -> env create qa web=feature/x", []string{"env create qa web=feature∕x", `env create qa web="feature⁄x"`}},
+			{"invalid_value", []string{"env create qa web=logжin"}},
 			{"grammar", []string{
 				"env create qa web=a web=b", "env create qa ttl=3d ttl=4d", "env create qa size=a size=b", "env create qa web=a WEB=b", "env\x00list", "env list \x1b[31m", "env list \xff",
 				"env create qa " + strings.Repeat("x", 5000), "env show qa ttl=3d", "server create web main api=x", "server create web main name=a env=b", "server create web main other", "server create web",
@@ -262,6 +267,59 @@ func TestPoints(t *testing.T) {
 			check(t, rows)
 		})
 	}
+}
+
+// TestSentences has what people type who know no grammar: it ends in a read,
+// in the offer of the one command that is meant, or in a refusal.
+func TestSentences(t *testing.T) {
+	t.Parallel()
+	check(t, []same{
+		{"guess: env list", []string{"what environments are there", "what envs are there?", "which environments exist?", "which envs are running?"}},
+		{"guess: env show qa", []string{"how is qa doing?", "is qa up?", "what's the status of qa?", "where is qa", "who owns env qa?", "list servers of qa", "which servers are in qa"}},
+		{"grammar -> env show qa", []string{"env qa", "env QA."}},
+		{"grammar -> server show qa/web", []string{"server qa/web"}},
+		{"guess: env logs qa", []string{"show logs for qa", "show me the logs of qa", "get logs qa"}},
+		{"guess: env logs qa/web", []string{"show the logs of web in qa", "show me the logs of qa/web"}},
+		{"guess: env history qa", []string{"show the history of qa"}},
+		{"env create qa", []string{"give me a new env qa", "please create a new environment called qa, thank you!"}},
+		{"grammar -> env create qa", []string{"give me an env qa", "we need another env qa please", "env create qa --force"}},
+		{"grammar", []string{"I need an environment", "give me a server"}},
+		{"grammar -> server create web main", []string{"I need a server for web on main", "give me a server with web on main", "server create web@main", "create server web->main"}},
+		{"server create api main", []string{"create server for api from branch main", "create a server for api from the branch main", "server create api branch main"}},
+		{"grammar -> server create web main env=qa", []string{"server create web main in qa", "server create qa/web main", "create a server for web on main in qa"}},
+		{"grammar -> server create web main name=try", []string{"server create web main as try"}},
+		{"grammar -> server create web #12", []string{"server create web#12"}},
+		{"grammar -> env create qa shop", []string{"spin up shop as qa", "create env shop as qa", "create env qa blueprint=shop", "create env qa from blueprint shop", "create environment qa with the shop blueprint", "env create blueprint=shop qa"}},
+		{`env create qa blueprint="shop"`, []string{`env create qa blueprint="shop"`}},
+		{"grammar -> env create qa web=feature/login ttl=72h", []string{"please create a new environment called qa with web on feature/login for 3 days", "env create qa with web on branch feature/login for three days", "env create qa --web feature/login --ttl 3d", "env create qa --web=feature/login expires in 3 days"}},
+		{"grammar -> env create qa api=main web=feature/login", []string{"env create qa api@main web@feature/login", "env create qa api->main web->feature/login", "env create qa with api main and web feature/login", "env create qa --api main --web=feature/login"}},
+		{"grammar -> env create qa shop api=main", []string{"env create qa shop api main", "env create qa shop api@main", "env create qa using blueprint shop with api on main"}},
+		{"invalid_value -> env create qa api=main", []string{"env create qa api==main", "env create qa api:=main"}},
+		{"grammar -> env plan qa web=main", []string{"env create qa web=main --dry-run", "env create --plan qa web=main"}},
+		{"grammar -> env create qa ttl=24h", []string{"env create qa until tomorrow", "env create qa lasting a day", "create env qa lifetime 1d"}},
+		{"env create qa ttl=48h", []string{"env create qa for two days", "env create qa ttl of 2 days", "env create qa ttl=two days"}},
+		{"grammar -> env deploy qa web=main", []string{"deploy web main to qa", "deploy web=main to qa", "env deploy web main to qa", "deploy web@main to env qa"}},
+		{"grammar -> server deploy qa/web feature/x", []string{"put feature/x on qa/web", "deploy feature/x to qa/web", "env deploy feature/x to qa/web"}},
+		{"grammar -> server deploy qa/web main", []string{"deploy main to qa/web", "put main on qa/web"}},
+		{"env extend qa 24h", []string{"prolong qa for another day", "env extend qa another day"}},
+		{"env extend qa 48h", []string{"env extend qa for 2 more days", "env extend qa another 2 days"}},
+		{"grammar -> env extend qa 48h", []string{"extend the life of qa by 2 days", "env extend 2d qa"}},
+		{"invalid_value", []string{"env create qa ttl=1 month", "env create qa ttl 2 fortnights"}},
+		{"grammar -> server destroy qa/web", []string{"delete server web from qa", "delete web from qa", "env destroy web in qa"}},
+		// What was offered for these would be another change than the one asked for.
+		{"grammar", []string{
+			"env destroy not qa", "env destroy qa except web", "env destroy qa tomorrow", "destroy env qa when idle", "env deploy qa only web", "env destroy qa? no",
+			"destroy everything", "env destroy all", "env destroy mine", "destroy all envs", "destroy my envs", "do not destroy env qa", "env do not destroy qa",
+		}},
+		{`env destroy "all"`, []string{`env destroy "all"`}},
+		{"grammar -> env destroy qa", []string{"destroy evn qa", "destroy envv qa", "kill environemnt qa", "evn evn destroy qa", "tera down env qa", "env tear dwon qa", "take dwn env qa"}},
+		{"grammar -> server deploy qa feature/x", []string{"ship serevr qa feature/x"}},
+		{"grammar -> env create qa shop", []string{"spn up env qa shop", "env brin up qa shop", "create environmnet qa shop"}},
+		{"guess: env logs qa", []string{"logs evn qa", "show logs of environmnet qa"}},
+		{"grammar -> env plan qa", []string{"plan evn qa"}},
+		{"env rename eng qa", []string{"rename eng qa"}},
+		{"env extend eng 48h", []string{"extend eng 2d", "extend eng by 2 days"}},
+	})
 }
 
 func TestSettingsBelongToOps(t *testing.T) {
@@ -313,6 +371,10 @@ func TestMessagesNameTheThing(t *testing.T) {
 		"env extend qa 0d":               {"0d", "zero"},
 		"env frobnicate qa":              {"frobnicate"},
 		"env create qa web=a..b":         {"a..b", "two dots"},
+		"env create qa web=http://x.y/z": {"http://x.y/z", "address"},
+		"env create qa web=мain":         {"U+043C", "Cyrillic"},
+		"env create qa ttl=1 month":      {"1 month", "month"},
+		"env destroy qa tomorrow":        {"tomorrow"},
 		"env create qa ttl=3d ttl=4d":    {"ttl", "72h", "96h"},
 		"env create list":                {"list"},
 		"env\x00list":                    {"NUL"},

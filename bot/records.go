@@ -42,7 +42,7 @@ var Records = []Record{
 	{Noun: o.NounEnv, Verb: o.VerbPlan, Synonyms: []string{"preview", "dry-run", "dryrun"},
 		Usage: "NAME [BLUEPRINT] app=branch… [ttl=3d] [size=small] [target=local]", Help: "Say what create would make; nothing is changed",
 		Examples: []string{"env plan qa shop web=feature/login"}},
-	{Noun: o.NounEnv, Verb: o.VerbDeploy, Synonyms: []string{"redeploy", "rollout", "ship", "push", "update", "upgrade"},
+	{Noun: o.NounEnv, Verb: o.VerbDeploy, Synonyms: []string{"redeploy", "rollout", "ship", "push", "put", "update", "upgrade"},
 		Usage: "NAME [app=branch…]", Help: "Deploy branches; without apps the newest commits of the same branches",
 		Examples: []string{"env deploy qa", "env deploy qa api=main web=hotfix/1.2.3", "redeploy env qa web=feature/login"}},
 	{Noun: o.NounEnv, Verb: o.VerbRetry, Synonyms: []string{"rerun", "re-run"},

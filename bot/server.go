@@ -39,8 +39,8 @@ func misplaced(b body, first, second string) (preposition, bool) {
 
 func (p *parser) createServer(b body) (o.Command, *o.Error) {
 	c := o.Command{Noun: o.NounServer, Verb: o.VerbCreate}
-	keys := "ttl size target name env app branch"
-	vals, branches, err := p.settingsOf(b, keys, true)
+	p.createdIn(&b)
+	vals, branches, err := p.settingsOf(b, "ttl size target name env app branch", true)
 	if err != nil {
 		return c, err
 	}
@@ -109,7 +109,7 @@ func (p *parser) createServer(b body) (o.Command, *o.Error) {
 				WithHint("leave one of them out")
 		}
 	}
-	if to, ok := misplaced(b, "for of", "on from with at using"); ok {
+	if to, ok := misplaced(b, "for of with", "on from with at using"); ok {
 		err := o.Errorf(o.CodeGrammar, "“%s” leaves open which is the app and which the branch.", to.text).WithHint("%s", p.usage())
 		if app := lower(b.words[1].text); nameForm.MatchString(app) && !reservedKeys[app] {
 			if ref, wrong := checkRef(b.words[0].value, p.exact); wrong == nil {
@@ -120,6 +120,37 @@ func (p *parser) createServer(b body) (o.Command, *o.Error) {
 		return c, suggest(err, Canonical(c))
 	}
 	return c, nil
+}
+
+// createdIn takes "web main in qa", "qa/web main", "web@main", "web#12" and
+// "web main as try" for what they mean, to offer it.
+func (p *parser) createdIn(b *body) {
+	if len(b.words) == 0 || b.words[0].quoted {
+		return
+	}
+	last := len(b.words) - 1
+	note := p.tooMany(b.words[last:])
+	first := b.words[0]
+	add := func(key, val string, words ...word) {
+		p.correct(note, false)
+		b.settings = append(slices.Clone(b.settings), setting{key, value{text: val}})
+		b.words = words
+	}
+	env, app, slashed := strings.Cut(first.text, "/")
+	found, paired := pairs(b.words)
+	switch {
+	case last == 2 && b.putIn(2, "in to into") && nameForm.MatchString(lower(b.words[2].text)):
+		add("env", b.words[2].text, b.words[:2]...)
+	case last == 3 && !b.words[2].quoted && lower(b.words[2].text) == "as":
+		note = p.tooMany(b.words[2:])
+		add("name", b.words[3].text, b.words[:2]...)
+	case last == 1 && slashed && serverName.MatchString(first.text):
+		note = o.Errorf(o.CodeGrammar, "A new server is named by its app: its environment is env=%s.", lower(env)).WithHint("%s", p.usage())
+		add("env", env, word{value: value{text: app}}, b.words[1])
+	case last == 0 && len(b.settings) == 0 && paired:
+		p.correct(note, false)
+		b.words = []word{{value: value{text: found[0].key}}, {value: found[0].value}}
+	}
 }
 
 func (p *parser) deployServer(b body) (o.Command, *o.Error) {
@@ -219,6 +250,9 @@ var settingForm = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9-]*=`)
 
 // oneServer is server show and server destroy.
 func (p *parser) oneServer(b body) (o.Command, *o.Error) {
+	if inside(&b) {
+		p.correct(o.Errorf(o.CodeGrammar, "A server of an environment is written ENV/APP."), true)
+	}
 	c := o.Command{Noun: o.NounServer, Verb: p.verb}
 	vals, _, err := p.settingsOf(b, "name env app", false)
 	if err != nil {

@@ -94,6 +94,7 @@ var lookalikes = func() map[rune]rune {
 	add("αινορυκχγ", "aivopukxy")
 	add("ΑΒΕΖΗΙΚΜΝΟΡΤΥΧ", "ABEZHIKMNOPTYX")
 	add("ıɡɑ\u212Aℓſ", "igaKls")
+	add("∕⁄⧸․꞉∶ː﹦꞊", "///.:::==")
 	for i := range 26 {
 		for block := range 13 { // mathematical letters, thirteen alphabets
 			m[rune(0x1D400+52*block+i)] = rune('A' + i)
@@ -103,10 +104,16 @@ var lookalikes = func() map[rune]rune {
 	return m
 }()
 
+// alike are letters that pass for plain ones only in company of plain ones.
+var alike = map[rune]rune{'м': 'm', 'т': 't', 'п': 'n', 'и': 'u', 'г': 'r', 'н': 'h', 'в': 'b', 'З': '3', 'μ': 'u', 'η': 'n', 'τ': 't', 'ω': 'w'}
+
 // plainLetters replaces look-alikes by what they look like.
 func plainLetters(s string) string {
 	return strings.Map(func(r rune) rune {
 		if p, ok := lookalikes[r]; ok {
+			return p
+		}
+		if p, ok := alike[r]; ok {
 			return p
 		}
 		return r
@@ -192,11 +199,17 @@ func checkRef(v value, exact bool) (string, *o.Error) {
 		}
 		prev = r
 	}
+	if r, ok := mixed(ref); ok {
+		return invalid("it mixes letters of two scripts in one word: %s stands among plain ones", describe(r))
+	}
 	if r, ok := disguised(ref); ok {
-		return invalid("it contains %s, which looks like a plain letter", describe(r))
+		return invalid("it contains %s, which looks like a plain character", describe(r))
 	}
 	if pullNumber.MatchString(ref) || githubAddress.MatchString(ref) && !strings.Contains(ref, `\`) {
 		return ref, nil
+	}
+	if strings.Contains(ref, "://") {
+		return invalid("it is an address, but none of a branch, pull request or commit on GitHub")
 	}
 	if !v.quoted && !exact && strings.Contains(ref, `"`) {
 		return invalid("it has a quotation mark in it; if the branch really has, put the whole of it in quotes")
@@ -242,6 +255,21 @@ func refused(ref string) string {
 	return ""
 }
 
+// confusable are the scripts whose letters are drawn like plain ones.
+var confusable = []*unicode.RangeTable{unicode.Cyrillic, unicode.Greek, unicode.Armenian, unicode.Cherokee, unicode.Coptic}
+
+// mixed finds a letter of a confusable script in a word that has plain ones
+// too. No language writes so; Han or accents beside plain letters are honest.
+func mixed(ref string) (rune, bool) {
+	for _, word := range strings.FieldsFunc(ref, func(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsMark(r) }) {
+		strange := strings.IndexFunc(word, func(r rune) bool { return unicode.In(r, confusable...) })
+		if strange >= 0 && strings.ContainsFunc(word, func(r rune) bool { return unicode.Is(unicode.Latin, r) }) {
+			return []rune(word[strange:])[0], true
+		}
+	}
+	return 0, false
+}
+
 // disguised finds a letter of another script in a part of ref where all such
 // letters look plain. A word really written in that script has others too.
 func disguised(ref string) (rune, bool) {
@@ -250,6 +278,9 @@ func disguised(ref string) (rune, bool) {
 		honest := false
 		for _, r := range part {
 			if _, ok := lookalikes[r]; ok {
+				if !unicode.IsLetter(r) {
+					return r, true
+				}
 				if first == 0 {
 					first = r
 				}
@@ -262,6 +293,12 @@ func disguised(ref string) (rune, bool) {
 		}
 	}
 	return 0, false
+}
+
+// counts are the numbers that people write as words.
+var counts = map[string]string{
+	"a": "1", "an": "1", "one": "1", "another": "1", "two": "2", "three": "3", "four": "4", "five": "5", "six": "6",
+	"seven": "7", "eight": "8", "nine": "9", "ten": "10", "twelve": "12",
 }
 
 var units = map[string]time.Duration{}
@@ -309,11 +346,16 @@ func parseTTL(typed string) (time.Duration, *o.Error) {
 	case "infinity", "forever", "never", "none", "unlimited", "permanent":
 		return no("%s is no lifetime: every environment has an end.", show(typed))
 	}
-	for _, article := range []string{"a ", "an ", "one "} {
-		if rest, ok := strings.CutPrefix(s, article); ok {
-			s = "1 " + rest
+	words := strings.Fields(s)
+	if len(words) > 1 && words[0] == "another" && (numberForm.MatchString(words[1]) || partForm.MatchString(words[1])) {
+		words = words[1:]
+	}
+	for i, w := range words {
+		if n := counts[w]; n != "" {
+			words[i] = n
 		}
 	}
+	s = strings.Join(words, " ")
 	if numberForm.MatchString(s) {
 		if strings.Trim(s, "0.,+-") == "" {
 			return no("A lifetime of %s is zero: nothing would live.", show(typed))

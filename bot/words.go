@@ -25,9 +25,11 @@ var (
 
 	// greetings may stand before noun and verb and mean nothing there. None of
 	// them turns a sentence round: "don't" and "never" are not among them.
-	greetings = set("hey hi hello please pls plz kindly can could would will you i we want need to let's lets let us me my our the a an just ok okay berth")
+	greetings = set("hey hi hello please pls plz kindly do can could would will you i we want need to let's lets let us me my our the a an another just ok okay berth give gimme like i'd")
+	// wishes say that something is to be made, if no verb does.
+	wishes = set("need want give gimme like")
 	// fillers mean nothing anywhere; a name that is one needs quotes.
-	fillers = set("please pls plz kindly my the our me and thanks")
+	fillers = set("please pls plz kindly my the our me and thanks thx")
 	// prepositions order words; which of them a verb can take is its own matter.
 	prepositions = set("to on onto in into for from of by with at using")
 	// articles may stand between a verb and its noun.
@@ -62,6 +64,11 @@ var (
 	lifetimes = set("lifetime expire expires expiry duration for until")
 
 	mine = set("mine me @me own my")
+
+	// everything would be meant by these; no change takes more than one.
+	everything = set("all any every everything everyone mine")
+	// turns of a sentence change what it asks for: nothing is offered then.
+	turns = set("don't dont not never no nor without except but unless if when only instead tomorrow tonight later after before once until")
 )
 
 // reservedName reports whether a new environment may not be called name.

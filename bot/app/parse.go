@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -90,39 +91,60 @@ func newParseCommand() *cobra.Command {
 	return c
 }
 
-// parseBatch answers each line; what is wrong with a line is its answer.
+// longestLine is the longest line of a batch that is looked at, in bytes: every
+// character of the longest command may be written as an escape.
+const longestLine = 64 << 10
+
+// parseBatch answers each line; what is wrong with a line is its answer. It
+// keeps no more than one line of longestLine, whatever comes in.
 func parseBatch(in io.Reader, out io.Writer) error {
-	lines := bufio.NewReader(in)
+	lines := bufio.NewReaderSize(in, longestLine)
 	w := bufio.NewWriter(out)
 	enc := json.NewEncoder(w)
 	enc.SetEscapeHTML(false)
 	for {
-		line, err := lines.ReadString('\n')
+		line, tooLong, err := nextLine(lines)
 		if err != nil && !errors.Is(err, io.EOF) {
 			return fmt.Errorf("reading standard input: %w", err)
 		}
-		if line != "" {
-			var text string
-			answer := parseAnswer{Code: orchestrator.CodeGrammar, Message: "The line is no JSON string.", Hint: `write one JSON string a line, for example "env list"`}
-			if json.Unmarshal([]byte(line), &text) == nil {
-				// What is wrong with the text is in the answer.
-				answer, _ = parseText(text)
-			}
-			if werr := enc.Encode(answer); werr != nil {
+		if len(line) > 0 {
+			if werr := enc.Encode(parseLine(line, tooLong)); werr != nil {
 				return fmt.Errorf("writing an answer: %w", werr)
 			}
-			// A program may wait for each answer before its next line.
-			if lines.Buffered() == 0 {
-				if werr := w.Flush(); werr != nil {
-					return fmt.Errorf("writing an answer: %w", werr)
-				}
-			}
 		}
-		if err != nil {
+		// A program may wait for each answer before its next line.
+		if lines.Buffered() == 0 || err != nil {
 			if werr := w.Flush(); werr != nil {
 				return fmt.Errorf("writing an answer: %w", werr)
 			}
+		}
+		if err != nil {
 			return nil
 		}
 	}
+}
+
+// nextLine reads a line, or the beginning of one that is too long.
+func nextLine(lines *bufio.Reader) (line []byte, tooLong bool, err error) {
+	line, err = lines.ReadSlice('\n')
+	if !errors.Is(err, bufio.ErrBufferFull) {
+		return line, false, err
+	}
+	line = slices.Clone(line)
+	for errors.Is(err, bufio.ErrBufferFull) {
+		_, err = lines.ReadSlice('\n')
+	}
+	return line, true, err
+}
+
+func parseLine(line []byte, tooLong bool) parseAnswer {
+	if tooLong {
+		return parseAnswer{Code: orchestrator.CodeGrammar, Message: "The line is too long: a command has at most 4 KB.", Hint: "name fewer apps in one command"}
+	}
+	var text *string
+	if json.Unmarshal(line, &text) != nil || text == nil {
+		return parseAnswer{Code: orchestrator.CodeGrammar, Message: "The line is no JSON string.", Hint: `write one JSON string a line, for example "env list"`}
+	}
+	answer, _ := parseText(*text) // what is wrong with the text is in the answer
+	return answer
 }

@@ -72,3 +72,31 @@ func TestParseBatch(t *testing.T) {
 		}
 	}
 }
+
+// TestParseBatchHostile: whatever a line is, it gets one answer, and the next
+// line its own.
+func TestParseBatchHostile(t *testing.T) {
+	t.Parallel()
+	hostile := []string{
+		"", "null", "12", "{}", `["env list"]`, `"env list" "env list"`, `"env list`, "env list", `"\ud800 env destroy qa"`, `"env destroy q\udfffa"`, "\"env destroy \xff\"", "\xff\xfe", "\x00", `"\u0000"`,
+		`"` + strings.Repeat("env list ", 1000) + `"`, `"` + strings.Repeat("x", 3<<20) + `"`, strings.Repeat("[", 200_000), `"\u001b[31m env list"`, " \r",
+	}
+	var in strings.Builder
+	for _, line := range hostile {
+		in.WriteString(line + "\n\"env list\"\r\n")
+	}
+	status, out, errs := berthParse(t, in.String(), "--batch")
+	lines := strings.Split(strings.TrimSuffix(out, "\n"), "\n")
+	if status != 0 || errs != "" || len(lines) != 2*len(hostile) {
+		t.Fatalf("exit %d, %q, %d lines for %d", status, errs, len(lines), 2*len(hostile))
+	}
+	for i, line := range lines {
+		var got parseAnswer
+		if err := json.Unmarshal([]byte(line), &got); err != nil {
+			t.Fatalf("%.80q: %v", line, err)
+		}
+		if i%2 == 1 && got.Canonical != "env list" || i%2 == 0 && (got.OK || got.Message == "" || got.Hint == "") {
+			t.Errorf("%.60q is answered with %+v", hostile[i/2], got)
+		}
+	}
+}
