@@ -18,9 +18,11 @@ func TestForShellText(t *testing.T) {
 	t.Parallel()
 	check := func(t interface{ Fatalf(string, ...any) }, branch string) {
 		text := bot.Canonical(orchestrator.Command{Noun: orchestrator.NounEnv, Verb: orchestrator.VerbDeploy, Environment: "qa", Branches: map[string]string{"web": branch}})
-		if _, err := bot.Parse(text); err != nil {
+		meant, err := bot.Parse(text)
+		if err != nil {
 			return // no branch
 		}
+		text = meant.Canonical
 		out, err := exec.Command("sh", "-c", `printf '%s\0' `+forShellText(text)).Output()
 		if err != nil {
 			t.Fatalf("%s: %v", forShellText(text), err)
