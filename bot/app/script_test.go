@@ -241,7 +241,11 @@ func cmdPush(ts *testscript.TestScript, _ bool, args []string) {
 			ts.Fatalf("git %v: %v\n%s", args, err, out)
 		}
 	}
-	git("checkout", "-q", "-B", branch, branch)
+	from := branch
+	if exec.Command("git", "-C", dir, "show-ref", "-q", "--verify", "refs/heads/"+branch).Run() != nil {
+		from = "main" // a new branch
+	}
+	git("checkout", "-q", "-B", branch, from)
 	ts.Check(os.WriteFile(filepath.Join(dir, file), []byte(text+"\n"), 0o644))
 	git("add", "--", file)
 	git("commit", "-q", "-m", "change "+file)
