@@ -65,7 +65,7 @@ type Diagnoser interface {
 type Submission struct {
 	New         bool
 	Environment Environment // without Servers
-	Servers     []Server    // to insert; Port and UID are allotted in the transaction when NeedPort
+	Servers     []Server    // to insert; Port (but for an app without one) and UID are allotted in the transaction when NeedPort
 	NeedPort    bool
 	Operation   Operation
 	Event       Event

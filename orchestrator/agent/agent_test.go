@@ -63,8 +63,9 @@ type berth struct {
 	desired  orchestrator.Desired
 	changed  chan struct{}
 	gone     bool
-	refuse   int // reports to answer with 503
-	lose     int // enrolments whose answer is lost
+	refuse   int  // reports to answer with 503
+	never    bool // reports with Salt's output are answered with 413
+	lose     int  // enrolments whose answer is lost
 	reports  chan orchestrator.Report
 	seen     map[string]int
 	refused  chan struct{}
@@ -193,6 +194,10 @@ func (b *berth) takeReport(w http.ResponseWriter, _ *http.Request, body []byte) 
 		b.refuse--
 		b.refused <- struct{}{}
 		http.Error(w, "not now", http.StatusServiceUnavailable)
+		return
+	}
+	if b.never && r.Stdout != "" {
+		http.Error(w, "the request is too large", http.StatusRequestEntityTooLarge)
 		return
 	}
 	b.seen[r.Run]++
@@ -586,6 +591,20 @@ func TestFailures(t *testing.T) {
 	b.want(d, orchestrator.Pillar{})
 	if got := b.report(); !got.Healthy || got.Exit != 0 || got.EndedAt.Sub(got.StartedAt) < 5*time.Second {
 		t.Errorf("the Makefile's app: %+v", got)
+	}
+}
+
+// A report that Berth will never take gives way to one that says so.
+func TestReportNeverTaken(t *testing.T) {
+	t.Parallel()
+	b := newBerth(t)
+	b.never = true
+	s := newServer(t, b)
+	r := newRepo(t)
+	b.want(orchestrator.Desired{Repository: "file://" + r.bare, Branch: "main", Commit: r.commit("main", map[string]string{"a": "b"})}, orchestrator.Pillar{})
+	s.start()
+	if got := b.report(); got.Generation != 1 || got.Healthy || !strings.Contains(got.Problem, "did not take its report (413 the request is too large)") {
+		t.Errorf("the report in its place: %+v", got)
 	}
 }
 

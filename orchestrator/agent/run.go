@@ -54,6 +54,9 @@ type agent struct {
 	named  bool // the user has an entry in passwd
 	spool  chan struct{}
 
+	spoolMu sync.Mutex
+	spooled int64 // the number of the newest report in the spool
+
 	stateMu sync.Mutex
 	state   state
 
@@ -569,11 +572,18 @@ func (a *agent) appLog(ctx context.Context, r *orchestrator.Report) string {
 // keepReport stores a report until Berth has taken it, then counts the
 // generation as handled.
 func (a *agent) keepReport(r orchestrator.Report) error {
-	name := fmt.Sprintf("%012d-%s.json", r.Generation, r.Run)
-	if err := writeJSON(filepath.Join(a.dir, spoolFolder, name), r); err != nil {
+	if err := a.spoolReport(r); err != nil {
 		return err
 	}
-	if err := a.update(func(s *state) { s.Handled = max(s.Handled, r.Generation) }); err != nil {
+	return a.update(func(s *state) { s.Handled = max(s.Handled, r.Generation) })
+}
+
+func (a *agent) spoolReport(r orchestrator.Report) error {
+	a.spoolMu.Lock()
+	defer a.spoolMu.Unlock()
+	// In the order in which they were made, also after a restart.
+	a.spooled = max(a.spooled+1, time.Now().UnixMilli())
+	if err := writeJSON(filepath.Join(a.dir, spoolFolder, fmt.Sprintf("%014d-%s.json", a.spooled, rand.Text())), r); err != nil {
 		return err
 	}
 	select {
@@ -623,11 +633,25 @@ func (a *agent) sendReport(ctx context.Context, name string) error {
 	switch {
 	case errors.As(err, &refused):
 		a.log.Error("Berth does not take a report", "file", name, "error", err)
-		return os.Rename(name, name+".refused")
+		return a.replaceReport(name, raw, refused)
 	case err != nil:
 		return err
 	}
 	return os.Remove(name)
+}
+
+// replaceReport puts a short report in the place of one that Berth will never
+// take, so that nobody waits for it; of a short one nothing can be made.
+func (a *agent) replaceReport(name string, raw []byte, refused *statusError) error {
+	var r orchestrator.Report
+	if err := json.Unmarshal(raw, &r); err == nil && (r.Stdout != "" || r.Stderr != "" || r.AppLog != "") {
+		r.Stdout, r.Stderr, r.AppLog, r.Healthy = "", "", "", false
+		r.Problem = fmt.Sprintf("The server ran its recipes, but Berth did not take its report (%d %s).", refused.Status, refused.Text)
+		if err := a.spoolReport(r); err != nil {
+			return err
+		}
+	}
+	return os.Rename(name, name+".refused")
 }
 
 // reapAll takes adopted children that have ended.

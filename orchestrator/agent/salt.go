@@ -13,7 +13,6 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
-	"sync"
 	"syscall"
 	"time"
 
@@ -24,8 +23,7 @@ const (
 	saltTimeout = 30 * time.Minute
 	// hung is how long salt-call may stay after it has printed its result: a
 	// child of a step that timed out can keep it for ever.
-	hung      = 30 * time.Second
-	maxStdout = 32 << 20
+	hung = 30 * time.Second
 )
 
 // commitForm is a full commit, SHA-1 or SHA-256.
@@ -371,27 +369,6 @@ type both struct {
 func (b both) Write(p []byte) (int, error) {
 	_, _ = b.ends.Write(p)
 	return b.lines.Write(p)
-}
-
-// document is salt-call's standard output.
-type document struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (d *document) Write(p []byte) (int, error) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if room := maxStdout - d.buf.Len(); room > 0 {
-		d.buf.Write(p[:min(room, len(p))])
-	}
-	return len(p), nil
-}
-
-func (d *document) String() string {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return strings.ToValidUTF8(d.buf.String(), "�")
 }
 
 // whole waits until the document has been complete for a while; false when

@@ -129,28 +129,36 @@ func (s *Store) addServer(ctx context.Context, c *change, environment string, v 
 			WithHint("berth env deploy %s %s=BRANCH puts a branch on it", environment, v.App)
 	}
 	if needPort {
-		if v.Port, err = s.port(ctx, c, v.ID); err != nil {
+		place, err := s.place(ctx, c, v.ID)
+		if err != nil {
 			return err
 		}
+		// An app that listens nowhere gets a user, but no port.
+		if needPort = v.Port != 0; needPort {
+			v.Port = place
+		}
 		if s.uidBase > 0 {
-			v.UID = s.uidBase + v.Port - s.ports[0]
+			v.UID = s.uidBase + place - s.ports[0]
 		}
 	}
 	return insertServer(ctx, c, v, needPort, at)
 }
 
-// port finds a port that no live server has and that can be taken on this
-// machine now. The search begins at a place that depends on the server, so
-// that a port is not used again at once and that two installations on one
-// machine seldom choose the same.
-func (s *Store) port(ctx context.Context, q querier, serverID string) (int, error) {
+// place finds a port that no live server has and that can be taken on this
+// machine now, and to which no live server's user belongs. The search begins at
+// a place that depends on the server, so that a port is not used again at once
+// and that two installations on one machine seldom choose the same.
+func (s *Store) place(ctx context.Context, q querier, serverID string) (int, error) {
 	taken := map[int]bool{}
 	err := each(ctx, q, func(scan func(...any) error) error {
-		var p int
-		err := scan(&p)
-		taken[p] = true
+		var port, uid int
+		err := scan(&port, &uid)
+		taken[port] = true
+		if uid > 0 {
+			taken[uid-s.uidBase+s.ports[0]] = true
+		}
 		return err
-	}, `SELECT port FROM servers WHERE destroyed_at IS NULL AND own_port = 1`)
+	}, `SELECT CASE own_port WHEN 1 THEN port ELSE 0 END, uid FROM servers WHERE destroyed_at IS NULL`)
 	if err != nil {
 		return 0, err
 	}

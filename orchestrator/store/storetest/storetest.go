@@ -29,6 +29,7 @@ func Run(t *testing.T, open Open) {
 		"submit is one":          testSubmitIsOne,
 		"names":                  testNames,
 		"ports":                  testPorts,
+		"no port":                testPortless,
 		"queue":                  testQueue,
 		"concurrent submits":     testConcurrent,
 		"end":                    testEnd,
@@ -314,6 +315,24 @@ func testPorts(t *testing.T, open Open) {
 	same(t, "the freed port", environment(t, s, "qb").Servers[0].Port, free)
 	// In a cloud every server may have the same one.
 	submit(t, s, NewEnvironment("qc", "maria", "api", "web"))
+}
+
+// An app that listens nowhere has no port, but a user of its own.
+func testPortless(t *testing.T, open Open) {
+	s := open(t, store.Options{PortRange: [2]int{41000, 41003}, UIDBase: 20000, PortFree: func(int) bool { return true }})
+	users := map[int]bool{}
+	for _, name := range []string{"qa", "qb"} {
+		sub := NewEnvironment(name, "maria", "web", "worker")
+		sub.NeedPort = true
+		sub.Servers[1].Port = 0
+		submit(t, s, sub)
+		for _, v := range environment(t, s, name).Servers {
+			if (v.Port == 0) != (v.App == "worker") || v.UID < 20000 || v.UID > 20003 || users[v.UID] {
+				t.Errorf("%s: port %d, user %d", v.Name, v.Port, v.UID)
+			}
+			users[v.UID] = true
+		}
+	}
 }
 
 func testQueue(t *testing.T, open Open) {
