@@ -53,16 +53,22 @@ type Executor struct {
 	// Sweep removes what Terraform may have left of a server: its folder,
 	// processes and port on the local target. Nil: nothing to sweep.
 	Sweep func(ctx context.Context, v Server) error
+	// Wake makes sure that the agent of a server on this machine runs and
+	// knows where Berth is. Nil: no server is on this machine.
+	Wake  func(ctx context.Context, v Server) error
 	Now   func() time.Time
 	After func(time.Duration) <-chan time.Time
 	Log   *slog.Logger
 	// PublicURL is where agents call home, CA what they pin.
 	PublicURL string
 	CA        string
-	// CallHome is how long a new server's agent may stay silent, Converge how
-	// long a server may take in all.
+	// CallHome is how long a server's agent may stay silent, Converge how long
+	// a server may take in all.
 	CallHome, Converge time.Duration
-	InstallationID     string
+	// Limit is how long an operation may take: then what it is at is
+	// interrupted, and it has failed. 0: two hours.
+	Limit          time.Duration
+	InstallationID string
 }
 
 // Execute runs one operation to its end and returns nil, or returns an error
@@ -81,7 +87,7 @@ func (x *Executor) Execute(ctx context.Context, operationID string) error {
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	go x.watchCancel(ctx, op.ID, cancel)
+	go x.watchCancel(ctx, op, cancel)
 
 	r := &run{Executor: x, op: op, env: e}
 	var status Status
@@ -96,21 +102,43 @@ func (x *Executor) Execute(ctx context.Context, operationID string) error {
 	return r.end(ctx, status, err)
 }
 
-// watchCancel cancels ctx with ErrCanceled once somebody asked for it.
-func (x *Executor) watchCancel(ctx context.Context, operationID string, cancel context.CancelCauseFunc) {
+// watchCancel cancels ctx with ErrCanceled once somebody asked for it, with
+// ErrOverdue when the operation's time is up.
+func (x *Executor) watchCancel(ctx context.Context, op Operation, cancel context.CancelCauseFunc) {
 	changed, stop := x.Watcher.Watch()
 	defer stop()
+	overdue := x.After(x.left(op))
 	for {
-		if asked, err := x.Ledger.CancelRequested(ctx, operationID); err == nil && asked {
+		if asked, err := x.Ledger.CancelRequested(ctx, op.ID); err == nil && asked {
 			cancel(ErrCanceled)
 			return
 		}
 		select {
 		case <-ctx.Done():
 			return
+		case <-overdue:
+			cancel(ErrOverdue)
+			return
 		case <-changed:
 		}
 	}
+}
+
+// left is how long an operation may still take. One that was under way while
+// Berth was down gets a while to show how far it came meanwhile.
+func (x *Executor) left(op Operation) time.Duration {
+	left := x.limit()
+	if op.StartedAt != nil {
+		left -= x.Now().Sub(*op.StartedAt)
+	}
+	return max(left, 10*time.Minute)
+}
+
+func (x *Executor) limit() time.Duration {
+	if x.Limit == 0 {
+		return 2 * time.Hour
+	}
+	return x.Limit
 }
 
 // run is one execution of one operation.
@@ -146,6 +174,11 @@ func (r *run) end(ctx context.Context, status Status, err error) error {
 		ending.Status = OperationCanceled
 		ending.Diagnosis = &Diagnosis{Outcome: OutcomeFailed, Total: 1, Causes: []Cause{{Code: "interrupted", Who: "developer",
 			Sentence: "This was canceled before it was done.", Next: "env retry " + r.env.Name + ", or env destroy " + r.env.Name}}}
+	case errors.Is(context.Cause(ctx), ErrOverdue):
+		ending.Status = OperationFailed
+		ending.Diagnosis = &Diagnosis{Outcome: OutcomeFailed, Total: 1, Causes: []Cause{{Code: "timeout", Who: "retry",
+			Sentence: fmt.Sprintf("This was not done after %s, the longest that an operation may take, and was stopped.", r.limit()),
+			Next:     "env retry " + r.env.Name + ", or env destroy " + r.env.Name}}}
 	case ctx.Err() != nil:
 		return err
 	case errors.As(err, &f):
@@ -156,9 +189,6 @@ func (r *run) end(ctx context.Context, status Status, err error) error {
 	}
 	if err != nil && status == "" {
 		ending.Environment = StatusFailed
-	}
-	if ending.Environment == StatusFailed {
-		r.failUnfinished(context.WithoutCancel(ctx))
 	}
 	text := string(ending.Status)
 	if ending.Diagnosis != nil && len(ending.Diagnosis.Causes) > 0 {
@@ -187,23 +217,6 @@ func (r *run) surprise(err error) Diagnosis {
 		r.Log.Error("operation failed", "operation", r.op.ID, "environment", r.env.ID, "error", err)
 	}
 	return Diagnosis{Outcome: OutcomeFailed, Causes: []Cause{c}, Total: 1}
-}
-
-// failUnfinished leaves no server in a state of motion when nothing moves it.
-func (r *run) failUnfinished(ctx context.Context) {
-	e, err := r.Environments.EnvironmentByID(ctx, r.env.ID)
-	if err != nil {
-		r.Log.Error("reading an environment at its operation's end", "environment", r.env.ID, "error", err)
-		return
-	}
-	for _, v := range e.Servers {
-		if v.Status != StatusCreating && v.Status != StatusDeploying && v.Status != StatusDestroying {
-			continue
-		}
-		if _, err := r.Servers.UpdateServer(ctx, v.ID, func(s *Server) error { s.Status = StatusFailed; return nil }); err != nil {
-			r.Log.Error("marking a server as failed", "server", v.ID, "error", err)
-		}
-	}
 }
 
 func (r *run) say(ctx context.Context, server, step, text string) {
@@ -245,7 +258,11 @@ func (r *run) converge(ctx context.Context) (Status, error) {
 			return "", err
 		}
 	}
-	if r.op.Kind != KindDeploy {
+	unmade, err := r.unmade(ctx)
+	if err != nil {
+		return "", err
+	}
+	if r.op.Kind != KindDeploy || unmade {
 		machines, err := r.apply(ctx, target)
 		if err != nil {
 			return "", err
@@ -258,6 +275,29 @@ func (r *run) converge(ctx context.Context) (Status, error) {
 		return "", err
 	}
 	return r.await(ctx)
+}
+
+// unmade says whether machines may lack or be half gone: then even a deploy
+// has to make them first.
+func (r *run) unmade(ctx context.Context) (bool, error) {
+	ops, err := r.Operations.Operations(ctx, r.env.ID) // newest first
+	if err != nil {
+		return false, err
+	}
+	for _, op := range ops {
+		if op.ID == r.op.ID || op.StartedAt == nil || !op.Status.Ended() {
+			continue
+		}
+		if op.Status == OperationSucceeded {
+			return false, nil
+		}
+		if op.Kind == KindDeploy {
+			continue
+		}
+		return op.Kind == KindDestroy || op.Kind == KindServerDestroy ||
+			slices.ContainsFunc(r.env.Servers, func(v Server) bool { return v.LastSeen == nil }), nil
+	}
+	return false, nil
 }
 
 func (r *run) target() (Target, error) { return chooseTarget(r.Catalogs.Current(), r.env.Target) }
@@ -327,12 +367,21 @@ func (r *run) workspace(ctx context.Context, target Target, without []string) (W
 	c := r.Catalogs.Current()
 	w := Workspace{EnvironmentID: r.env.ID, Target: target, Tags: map[string]string{"berth-environment": r.env.ID, "berth-installation": r.InstallationID}}
 	size, _ := c.Size(r.env.Size)
+	ops, err := r.Operations.Operations(ctx, r.env.ID)
+	if err != nil {
+		return w, err
+	}
+	// A server whose operation still waits may be canceled with it.
+	for _, op := range ops {
+		if op.Status == OperationQueued && op.Kind == KindServerCreate {
+			without = append(slices.Clip(without), op.Apps...)
+		}
+	}
 	for _, v := range r.env.Servers {
 		if slices.Contains(without, v.App) {
 			continue
 		}
 		if v.UserData == "" {
-			var err error
 			if v, err = r.userData(ctx, c, v); err != nil {
 				return w, err
 			}
@@ -414,6 +463,8 @@ func (r *run) await(ctx context.Context) (Status, error) {
 	changed, stop := r.Watcher.Watch()
 	defer stop()
 	started := r.Now()
+	r.wake(ctx)
+	tick := r.After(10 * time.Second)
 	for {
 		if err := r.reload(ctx); err != nil {
 			return "", err
@@ -450,7 +501,24 @@ func (r *run) await(ctx context.Context) (Status, error) {
 		case <-ctx.Done():
 			return "", context.Cause(ctx)
 		case <-changed:
-		case <-r.After(10 * time.Second):
+		case <-tick:
+			r.wake(ctx)
+			tick = r.After(10 * time.Second)
+		}
+	}
+}
+
+// wake wakes the agents that this operation waits for.
+func (r *run) wake(ctx context.Context) {
+	if r.Wake == nil {
+		return
+	}
+	for _, v := range r.env.Servers {
+		if !r.mine(v) || v.Status != StatusCreating && v.Status != StatusDeploying {
+			continue
+		}
+		if err := r.Wake(ctx, v); err != nil && ctx.Err() == nil {
+			r.Log.Warn("an agent was not woken", "server", v.Name, "error", err)
 		}
 	}
 }
@@ -479,6 +547,10 @@ func (r *run) overdue(v Server, started time.Time) *Cause {
 		return &Cause{Code: "timeout", Who: "ops", Server: v.Name,
 			Sentence: fmt.Sprintf("The server %s was made, but it has not been heard of for %s.", v.Name, waited.Round(time.Second)),
 			Next:     "env retry " + r.env.Name + "; if it stays silent, ask ops to look at the machine's own log"}
+	case v.LastSeen != nil && waited > r.CallHome && r.Now().Sub(*v.LastSeen) > r.CallHome:
+		return &Cause{Code: "timeout", Who: "ops", Server: v.Name,
+			Sentence: fmt.Sprintf("The server %s has fallen silent: it was last heard of %s ago.", v.Name, r.Now().Sub(*v.LastSeen).Round(time.Second)),
+			Next:     "env retry " + r.env.Name + "; if it stays silent, ask ops to look at the machine"}
 	case waited > r.Converge:
 		return &Cause{Code: "timeout", Who: "retry", Server: v.Name,
 			Sentence: fmt.Sprintf("%s has not finished its set-up within %s.", v.Name, r.Converge), Next: "env logs " + r.env.Name + ", then env retry " + r.env.Name}

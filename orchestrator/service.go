@@ -14,6 +14,17 @@ import (
 // ErrCanceled is the cause of a context that a person's cancel has ended.
 var ErrCanceled = errors.New("canceled by a person")
 
+// ErrOverdue is the cause of a context that an operation's limit has ended.
+var ErrOverdue = errors.New("the operation took too long")
+
+// Interrupted says whether ctx was ended so that its work is to be stopped: by
+// a person or by a limit, not by the end of this process, which leaves the
+// work to the next one.
+func Interrupted(ctx context.Context) bool {
+	cause := context.Cause(ctx)
+	return errors.Is(cause, ErrCanceled) || errors.Is(cause, ErrOverdue)
+}
+
 // Submitter writes accepted commands.
 type Submitter interface {
 	Submit(ctx context.Context, s Submission) (Operation, error)
@@ -52,7 +63,6 @@ type Service struct {
 	Policy       Policy
 	Checker      Checker
 	Settings     SettingsReader
-	RemoveServer func(ctx context.Context, id string) error
 	NewID        func(prefix string) string
 	Now          func() time.Time
 	// Canonical gives a command's canonical text, for the history.
@@ -660,7 +670,7 @@ func (s *Service) retry(ctx context.Context, actor Actor, cmd Command) (Answer, 
 	if err != nil {
 		return Answer{}, err
 	}
-	if last.Kind == KindServerDestroy {
+	if last.Kind == KindServerDestroy && last.Status != OperationSucceeded {
 		sub := s.submission(actor, e, KindServerDestroy, s.Canonical(cmd), nil)
 		sub.Operation.Apps = last.Apps
 		return s.submit(ctx, sub)
@@ -714,16 +724,11 @@ func (s *Service) cancel(ctx context.Context, actor Actor, cmd Command) (Answer,
 	return Answer{}, Errorf(CodeState, "Nothing is running or waiting for %s.", e.Name).WithHint("berth env show %s", e.Name)
 }
 
-// canceledQueued takes back what a queued operation had reserved.
+// canceledQueued answers for an operation that had not begun.
 func (s *Service) canceledQueued(ctx context.Context, e Environment, op Operation) (Answer, error) {
-	if op.Kind == KindServerCreate {
-		for _, v := range e.Servers {
-			if len(op.Apps) == 1 && v.App == op.Apps[0] && v.Generation == 0 {
-				if err := s.RemoveServer(ctx, v.ID); err != nil {
-					return Answer{}, err
-				}
-			}
-		}
+	e, err := s.Environments.EnvironmentByID(ctx, e.ID)
+	if err != nil {
+		return Answer{}, err
 	}
 	op.Status = OperationCanceled
 	return Answer{Operation: &op, Environment: &e, Note: "It was still waiting: nothing had been changed."}, nil

@@ -44,13 +44,15 @@ type house struct {
 	source  *catalog.Source
 	store   *store.Store
 	jobs    *jobs.Jobs
-	logs    *logbook.Book
-	checker *branch.Checker
-	service *orchestrator.Service
-	fleet   *orchestrator.Fleet
-	states  stateArchives
-	uidBase int
-	ready   atomic.Bool
+	// provisioner knows which environments Terraform is at work on.
+	provisioner *terraform.Provisioner
+	logs        *logbook.Book
+	checker     *branch.Checker
+	service     *orchestrator.Service
+	fleet       *orchestrator.Fleet
+	states      stateArchives
+	uidBase     int
+	ready       atomic.Bool
 }
 
 func newHouse(ctx context.Context, o serveOptions, source *catalog.Source, log *slog.Logger) (*house, error) {
@@ -73,7 +75,7 @@ func newHouse(ctx context.Context, o serveOptions, source *catalog.Source, log *
 	if err != nil {
 		return nil, fmt.Errorf("finding Berth's own program: %w", err)
 	}
-	provisioner := terraform.New(terraform.Options{
+	h.provisioner = terraform.New(terraform.Options{
 		Workspaces: filepath.Join(o.Data, "workspaces"),
 		Berth:      self,
 		Data:       o.Data,
@@ -87,8 +89,8 @@ func newHouse(ctx context.Context, o serveOptions, source *catalog.Source, log *
 	})
 	executor := &orchestrator.Executor{
 		Operations: h.store, Environments: h.store, Ledger: h.store, Servers: h.store, Watcher: h.store, Catalogs: source,
-		Provisioner: provisioner, Diagnoser: diagnose.Diagnoser{}, Settings: catalog.Settings, States: h.states.digest, UserData: templates.UserData,
-		Sweep: h.sweep, Now: now, After: time.After, Log: log, PublicURL: o.PublicURL, CallHome: 3 * time.Minute, Converge: 40 * time.Minute, InstallationID: installation,
+		Provisioner: h.provisioner, Diagnoser: diagnose.Diagnoser{}, Settings: catalog.Settings, States: h.states.digest, UserData: templates.UserData,
+		Sweep: h.sweep, Wake: h.wake, Now: now, After: time.After, Log: log, PublicURL: o.PublicURL, CallHome: 3 * time.Minute, Converge: 40 * time.Minute, InstallationID: installation,
 	}
 	lifetimes := h.lifetimes()
 	h.jobs, err = jobs.New(jobs.Options{
@@ -105,7 +107,7 @@ func newHouse(ctx context.Context, o serveOptions, source *catalog.Source, log *
 	h.service = &orchestrator.Service{
 		Submitter: h.store, Environments: h.store, Operations: h.store, Catalogs: source, Policy: policy.Rules{},
 		Checker:  h.checker,
-		Settings: catalog.Settings, RemoveServer: h.store.RemoveServer, NewID: newID, Now: now, Canonical: bot.Canonical,
+		Settings: catalog.Settings, NewID: newID, Now: now, Canonical: bot.Canonical,
 	}
 	h.fleet = &orchestrator.Fleet{Records: h.store, Environments: h.store, Events: h.store, Diagnoser: diagnose.Diagnoser{}, Catalogs: source,
 		Watcher: h.store, Logs: h.logs, Settings: catalog.Settings, Now: now}
@@ -200,16 +202,10 @@ func (h *house) bringBack(ctx context.Context) error {
 	for _, e := range all {
 		for _, v := range e.Servers {
 			live[v.ID] = true
-			dir := filepath.Join(h.serversDir(), v.ID)
-			if _, err := os.Stat(filepath.Join(dir, agent.ConfigFile)); err != nil {
-				continue
+			if v.Status == orchestrator.StatusDestroying || h.provisioner.Running(e.ID) {
+				continue // it is on its way out, or on its way in and will be woken
 			}
-			// This Berth may have come back on another port.
-			err := agent.Point(dir, h.options.PublicURL)
-			if err == nil && !agent.Alive(dir) {
-				err = agent.Restart(ctx, dir)
-			}
-			if err != nil {
+			if err := h.wake(ctx, v); err != nil {
 				h.log.Error("an agent did not start", "server", v.Name, "error", err)
 			}
 		}
@@ -226,6 +222,23 @@ func (h *house) bringBack(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// wake starts a local server's agent if it does not run, and tells it where
+// Berth is: this Berth may have come back on another port, also since
+// Terraform began to start it. A server that is elsewhere is left alone.
+func (h *house) wake(ctx context.Context, v orchestrator.Server) error {
+	dir := filepath.Join(h.serversDir(), filepath.Base(v.ID))
+	if _, err := os.Stat(filepath.Join(dir, agent.ConfigFile)); errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err := agent.Point(dir, h.options.PublicURL); err != nil {
+		return err
+	}
+	if agent.Alive(dir) {
+		return nil
+	}
+	return agent.Restart(ctx, dir)
 }
 
 // sweep ends what is left of a local server: processes and folder.

@@ -266,8 +266,8 @@ func (s *Store) operations(ctx context.Context, where string, args ...any) ([]or
 }
 
 // Start notes that an operation has begun, and what it makes of its
-// environment and servers. Beginning again after an interruption keeps the
-// first time; an operation that does not run is refused.
+// environment and servers. Beginning again after an interruption changes
+// nothing; an operation that does not run is refused.
 func (s *Store) Start(ctx context.Context, operationID string, at time.Time, environment orchestrator.Status, servers map[string]orchestrator.Status) error {
 	return s.change(ctx, func(c *change) error {
 		op, err := operation(ctx, c, operationID)
@@ -277,10 +277,11 @@ func (s *Store) Start(ctx context.Context, operationID string, at time.Time, env
 		if op.Status != orchestrator.OperationRunning {
 			return orchestrator.Errorf(orchestrator.CodeState, "The operation %s cannot start: it is %s.", op.ID, op.Status).WithHint("berth env list")
 		}
-		if op.StartedAt == nil {
-			if err := c.exec(ctx, `UPDATE operations SET started_at = ? WHERE id = ?`, micros(at), op.ID); err != nil {
-				return err
-			}
+		if op.StartedAt != nil {
+			return nil // what has been reported since stands
+		}
+		if err := c.exec(ctx, `UPDATE operations SET started_at = ? WHERE id = ?`, micros(at), op.ID); err != nil {
+			return err
 		}
 		if err := s.setEnvironment(ctx, c, op.EnvironmentID, environment, at); err != nil {
 			return err
@@ -295,8 +296,8 @@ func (s *Store) Start(ctx context.Context, operationID string, at time.Time, env
 }
 
 // End writes an operation's end and lets the next one of its environment run,
-// in one transaction. A destroyed environment takes its servers and whatever
-// still waited with it. An operation that has ended already stays as it is.
+// in one transaction. A failed environment leaves no server in motion, a
+// destroyed one takes its servers and whatever still waited with it. An operation that has ended already stays as it is.
 func (s *Store) End(ctx context.Context, e orchestrator.Ending) error {
 	if !e.Status.Ended() {
 		return fmt.Errorf("the operation %s cannot end as %s", e.OperationID, e.Status)
@@ -341,6 +342,13 @@ func (s *Store) End(ctx context.Context, e orchestrator.Ending) error {
 				return err
 			}
 		}
+		if e.Environment == orchestrator.StatusFailed {
+			// Nothing moves them any more.
+			if err := c.exec(ctx, `UPDATE servers SET status = ? WHERE environment_id = ? AND status IN (?, ?, ?)`, orchestrator.StatusFailed, environment,
+				orchestrator.StatusCreating, orchestrator.StatusDeploying, orchestrator.StatusDestroying); err != nil {
+				return err
+			}
+		}
 		if e.Environment == orchestrator.StatusDestroyed {
 			return dropQueued(ctx, c, environment, e.At)
 		}
@@ -372,8 +380,8 @@ func dropQueued(ctx context.Context, c *change, environmentID string, at time.Ti
 	return nil
 }
 
-// CancelQueued takes an operation out of the queue and says whether it still
-// waited.
+// CancelQueued takes an operation out of the queue, with the servers that it
+// was to make, and says whether it still waited.
 func (s *Store) CancelQueued(ctx context.Context, operationID string, at time.Time) (bool, error) {
 	canceled := false
 	err := s.change(ctx, func(c *change) error {
@@ -385,6 +393,14 @@ func (s *Store) CancelQueued(ctx context.Context, operationID string, at time.Ti
 		c.touch(op.EnvironmentID)
 		if err := c.exec(ctx, `UPDATE operations SET status = 'canceled', ended_at = ? WHERE id = ?`, micros(at), op.ID); err != nil {
 			return err
+		}
+		if op.Kind == orchestrator.KindServerCreate {
+			for _, app := range op.Apps {
+				if err := c.exec(ctx, `UPDATE servers SET status = ?, destroyed_at = ? WHERE environment_id = ? AND app = ? AND generation = 0 AND destroyed_at IS NULL`,
+					orchestrator.StatusDestroyed, micros(at), op.EnvironmentID, app); err != nil {
+					return err
+				}
+			}
 		}
 		return insertEvent(ctx, c, orchestrator.Event{OperationID: op.ID, At: at, Step: string(orchestrator.OperationCanceled), Text: "canceled while it still waited; nothing was changed"})
 	})

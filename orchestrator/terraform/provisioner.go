@@ -84,6 +84,12 @@ func (p *Provisioner) Terraform(ctx context.Context, progress func(text string))
 	return b, err
 }
 
+// Running says whether a run is at work in an environment's workspace.
+func (p *Provisioner) Running(environmentID string) bool {
+	_, _, held := holder((paths{dir: p.Dir(environmentID)}).lock())
+	return held
+}
+
 // target is what a workspace keeps of its target, so that it can be destroyed
 // without the catalog.
 type target struct {
@@ -160,7 +166,7 @@ func (p *Provisioner) do(ctx context.Context, environmentID, run string, action 
 	var child *child
 	if !rec.started {
 		if child, err = p.start(ctx, f, action, prepare, progress); err != nil {
-			if errors.Is(context.Cause(ctx), orchestrator.ErrCanceled) {
+			if orchestrator.Interrupted(ctx) {
 				return nil, &orchestrator.ProvisionError{Err: orchestrator.ErrCanceled}
 			}
 			return nil, err
@@ -302,7 +308,7 @@ func (p *Provisioner) follow(ctx context.Context, f paths, c *child, progress fu
 			continue
 		case <-ended:
 		case <-done:
-			if !errors.Is(context.Cause(ctx), orchestrator.ErrCanceled) {
+			if !orchestrator.Interrupted(ctx) {
 				return nil, context.Cause(ctx)
 			}
 			done, canceled = nil, true

@@ -432,6 +432,18 @@ func testEnd(t *testing.T, open Open) {
 		}
 		begun = begun.Add(time.Hour)
 	}
+	if _, err := s.UpdateServer(t.Context(), "s-qa-web", func(v *orchestrator.Server) error { v.Status = orchestrator.StatusReady; return nil }); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Start(t.Context(), "o-qa", begun, orchestrator.StatusDeploying, map[string]orchestrator.Status{"s-qa-web": orchestrator.StatusDeploying}); err != nil {
+		t.Fatal(err)
+	}
+	if e := environment(t, s, "qa"); e.Servers[0].Status != orchestrator.StatusReady {
+		t.Errorf("beginning again made a server %s that had reported", e.Servers[0].Status)
+	}
+	if _, err := s.UpdateServer(t.Context(), "s-qa-web", func(v *orchestrator.Server) error { v.Status = orchestrator.StatusDeploying; return nil }); err != nil {
+		t.Fatal(err)
+	}
 	e := environment(t, s, "qa")
 	same(t, "environment", e.Status, orchestrator.StatusDeploying)
 	same(t, "server", e.Servers[0].Status, orchestrator.StatusDeploying)
@@ -451,6 +463,17 @@ func testEnd(t *testing.T, open Open) {
 	refused(t, err, orchestrator.CodeState, "o-qa", "succeeded")
 	if err := s.End(t.Context(), orchestrator.Ending{OperationID: "o-qa", Status: orchestrator.OperationRunning}); err == nil {
 		t.Error("an operation ended as running")
+	}
+
+	// What failed leaves nothing in motion; what stood stands.
+	submit(t, s, NewEnvironment("qb", "maria", "api", "job", "web"))
+	if err := s.Start(t.Context(), "o-qb", begun, orchestrator.StatusCreating, map[string]orchestrator.Status{"s-qb-api": orchestrator.StatusReady,
+		"s-qb-job": orchestrator.StatusDeploying, "s-qb-web": orchestrator.StatusDestroying}); err != nil {
+		t.Fatal(err)
+	}
+	end(t, s, "o-qb", orchestrator.OperationCanceled, orchestrator.StatusFailed)
+	for i, want := range []orchestrator.Status{orchestrator.StatusReady, orchestrator.StatusFailed, orchestrator.StatusFailed} {
+		same(t, "server", environment(t, s, "qb").Servers[i].Status, want)
 	}
 }
 
@@ -512,6 +535,15 @@ func testCancel(t *testing.T, open Open) {
 	if err != nil || op.Position != 1 {
 		t.Errorf("the one behind: %+v, %v", op, err)
 	}
+	add := Change("e-qa", "o3", orchestrator.KindServerCreate, "api")
+	add.Servers = NewEnvironment("qa", "maria", "api").Servers
+	submit(t, s, add)
+	if got, err := s.CancelQueued(t.Context(), "o3", Start); err != nil || !got {
+		t.Errorf("cancel o3: %v, %v", got, err)
+	}
+	if e := environment(t, s, "qa"); len(e.Servers) != 1 {
+		t.Errorf("the server that was to be made is still there: %+v", e.Servers)
+	}
 	asked, err := s.CancelRequested(t.Context(), "o-qa")
 	if err != nil || asked {
 		t.Errorf("asked %v, %v", asked, err)
@@ -556,6 +588,9 @@ func testDiagnosis(t *testing.T, open Open) {
 		t.Errorf("operation %+v, %v", op, err)
 	}
 	submit(t, s, Change("e-qa", "o1", orchestrator.KindRetry, "web"))
+	if _, err := s.UpdateServer(t.Context(), "s-qa-web", func(v *orchestrator.Server) error { v.Status = orchestrator.StatusReady; return nil }); err != nil {
+		t.Fatal(err)
+	}
 	end(t, s, "o1", orchestrator.OperationSucceeded, orchestrator.StatusReady)
 	for _, e := range []orchestrator.Environment{environment(t, s, "qa"), list()} {
 		if e.Diagnosis != nil {

@@ -1,0 +1,365 @@
+package orchestrator_test
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/berth-dev/berth/orchestrator"
+	"github.com/berth-dev/berth/orchestrator/store"
+	"github.com/berth-dev/berth/orchestrator/store/storetest"
+)
+
+// works is an executor on a real store, with a stand-in for Terraform.
+type works struct {
+	*testing.T
+	*store.Store
+	x     *orchestrator.Executor
+	clock *storetest.Clock
+	// limit is what the operation's limit waits for, tick every other wait.
+	limit, tick chan time.Time
+
+	mu      sync.Mutex
+	applies [][]string // the apps of each apply
+	woken   chan string
+	apply   func(ctx context.Context) error
+}
+
+type fixed struct{ c *orchestrator.Catalog }
+
+func (f fixed) Current() *orchestrator.Catalog { return f.c }
+
+// Apply makes every machine at once, unless the test says otherwise.
+func (w *works) Apply(ctx context.Context, ws orchestrator.Workspace, _ string, _ func(step, text string)) (map[string]orchestrator.Machine, error) {
+	machines := map[string]orchestrator.Machine{}
+	var apps []string
+	for _, v := range ws.Servers {
+		machines[v.ID] = orchestrator.Machine{Address: "192.0.2.1"}
+		apps = append(apps, v.App)
+	}
+	w.mu.Lock()
+	w.applies = append(w.applies, apps)
+	apply := w.apply
+	w.mu.Unlock()
+	if apply != nil {
+		return machines, apply(ctx)
+	}
+	return machines, nil
+}
+
+func (w *works) Destroy(ctx context.Context, _, _ string, _ func(step, text string)) error {
+	w.mu.Lock()
+	apply := w.apply
+	w.mu.Unlock()
+	if apply != nil {
+		return apply(ctx)
+	}
+	return nil
+}
+
+// diagnoser finds nothing wrong.
+type diagnoser struct{}
+
+func (diagnoser) Report(_ orchestrator.App, _ string, r orchestrator.Report) orchestrator.Diagnosis {
+	if r.Exit != 0 {
+		return orchestrator.Diagnosis{Outcome: orchestrator.OutcomeFailed, Total: 1, Causes: []orchestrator.Cause{{Code: "command_failed", Who: "developer", Sentence: "The build failed."}}}
+	}
+	return orchestrator.Diagnosis{Outcome: orchestrator.OutcomeOK}
+}
+
+func (diagnoser) Terraform(log string) orchestrator.Diagnosis {
+	return orchestrator.Diagnosis{Outcome: orchestrator.OutcomeFailed, Total: 1, Causes: []orchestrator.Cause{{Code: "unknown", Who: "ops", Sentence: log}}}
+}
+
+func newWorks(t *testing.T) *works {
+	t.Helper()
+	t.Parallel()
+	w := &works{T: t, clock: &storetest.Clock{}, limit: make(chan time.Time, 1), tick: make(chan time.Time, 1), woken: make(chan string, 100)}
+	var err error
+	w.Store, err = store.Open(t.Context(), store.Options{Path: filepath.Join(t.TempDir(), "berth.db"), Now: w.clock.Now})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { w.Store.Close() })
+	c := &orchestrator.Catalog{Targets: []orchestrator.Target{{Name: "local", Module: "./cloud"}},
+		Apps: []orchestrator.App{{Name: "api", Repository: "r"}, {Name: "web", Repository: "r"}}}
+	w.x = &orchestrator.Executor{
+		Operations: w.Store, Environments: w.Store, Ledger: w.Store, Servers: w.Store, Watcher: w.Store, Catalogs: fixed{c},
+		Provisioner: w, Diagnoser: diagnoser{}, Log: slog.New(slog.DiscardHandler), Now: w.clock.Now,
+		States:   func(string) (string, error) { return "digest", nil },
+		UserData: func(b orchestrator.Boot) (string, error) { return "for " + b.ServerID, nil },
+		Settings: func(string) ([]byte, map[string]string, error) { return nil, nil, nil },
+		Wake: func(_ context.Context, v orchestrator.Server) error {
+			w.woken <- v.App
+			return nil
+		},
+		After: func(d time.Duration) <-chan time.Time {
+			if d > time.Minute {
+				return w.limit
+			}
+			return w.tick
+		},
+		CallHome: 3 * time.Minute, Converge: 40 * time.Minute, Limit: time.Hour,
+	}
+	return w
+}
+
+func (w *works) submit(sub orchestrator.Submission) {
+	w.Helper()
+	if _, err := w.Submit(context.Background(), sub); err != nil {
+		w.Fatal(err)
+	}
+}
+
+// begin executes an operation; the channel gives what Execute returns.
+func (w *works) begin(ctx context.Context, id string) <-chan error {
+	done := make(chan error, 1)
+	go func() { done <- w.x.Execute(ctx, id) }()
+	return done
+}
+
+// until waits for a committed state.
+func (w *works) until(what string, is func(e orchestrator.Environment) bool) {
+	w.Helper()
+	changed, stop := w.Watch()
+	defer stop()
+	deadline := time.After(20 * time.Second)
+	for {
+		e, err := w.EnvironmentByID(context.Background(), "e-qa")
+		if err != nil {
+			w.Fatal(err)
+		}
+		if is(e) {
+			return
+		}
+		select {
+		case <-changed:
+		case <-deadline:
+			w.Fatalf("%s did not come: %+v", what, e)
+		}
+	}
+}
+
+// desired waits until an app's server has been given something by operation.
+func (w *works) desired(app, operation string) {
+	w.Helper()
+	w.until(app+"'s desired state", func(e orchestrator.Environment) bool {
+		return slices.ContainsFunc(e.Servers, func(v orchestrator.Server) bool {
+			return v.App == app && strings.Contains(string(v.Desired), `"operation":"`+operation+`"`)
+		})
+	})
+}
+
+// report lets the app's agent report on its generation.
+func (w *works) report(app string, exit int) {
+	w.Helper()
+	v, err := w.Server(context.Background(), "s-qa-"+app)
+	if err != nil {
+		w.Fatal(err)
+	}
+	f := &orchestrator.Fleet{Records: w.Store, Environments: w.Store, Events: w.Store, Diagnoser: diagnoser{}, Catalogs: w.x.Catalogs,
+		Watcher: w.Store, Settings: w.x.Settings, Now: w.clock.Now}
+	if err := w.Seen(context.Background(), v.ID, w.clock.Now()); err != nil {
+		w.Fatal(err)
+	}
+	if err := f.Report(context.Background(), v.ID, orchestrator.Report{Generation: v.Generation, Revision: v.Commit, Exit: exit, Healthy: exit == 0}); err != nil {
+		w.Fatal(err)
+	}
+}
+
+func (w *works) ended(done <-chan error) {
+	w.Helper()
+	select {
+	case err := <-done:
+		if err != nil {
+			w.Fatal(err)
+		}
+	case <-time.After(20 * time.Second):
+		w.Fatal("the operation does not end")
+	}
+}
+
+// is checks how an operation ended, and what of its environment is true.
+func (w *works) is(id string, op orchestrator.OperationStatus, environment orchestrator.Status, cause string) {
+	w.Helper()
+	o, err := w.Operation(context.Background(), id)
+	if err != nil {
+		w.Fatal(err)
+	}
+	e, err := w.EnvironmentByID(context.Background(), "e-qa")
+	if err != nil {
+		w.Fatal(err)
+	}
+	if o.Status != op || e.Status != environment {
+		w.Errorf("%s is %s and its environment %s, want %s and %s", id, o.Status, e.Status, op, environment)
+	}
+	if cause != "" && (o.Diagnosis == nil || o.Diagnosis.Causes[0].Code != cause) {
+		w.Errorf("%s: %+v, want the cause %s", id, o.Diagnosis, cause)
+	}
+	for _, v := range e.Servers {
+		if v.Status != orchestrator.StatusReady && v.Status != orchestrator.StatusFailed {
+			w.Errorf("%s is %s, and nothing moves it", v.Name, v.Status)
+		}
+	}
+}
+
+// made brings up an environment of api and web.
+func (w *works) made() {
+	w.Helper()
+	w.submit(storetest.NewEnvironment("qa", "maria", "api", "web"))
+	done := w.begin(context.Background(), "o-qa")
+	for _, app := range []string{"api", "web"} {
+		w.desired(app, "o-qa")
+		w.report(app, 0)
+	}
+	w.ended(done)
+	w.is("o-qa", orchestrator.OperationSucceeded, orchestrator.StatusReady, "")
+	for len(w.woken) > 0 {
+		<-w.woken
+	}
+}
+
+// Whoever takes an operation up again waits only for the servers that have not
+// reported: no report comes twice.
+func TestTakenUpAgain(t *testing.T) {
+	w := newWorks(t)
+	w.submit(storetest.NewEnvironment("qa", "maria", "api", "web"))
+	ctx, stop := context.WithCancel(context.Background())
+	done := w.begin(ctx, "o-qa")
+	w.desired("api", "o-qa")
+	w.desired("web", "o-qa")
+	w.report("api", 0)
+	stop()
+	if err := <-done; !errors.Is(err, context.Canceled) {
+		t.Fatalf("a shutdown gave %v", err)
+	}
+	done = w.begin(context.Background(), "o-qa")
+	w.report("web", 0)
+	w.ended(done)
+	w.is("o-qa", orchestrator.OperationSucceeded, orchestrator.StatusReady, "")
+}
+
+// An operation that takes too long interrupts its Terraform and fails; it is
+// not tried for ever.
+func TestLimit(t *testing.T) {
+	w := newWorks(t)
+	interrupted := make(chan bool, 1)
+	begun := make(chan struct{})
+	w.apply = func(ctx context.Context) error {
+		close(begun)
+		<-ctx.Done()
+		interrupted <- orchestrator.Interrupted(ctx)
+		return &orchestrator.ProvisionError{Err: orchestrator.ErrCanceled}
+	}
+	w.submit(storetest.NewEnvironment("qa", "maria", "web"))
+	done := w.begin(context.Background(), "o-qa")
+	<-begun
+	w.limit <- time.Time{}
+	w.ended(done)
+	if !<-interrupted {
+		t.Error("Terraform was not interrupted")
+	}
+	w.is("o-qa", orchestrator.OperationFailed, orchestrator.StatusFailed, "timeout")
+}
+
+// Agents are woken when an operation begins to wait for them, and again.
+func TestWake(t *testing.T) {
+	w := newWorks(t)
+	w.submit(storetest.NewEnvironment("qa", "maria", "api", "web"))
+	done := w.begin(context.Background(), "o-qa")
+	for _, want := range []string{"api", "web"} {
+		w.isWoken(want)
+	}
+	w.report("api", 0)
+	w.tick <- time.Time{}
+	w.isWoken("web") // api is ready
+	w.report("web", 0)
+	w.ended(done)
+}
+
+func (w *works) isWoken(app string) {
+	w.Helper()
+	select {
+	case got := <-w.woken:
+		if got != app {
+			w.Errorf("woken: %s, want %s", got, app)
+		}
+	case <-time.After(20 * time.Second):
+		w.Fatalf("%s was not woken", app)
+	}
+}
+
+// A server that was heard once and is no more is not waited for to the end.
+func TestSilence(t *testing.T) {
+	w := newWorks(t)
+	w.made()
+	w.submit(storetest.Change("e-qa", "o1", orchestrator.KindDeploy, "web"))
+	done := w.begin(context.Background(), "o1")
+	w.isWoken("web") // from now on it waits
+	w.clock.Advance(w.x.CallHome + time.Minute)
+	w.tick <- time.Time{}
+	w.ended(done)
+	w.is("o1", orchestrator.OperationFailed, orchestrator.StatusFailed, "timeout")
+	op, err := w.Operation(t.Context(), "o1")
+	if err != nil || !strings.Contains(op.Diagnosis.Causes[0].Sentence, "fallen silent") {
+		t.Errorf("%+v, %v", op.Diagnosis, err)
+	}
+}
+
+// Machines that a destroy has taken are made again before a deploy waits for
+// them; a deploy by itself makes none.
+func TestDeployAfterDestroyThatFailed(t *testing.T) {
+	w := newWorks(t)
+	w.made()
+	w.apply = func(context.Context) error {
+		return &orchestrator.ProvisionError{Err: errors.New("refused"), Log: "refused"}
+	}
+	w.submit(storetest.Change("e-qa", "o1", orchestrator.KindDestroy))
+	w.ended(w.begin(context.Background(), "o1"))
+	w.is("o1", orchestrator.OperationFailed, orchestrator.StatusFailed, "unknown")
+	w.apply = nil
+	for _, id := range []string{"o2", "o3"} {
+		w.submit(storetest.Change("e-qa", id, orchestrator.KindDeploy, "api", "web"))
+		done := w.begin(context.Background(), id)
+		for _, app := range []string{"api", "web"} {
+			w.desired(app, id)
+			w.report(app, 0)
+		}
+		w.ended(done)
+		w.is(id, orchestrator.OperationSucceeded, orchestrator.StatusReady, "")
+		if len(w.applies) != 2 {
+			t.Errorf("after %s there were %d applies, want 2", id, len(w.applies))
+		}
+	}
+}
+
+// A server whose own operation still waits is not made by the one before it,
+// and goes when its operation is canceled.
+func TestServerThatWaits(t *testing.T) {
+	w := newWorks(t)
+	w.submit(storetest.NewEnvironment("qa", "maria", "web"))
+	add := storetest.Change("e-qa", "o1", orchestrator.KindServerCreate, "api")
+	add.Servers = storetest.NewEnvironment("qa", "maria", "api").Servers
+	w.submit(add)
+	done := w.begin(context.Background(), "o-qa")
+	w.desired("web", "o-qa")
+	if ok, err := w.CancelQueued(t.Context(), "o1", w.clock.Now()); err != nil || !ok {
+		t.Fatal(ok, err)
+	}
+	w.report("web", 0)
+	w.ended(done)
+	if len(w.applies) != 1 || !slices.Equal(w.applies[0], []string{"web"}) {
+		t.Errorf("applied %v", w.applies)
+	}
+	w.is("o-qa", orchestrator.OperationSucceeded, orchestrator.StatusReady, "")
+	e, err := w.Environment(t.Context(), "qa")
+	if err != nil || len(e.Servers) != 1 {
+		t.Errorf("servers: %+v, %v", e.Servers, err)
+	}
+}
