@@ -792,6 +792,32 @@ func (s *Service) Destroy(ctx context.Context, e Environment, actor Actor, text 
 	return a, nil
 }
 
+// Expire submits the end of an environment whose lifetime is over. After
+// destroys that failed it waits before the next one, twice as long each time:
+// two minutes at first, six hours at most.
+func (s *Service) Expire(ctx context.Context, e Environment) error {
+	ops, err := s.Operations.Operations(ctx, e.ID)
+	if err != nil {
+		return err
+	}
+	wait := time.Minute
+	var last time.Time
+	for _, op := range ops {
+		if op.Kind != KindDestroy || op.EndedAt == nil {
+			break
+		}
+		if last.IsZero() {
+			last = *op.EndedAt
+		}
+		wait = min(2*wait, 6*time.Hour)
+	}
+	if !last.IsZero() && s.Now().Before(last.Add(wait)) {
+		return nil
+	}
+	_, err = s.Destroy(ctx, e, Actor{Name: "berth", Ops: true}, "env destroy "+e.Name)
+	return err
+}
+
 // missedBy refuses the destroy of a server that another one cannot do without.
 func (s *Service) missedBy(e Environment, app string) error {
 	c := s.Catalogs.Current()

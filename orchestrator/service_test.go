@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -62,8 +63,8 @@ func newDesk(t *testing.T) *desk {
 	d.store = s
 	n := 0
 	d.Service = &orchestrator.Service{Submitter: s, Environments: s, Operations: s, Catalogs: d, Policy: policy.Rules{}, Checker: d,
-		Settings:     func(string) ([]byte, map[string]string, error) { return nil, d.settings, nil },
-		RemoveServer: s.RemoveServer, Canonical: bot.Canonical, Now: func() time.Time { return d.now },
+		Settings:  func(string) ([]byte, map[string]string, error) { return nil, d.settings, nil },
+		Canonical: bot.Canonical, Now: func() time.Time { return d.now },
 		NewID: func(prefix string) string { n++; return fmt.Sprintf("%s%d", prefix, n) }}
 	return d
 }
@@ -303,5 +304,77 @@ func TestRetry(t *testing.T) {
 	d.end(t, "qa", orchestrator.OperationFailed, orchestrator.StatusFailed)
 	if a := d.must(t, maria, "env retry qa"); a.Operation.Kind != orchestrator.KindDestroy {
 		t.Errorf("the retry of a destroy is a %s", a.Operation.Kind)
+	}
+}
+
+// A server that was destroyed is not destroyed once more by a retry of what is
+// left.
+func TestRetryAfterServerWasDestroyed(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	d.must(t, maria, "env create qa")
+	d.end(t, "qa", orchestrator.OperationFailed, orchestrator.StatusFailed)
+	d.must(t, maria, "server destroy qa/web")
+	d.end(t, "qa", orchestrator.OperationFailed, orchestrator.StatusFailed)
+	if a := d.must(t, maria, "env retry qa"); a.Operation.Kind != orchestrator.KindServerDestroy {
+		t.Errorf("the retry of a server's destroy is a %s", a.Operation.Kind)
+	}
+	for _, v := range d.must(t, maria, "env show qa").Environment.Servers {
+		if v.App != "web" {
+			continue
+		}
+		if err := d.store.RemoveServer(t.Context(), v.ID); err != nil {
+			t.Fatal(err)
+		}
+	}
+	d.end(t, "qa", orchestrator.OperationSucceeded, orchestrator.StatusFailed)
+	a := d.must(t, maria, "env retry qa")
+	if a.Operation.Kind != orchestrator.KindRetry || !slices.Equal(a.Operation.Apps, []string{"api"}) {
+		t.Errorf("the retry is a %s of %v", a.Operation.Kind, a.Operation.Apps)
+	}
+}
+
+// A destroy that fails is tried again by the clock, at growing intervals; a
+// person's is not kept waiting, and tries anew.
+func TestExpiryIsTriedAgain(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	d.must(t, maria, "env create qa")
+	d.end(t, "qa", orchestrator.OperationSucceeded, orchestrator.StatusReady)
+	destroys := func() (n int) {
+		for _, op := range *d.must(t, maria, "env history qa").History {
+			if op.Kind == orchestrator.KindDestroy {
+				n++
+			}
+		}
+		return n
+	}
+	expire := func() {
+		t.Helper()
+		e, err := d.store.Environment(t.Context(), "qa")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := d.Expire(t.Context(), e); err != nil {
+			t.Fatal(err)
+		}
+	}
+	wait := time.Minute
+	for n := 1; n <= 12; n++ {
+		expire()
+		if got := destroys(); got != n {
+			t.Fatalf("%d destroys, want %d", got, n)
+		}
+		d.end(t, "qa", orchestrator.OperationFailed, orchestrator.StatusFailed)
+		wait = min(2*wait, 6*time.Hour)
+		d.now = d.now.Add(wait - time.Second)
+		if expire(); destroys() != n {
+			t.Errorf("after %d failures it does not wait %s", n, wait)
+		}
+		d.now = d.now.Add(time.Second)
+	}
+	d.must(t, maria, "env destroy qa")
+	if destroys() != 13 {
+		t.Error("a person has to wait for the clock")
 	}
 }

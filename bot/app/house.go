@@ -90,11 +90,11 @@ func newHouse(ctx context.Context, o serveOptions, source *catalog.Source, log *
 	executor := &orchestrator.Executor{
 		Operations: h.store, Environments: h.store, Ledger: h.store, Servers: h.store, Watcher: h.store, Catalogs: source,
 		Provisioner: h.provisioner, Diagnoser: diagnose.Diagnoser{}, Settings: catalog.Settings, States: h.states.digest, UserData: templates.UserData,
-		Sweep: h.sweep, Wake: h.wake, Now: now, After: time.After, Log: log, PublicURL: o.PublicURL, CallHome: 3 * time.Minute, Converge: 40 * time.Minute, InstallationID: installation,
+		Sweep: h.sweep, Wake: h.wake, Now: now, After: time.After, Log: log, PublicURL: o.PublicURL, CallHome: 3 * time.Minute, Converge: 40 * time.Minute, Limit: 2 * time.Hour, InstallationID: installation,
 	}
 	lifetimes := h.lifetimes()
 	h.jobs, err = jobs.New(jobs.Options{
-		DB: h.store.DB(), Execute: executor.Execute, Workers: 8, Timeout: 2 * time.Hour, Logger: log,
+		DB: h.store.DB(), Execute: executor.Execute, Workers: 8, Timeout: 4 * time.Hour, Logger: log, // an operation ends itself after half of it
 		Periodic: []jobs.Periodic{{Every: time.Minute, Name: "lifetimes", Run: lifetimes.Run}},
 	})
 	if err != nil {
@@ -260,10 +260,7 @@ func (h *house) sweepDir(ctx context.Context, id string, uid int) error {
 // lifetimes warns of, and brings about, the end of environments.
 func (h *house) lifetimes() *orchestrator.Lifetimes {
 	return &orchestrator.Lifetimes{Records: h.store, Catalogs: h.source, Now: now, Log: h.log,
-		Destroy: func(ctx context.Context, e orchestrator.Environment) error {
-			_, err := h.service.Destroy(ctx, e, orchestrator.Actor{Name: "berth", Ops: true}, "env destroy "+e.Name)
-			return err
-		}}
+		Destroy: func(ctx context.Context, e orchestrator.Environment) error { return h.service.Expire(ctx, e) }}
 }
 
 func (h *house) person(osUser string) orchestrator.Actor {
