@@ -2,6 +2,7 @@ package catalog
 
 import (
 	"fmt"
+	"maps"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -10,6 +11,7 @@ import (
 	"sort"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/hashicorp/go-version"
 	"github.com/hashicorp/hcl/v2"
@@ -24,6 +26,8 @@ const (
 	defaultLifetime      = 3 * 24 * time.Hour
 	defaultMaxLifetime   = 14 * 24 * time.Hour
 	defaultHealthTimeout = time.Minute
+	// Longer than that, and the operation that waits for it has given up.
+	maxHealthTimeout = 30 * time.Minute
 )
 
 var (
@@ -35,7 +39,11 @@ var (
 	slackPattern  = regexp.MustCompile(`^[UW][A-Z0-9]+$`)
 	modulePattern = regexp.MustCompile(`^[a-z][a-z0-9_-]*$`)
 	helperPattern = regexp.MustCompile(`^[A-Za-z0-9+.-]+::`)
-	scpPattern    = regexp.MustCompile(`^[^/:]+:`)
+	// tokenPattern is a login that is rather a token: by its prefix, or longer
+	// than names are.
+	tokenPattern       = regexp.MustCompile(`^(gh[a-z]_|github_pat_|glpat-|ATB|x-token-auth).*|^[A-Za-z0-9_-]{30,}$`)
+	scpPasswordPattern = regexp.MustCompile(`^[^/@:]+:[^/@]*@[^/:]+:`)
+	scpPattern         = regexp.MustCompile(`^[^/:]+:`)
 )
 
 // reserved are the words of the grammar: a name that is one of them could not
@@ -54,6 +62,13 @@ var reserved = func() map[string]string {
 	}
 	return m
 }()
+
+// setByBerth are a module block's own arguments and what Berth gives to every
+// module, localByBerth what it gives to the module local besides.
+var (
+	setByBerth   = []string{"source", "version", "providers", "count", "for_each", "depends_on", "lifecycle", "environment_id", "servers", "tags"}
+	localByBerth = []string{"berth", "root", "salt_call", "git_config"}
+)
 
 // blockTypes is every block of a catalog, in the order of the documentation.
 var blockTypes = []string{"target", "salt", "terraform", "app", "blueprint", "size", "person", "policy"}
@@ -74,7 +89,7 @@ func (l *loader) file(body *hclsyntax.Body) {
 		}
 		if len(b.Labels) != labels {
 			if labels == 1 {
-				l.at(b.TypeRange, "A %s needs one name: %s \"NAME\" { … }.", b.Type, b.Type)
+				l.at(b.TypeRange, "%s needs one name: %s \"NAME\" { … }.", upperFirst(article(b.Type)), b.Type)
 			} else {
 				l.at(b.LabelRanges[0], "%s takes no name: %s { … }.", b.Type, b.Type)
 			}
@@ -93,7 +108,7 @@ func (l *loader) file(body *hclsyntax.Body) {
 		read(what, b)
 	}
 	if len(l.cat.Targets) == 0 && len(first) == len(body.Blocks) {
-		l.at(hcl.Range{Filename: l.path, Start: hcl.InitialPos}, "The catalog has no target, so there is nowhere to make servers. Expected at least: target \"local\" { module = \"local\" }.")
+		l.at(l.start(), "The catalog has no target, so there is nowhere to make servers. Expected at least: target \"local\" { module = \"local\" }.")
 	}
 	for _, check := range l.refs {
 		check()
@@ -202,7 +217,16 @@ func (l *loader) target(what string, b *hclsyntax.Block) {
 		t.Module = l.modulePath(s, e.Range())
 	}
 	if e := get("variables"); e != nil {
-		t.Variables, _ = l.object("variables", e)
+		variables, places, _ := l.object("variables", e)
+		t.Variables = variables
+		for _, name := range slices.Sorted(maps.Keys(places)) {
+			switch {
+			case slices.Contains(setByBerth, name):
+				l.at(places[name], "variables: %q is set by Berth itself. Give the module's variable another name.", name)
+			case t.Module == "local" && slices.Contains(localByBerth, name):
+				l.at(places[name], "variables: the module \"local\" gets %q from Berth itself.", name)
+			}
+		}
 	}
 	if e := get("environment"); e != nil {
 		names, places, _ := l.list("environment", e)
@@ -303,6 +327,9 @@ func (l *loader) app(what string, b *hclsyntax.Block) {
 				l.at(e.Range(), "states is empty. Expected at least [\"app\"], the starter recipe.")
 			}
 			for i, name := range names {
+				if slices.Contains(names[:i], name) {
+					l.at(places[i], "states names %q twice.", name)
+				}
 				if !statePattern.MatchString(name) {
 					l.at(places[i], "states: %q is no name of a recipe. Expected such as \"app\" or \"web.nginx\", without .sls.", name)
 				}
@@ -320,7 +347,7 @@ func (l *loader) app(what string, b *hclsyntax.Block) {
 	}
 	if e := get("health"); e != nil {
 		if s, ok := l.text("health", e); ok {
-			if !strings.HasPrefix(s, "/") || strings.ContainsAny(s, " \t\r\n") {
+			if !strings.HasPrefix(s, "/") || strings.ContainsFunc(s, blankOrControl) {
 				l.at(e.Range(), "health must be a path that begins with a slash, such as \"/healthz\", not %q.", s)
 			} else if get("port") == nil {
 				l.at(e.Range(), "%s has a health path but no port to ask it on. Expected: port = 8080.", what)
@@ -330,6 +357,9 @@ func (l *loader) app(what string, b *hclsyntax.Block) {
 	}
 	if e := get("health_timeout"); e != nil {
 		if d, ok := l.duration("health_timeout", e); ok {
+			if d > maxHealthTimeout {
+				l.at(e.Range(), "health_timeout may be %s at most.", "30m")
+			}
 			a.HealthTimeout = d
 		}
 	}
@@ -371,7 +401,7 @@ func (l *loader) appText(a *orchestrator.App, get func(string) hclsyntax.Express
 		if !ok {
 			continue
 		}
-		if strings.ContainsRune(s, 0) || f.name == "branch" && (s == "" || strings.HasPrefix(s, "-") || strings.ContainsAny(s, " \t\r\n")) {
+		if strings.ContainsRune(s, 0) || f.name == "branch" && (s == "" || strings.HasPrefix(s, "-") || strings.ContainsFunc(s, blankOrControl)) {
 			l.at(e.Range(), "%s: %q cannot be a %s.", f.name, s, f.name)
 			continue
 		}
@@ -379,11 +409,14 @@ func (l *loader) appText(a *orchestrator.App, get func(string) hclsyntax.Express
 	}
 }
 
+func blankOrControl(r rune) bool { return unicode.IsSpace(r) || unicode.IsControl(r) }
+
 // repository accepts what git can clone without running another program, and
-// makes a path absolute.
+// makes a path absolute. Nothing that may be a secret is repeated.
 func (l *loader) repository(s string, rng hcl.Range) string {
+	const secret = "repository has a %s in it. Secrets never stand in the catalog: leave it out and give git a credential helper, or Berth a BERTH_GITHUB_TOKEN."
 	switch {
-	case strings.TrimSpace(s) == "" || s != strings.TrimSpace(s) || strings.ContainsAny(s, "\n\r\t\x00"):
+	case strings.TrimSpace(s) == "" || s != strings.TrimSpace(s) || strings.ContainsFunc(s, unicode.IsControl):
 		l.at(rng, "repository: %q is no address. Expected such as \"https://github.com/acme/api\" or \"git@github.com:acme/api\".", s)
 	case strings.HasPrefix(s, "-"):
 		l.at(rng, "repository: %q begins with a hyphen, which git would take for an option.", s)
@@ -392,18 +425,32 @@ func (l *loader) repository(s string, rng hcl.Range) string {
 	case strings.Contains(s, "://"):
 		u, err := url.Parse(s)
 		if err != nil {
-			l.at(rng, "repository is no address: Expected such as \"https://github.com/acme/api\".")
+			l.at(rng, "repository is no address. Expected such as \"https://github.com/acme/api\".")
 			return s
 		}
-		if !slices.Contains([]string{"http", "https", "ssh", "git", "file"}, u.Scheme) {
+		_, password := u.User.Password()
+		web := u.Scheme == "http" || u.Scheme == "https"
+		switch {
+		case !web && !slices.Contains([]string{"ssh", "git", "file"}, u.Scheme):
 			l.at(rng, "repository: Berth clones over http, https, ssh, git and file, not %q.", u.Scheme)
+		case password:
+			l.at(rng, secret, "password")
+		case web && tokenPattern.MatchString(u.User.Username()), web && u.RawQuery != "":
+			l.at(rng, secret, "token")
+		case u.Host == "" && u.Scheme != "file":
+			l.at(rng, "repository: %q names no host. Expected such as \"https://github.com/acme/api\".", s)
+		case strings.HasPrefix(u.Host, "-") || strings.HasPrefix(u.User.Username(), "-"):
+			l.at(rng, "repository: %q has a host that begins with a hyphen, which ssh would take for an option.", s)
 		}
-		if _, secret := u.User.Password(); secret {
-			// Never repeat it.
-			l.at(rng, "repository has a password in it. Secrets never stand in the catalog: leave it out and give git a credential helper, or Berth a BERTH_GITHUB_TOKEN.")
-		}
+	case scpPasswordPattern.MatchString(s):
+		l.at(rng, secret, "password")
 	case !scpPattern.MatchString(s):
 		return l.resolve(s)
+	default:
+		login, _, _ := strings.Cut(s, ":")
+		if _, host, ok := strings.Cut(login, "@"); ok && strings.HasPrefix(host, "-") {
+			l.at(rng, "repository: %q has a host that begins with a hyphen, which ssh would take for an option.", s)
+		}
 	}
 	return s
 }
@@ -539,7 +586,7 @@ func (l *loader) size(what string, b *hclsyntax.Block) {
 	for _, name := range sortedAttributes(b.Body) {
 		a := b.Body.Attributes[name]
 		l.refs = append(l.refs, func() { l.knownTarget(what, name, a.NameRange) })
-		if variables, ok := l.object(name, a.Expr); ok {
+		if variables, _, ok := l.object(name, a.Expr); ok {
 			z.Variables[name] = variables
 		}
 	}
@@ -583,7 +630,13 @@ func (l *loader) person(what string, b *hclsyntax.Block) {
 		}
 	}
 	if e := get("teams"); e != nil {
-		p.Teams, _, _ = l.list("teams", e)
+		names, places, _ := l.list("teams", e)
+		for i, name := range names {
+			if !personPattern.MatchString(name) {
+				l.at(places[i], "teams: %q cannot name a team: expected letters, digits and . _ - @ +.", name)
+			}
+		}
+		p.Teams = names
 	}
 	l.cat.People = append(l.cat.People, p)
 }
@@ -632,7 +685,7 @@ func (l *loader) policy(what string, b *hclsyntax.Block) {
 				l.at(places[i], "ops: %q cannot name a person.", name)
 			}
 		}
-		p.Ops = names
+		p.Ops, l.ops = names, places
 	}
 	for _, f := range []struct {
 		name string

@@ -8,8 +8,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/url"
 	"os"
 	"path/filepath"
+	"regexp"
 	"sort"
 	"strings"
 
@@ -89,6 +91,7 @@ type loader struct {
 	needs  map[string]map[string]hcl.Range // app → variable → place
 	states map[string][]hcl.Range          // app → place of each recipe
 	module map[string]hcl.Range            // target → place of its module
+	ops    []hcl.Range                     // place of each of the policy's ops
 	refs   []func()                        // checks that need the whole file
 }
 
@@ -104,6 +107,14 @@ func parse(path string, src []byte) (*loader, error) {
 		states: map[string][]hcl.Range{},
 		module: map[string]hcl.Range{},
 	}
+	if len(src) > maxCatalog {
+		l.at(l.start(), "the file has %d MiB; a catalog has at most %d.", (len(src)+1<<20-1)>>20, maxCatalog>>20)
+		return l, nil
+	}
+	if at, deep := tooDeep(src, path); deep {
+		l.at(at, "values are nested more than %d deep here.", maxDepth)
+		return l, nil
+	}
 	file, diags := hclparse.NewParser().ParseHCL(src, path)
 	l.diagnostics(diags)
 	if file == nil || diags.HasErrors() {
@@ -118,6 +129,41 @@ func parse(path string, src []byte) (*loader, error) {
 	return l, nil
 }
 
+// What is read must be bounded: the parser calls itself for each level, and a
+// program whose stack is full ends, serve with it.
+const (
+	maxCatalog = 4 << 20
+	maxDepth   = 200
+)
+
+// start is the first place of the file.
+func (l *loader) start() hcl.Range {
+	return hcl.Range{Filename: l.path, Start: hcl.InitialPos, End: hcl.InitialPos}
+}
+
+// tooDeep finds the place where brackets, or operators of one line, are nested
+// beyond what anybody writes.
+func tooDeep(src []byte, path string) (hcl.Range, bool) {
+	tokens, _ := hclsyntax.LexConfig(src, path, hcl.InitialPos) // the parser tells what is wrong
+	depth, operators := 0, 0
+	for _, t := range tokens {
+		switch t.Type {
+		case hclsyntax.TokenOBrace, hclsyntax.TokenOBrack, hclsyntax.TokenOParen, hclsyntax.TokenTemplateInterp, hclsyntax.TokenTemplateControl, hclsyntax.TokenOQuote, hclsyntax.TokenOHeredoc:
+			depth++
+		case hclsyntax.TokenCBrace, hclsyntax.TokenCBrack, hclsyntax.TokenCParen, hclsyntax.TokenTemplateSeqEnd, hclsyntax.TokenCQuote, hclsyntax.TokenCHeredoc:
+			depth--
+		case hclsyntax.TokenBang, hclsyntax.TokenMinus, hclsyntax.TokenQuestion:
+			operators++
+		case hclsyntax.TokenComma, hclsyntax.TokenEqual:
+			operators = 0 // another value begins
+		}
+		if depth+operators > maxDepth {
+			return t.Range, true
+		}
+	}
+	return hcl.Range{}, false
+}
+
 // diagnostics takes over the parser's own findings.
 func (l *loader) diagnostics(diags hcl.Diagnostics) {
 	lines, texts := map[int]bool{}, map[string]bool{}
@@ -126,7 +172,7 @@ func (l *loader) diagnostics(diags hcl.Diagnostics) {
 		if !errors.As(d, &diag) {
 			continue
 		}
-		rng := hcl.Range{Filename: l.path, Start: hcl.InitialPos, End: hcl.InitialPos}
+		rng := l.start()
 		if diag.Subject != nil {
 			rng = *diag.Subject
 		}
@@ -135,8 +181,34 @@ func (l *loader) diagnostics(diags hcl.Diagnostics) {
 			continue
 		}
 		lines[rng.Start.Line], texts[diag.Detail] = true, true
+		if name, value := l.bareText(diag, rng); value != "" {
+			l.at(rng, "text stands in quotes: %s = %q.", name, value)
+			continue
+		}
 		l.at(rng, "%s", sentence(diag.Summary)+" "+sentence(strings.Join(strings.Fields(diag.Detail), " ")))
 	}
+}
+
+var bareLine = regexp.MustCompile(`^\s*([A-Za-z_][\w-]*)\s*=\s*([A-Za-z./~@][^\s"'\[\]{}(),]*)\s*(?:#.*|//.*)?$`)
+
+// bareText finds the commonest slip, text without quotes, which the parser
+// takes for the end of the value.
+func (l *loader) bareText(diag *hcl.Diagnostic, rng hcl.Range) (name, value string) {
+	if diag.Summary != "Missing newline after argument" && diag.Summary != "Invalid expression" && diag.Summary != "Invalid character" && diag.Summary != "Missing attribute separator" {
+		return "", ""
+	}
+	lines := strings.Split(string(l.src), "\n")
+	if rng.Start.Line > len(lines) {
+		return "", ""
+	}
+	m := bareLine.FindStringSubmatch(strings.TrimRight(lines[rng.Start.Line-1], "\r"))
+	if m == nil {
+		return "", ""
+	}
+	if u, err := url.Parse(m[2]); err != nil || u.User != nil {
+		return "", "" // it may hold a password
+	}
+	return m[1], m[2]
 }
 
 func sentence(s string) string {

@@ -1,6 +1,7 @@
 package catalog_test
 
 import (
+	"encoding/json"
 	"errors"
 	"maps"
 	"os"
@@ -151,7 +152,7 @@ func TestErrors(t *testing.T) {
 		"block for attribute":  {app + "needs { A = \"b\" }\n}", `:5:1: app "api": write needs = { … }, with an equals sign.`},
 		"syntax":               {`app "api" {`, `:2:11: Unclosed configuration block.`},
 		"unclosed":             {"app \"api\" {\n repository = \"x\n}", `:3:17: Invalid multi-line string.`},
-		"no label":             {`app {}`, `:2:1: A app needs one name: app "NAME" { … }.`},
+		"no label":             {`app {}`, `:2:1: An app needs one name: app "NAME" { … }.`},
 		"label":                {`policy "x" {}`, `:2:8: policy takes no name: policy { … }.`},
 		"reserved key":         {`app "ttl" { repository = "https://x.dev/a" }`, `:2:5: An app cannot be called "ttl": that is a key of the commands.`},
 		"reserved verb":        {`app "deploy" { repository = "https://x.dev/a" }`, `:2:5: An app cannot be called "deploy": that is a verb of the commands.`},
@@ -213,6 +214,30 @@ func TestErrors(t *testing.T) {
 		"lifetime over none":   {`policy { lifetime = "20d" }`, `Give max_lifetime too.`},
 		"quota":                {`policy { environments_per_person = -1 }`, `environments_per_person must be 1 or more, or 0 for no limit.`},
 		"rule":                 {`policy { destroy = "tem" }`, `:2:20: destroy: "tem" is no rule. Did you mean "team"?`},
+		"bare text":            {"app \"api\" {\n repository = https://x.dev/a\n}", `:3:20: text stands in quotes: repository = "https://x.dev/a".`},
+		"bare secret":          {"app \"api\" {\n repository = https://me:hunter2@x.dev/a\n}", `Missing newline after argument`},
+		"token":                {`app "api" { repository = "https://ghp_hunter2@x.dev/a" }`, `repository has a token in it`},
+		"token as login":       {`app "api" { repository = "https://hunter2hunter2hunter2hunter2hunter2@x.dev/a" }`, `repository has a token in it`},
+		"token in query":       {`app "api" { repository = "https://x.dev/a?t=hunter2" }`, `repository has a token in it`},
+		"scp password":         {`app "api" { repository = "me:hunter2@x.dev:a" }`, `repository has a password in it`},
+		"scp option":           {`app "api" { repository = "git@-oProxyCommand=x:a" }`, `has a host that begins with a hyphen`},
+		"ssh option":           {`app "api" { repository = "ssh://-oProxyCommand=x/a" }`, `has a host that begins with a hyphen`},
+		"ssh login option":     {`app "api" { repository = "ssh://-oX@h/a" }`, `has a host that begins with a hyphen`},
+		"no host":              {`app "api" { repository = "https:///a" }`, `names no host`},
+		"control":              {`app "api" { repository = "https://x.dev/a\u001b" }`, `is no address`},
+		"health control":       {app + "health = \"/a\\u0000\"\n}", `health must be a path`},
+		"health forever":       {app + "health_timeout = \"31m\"\n}", `:5:18: health_timeout may be 30m at most.`},
+		"state twice":          {app + "states = [\"app\", \"app\"]\n}", `:5:18: states names "app" twice.`},
+		"duration number":      {`policy { lifetime = 3 }`, `:2:21: lifetime must be text with a unit, such as "3h" or "3d".`},
+		"huge":                 {`policy { environments_per_person = 99999999999999999999 }`, `is too large a number`},
+		"team":                 {`person "a" { teams = [""] }`, `:2:23: teams: "" cannot name a team`},
+		"source":               {"target \"aws\" {\n module = \"aws\"\n variables = { source = 1 }\n}", `:4:16: variables: "source" is set by Berth itself.`},
+		"local's root":         {"target \"other\" {\n module = \"local\"\n variables = { root = \"/\" }\n}", `:4:16: variables: the module "local" gets "root" from Berth itself.`},
+		"nested lists":         {"target \"aws\" {\n module = \"aws\"\n variables = { a = " + strings.Repeat("[", 300000) + strings.Repeat("]", 300000) + " }\n}", `:4:`},
+		"nested templates":     {app + "branch = " + strings.Repeat(`"${`, 100000) + "\n}", `values are nested more than 200 deep here.`},
+		"operators":            {`policy { environments_per_person = ` + strings.Repeat("!", 1000000) + "true }", `values are nested more than 200 deep here.`},
+		"conditions":           {`policy { environments_per_person = ` + strings.Repeat("true?1:", 300000) + "1 }", `values are nested more than 200 deep here.`},
+		"file of 10 MB":        {"# " + strings.Repeat("x", 10<<20), `:1:1: the file has 11 MiB; a catalog has at most 4.`},
 		"function":             {`policy { destroy = file("x") }`, `destroy: `},
 		"infinite":             {`target "aws" {` + "\n module = \"aws\"\n variables = { a = [1e999] }\n}", `variables.a has a number that is too large.`},
 		"variables identifier": {`target "aws" {` + "\n module = \"aws\"\n variables = { \"a b\" = 1 }\n}", `"a b" cannot be the name of a Terraform variable.`},
@@ -415,6 +440,51 @@ func TestVerify(t *testing.T) {
 				t.Error("no catalog")
 			}
 		})
+	}
+}
+
+// Numbers beyond what a float64 holds come out as they were written.
+func TestNumbers(t *testing.T) {
+	t.Parallel()
+	c, err := catalog.Load(write(t, map[string]string{"berth.hcl": "target \"x\" {\n module = \"x\"\n variables = { a = 18446744073709551617, b = 0.1, c = -5, d = 0.12345678901234567890123, e = 1.5e3 }\n}\n"}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := json.Marshal(c.Targets[0].Variables)
+	if want := `{"a":18446744073709551617,"b":0.1,"c":-5,"d":0.12345678901234567890123,"e":1500}`; err != nil || string(got) != want {
+		t.Errorf("got %s, %v\nwant %s", got, err, want)
+	}
+}
+
+func TestVerifyWarnsOfOpsAndReadableSettings(t *testing.T) {
+	t.Parallel()
+	path := write(t, map[string]string{"a.env": "A=1\n",
+		"berth.hcl": local + "app \"api\" {\n repository = \"https://x.dev/a\"\n settings = \"a.env\"\n}\nperson \"maria\" {}\npolicy {\n ops = [\"marai\", \"maria\", \"root\"]\n}\n"})
+	for _, open := range []bool{false, true} {
+		// The folder of the test's folders is closed to others, or not.
+		mode := os.FileMode(0o700)
+		if open {
+			mode = 0o755
+		}
+		if err := os.Chmod(filepath.Dir(filepath.Dir(path)), mode); err != nil {
+			t.Fatal(err)
+		}
+		_, warnings, err := catalog.Verify(t.Context(), path, known)
+		got := strings.Join(warnings, "\n")
+		if err != nil || strings.Count(got, "ops: ") != 1 || !strings.Contains(got, path+`:8: ops: there is no person "marai", so this is taken for an account's name. Did you mean "maria"?`) {
+			t.Errorf("warnings %q, error %v", warnings, err)
+		}
+		if told := strings.Contains(got, "a.env:1: everybody on this machine can read these settings"); told != open {
+			t.Errorf("open %v: warnings %q", open, warnings)
+		}
+	}
+}
+
+func TestManyErrorsAreCut(t *testing.T) {
+	t.Parallel()
+	_, err := catalog.Load(write(t, map[string]string{"berth.hcl": local + strings.Repeat("polcy {}\n", 2000)}))
+	if err == nil || !strings.HasPrefix(err.Error(), "The catalog has 2000 errors:\n") || !strings.HasSuffix(err.Error(), "\n… and 1950 more") || strings.Count(err.Error(), "\n") != 51 {
+		t.Errorf("got %.300v", err)
 	}
 }
 

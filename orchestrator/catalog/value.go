@@ -1,6 +1,7 @@
 package catalog
 
 import (
+	"encoding/json"
 	"fmt"
 	"math"
 	"math/big"
@@ -95,6 +96,12 @@ func (l *loader) integer(what string, e hclsyntax.Expression) (int, bool) {
 		return 0, false
 	}
 	var n int
+	if v, diags := e.Value(nil); !diags.HasErrors() && v.Type() == cty.Number && v.AsBigFloat().IsInt() && !v.AsBigFloat().IsInf() {
+		if _, accuracy := v.AsBigFloat().Int64(); accuracy != big.Exact {
+			l.at(e.Range(), "%s is too large a number: %s.", what, l.code(e.Range()))
+			return 0, false
+		}
+	}
 	if diags := gohcl.DecodeExpression(e, nil, &n); diags.HasErrors() {
 		l.at(e.Range(), "%s must be a whole number, not %s.", what, l.code(e.Range()))
 		return 0, false
@@ -149,14 +156,17 @@ func (l *loader) pairs(what string, e hclsyntax.Expression, example string) ([]p
 	return out, true
 }
 
-// object reads a map of any values, for a module's variables.
-func (l *loader) object(what string, e hclsyntax.Expression) (map[string]any, bool) {
+// object reads a map of any values, for a module's variables, and the places of
+// its keys.
+func (l *loader) object(what string, e hclsyntax.Expression) (out map[string]any, places map[string]hcl.Range, ok bool) {
 	items, ok := l.pairs(what, e, `{ region = "eu-central-1" }`)
 	if !ok {
-		return nil, false
+		return nil, nil, false
 	}
-	out := map[string]any{}
+	places = map[string]hcl.Range{}
+	out = map[string]any{}
 	for _, p := range items {
+		places[p.key] = p.keyRange
 		if !hclsyntax.ValidIdentifier(p.key) {
 			l.at(p.keyRange, "%s: %q cannot be the name of a Terraform variable.", what, p.key)
 			continue
@@ -172,7 +182,7 @@ func (l *loader) object(what string, e hclsyntax.Expression) (map[string]any, bo
 			}
 		}
 	}
-	return out, true
+	return out, places, true
 }
 
 // native turns a value into what encoding/json would give, but whole numbers
@@ -192,6 +202,13 @@ func native(v cty.Value) any {
 			return n
 		}
 		f, _ := v.AsBigFloat().Float64()
+		// A number that a float64 cannot hold keeps its digits.
+		if again, err := cty.ParseNumberVal(strconv.FormatFloat(f, 'g', -1, 64)); !math.IsInf(f, 0) && (err != nil || again.AsBigFloat().Cmp(v.AsBigFloat()) != 0) {
+			if v.AsBigFloat().IsInt() {
+				return json.Number(v.AsBigFloat().Text('f', 0))
+			}
+			return json.Number(v.AsBigFloat().Text('g', -1))
+		}
 		return f
 	case t.IsObjectType() || t.IsMapType():
 		out := map[string]any{}
@@ -226,6 +243,14 @@ func finite(v any) bool {
 }
 
 func (l *loader) duration(what string, e hclsyntax.Expression) (time.Duration, bool) {
+	if v, diags := e.Value(nil); !diags.HasErrors() && !v.IsNull() && v.Type() == cty.Number {
+		n := "3"
+		if v.AsBigFloat().IsInt() && v.AsBigFloat().Sign() > 0 {
+			n = l.code(e.Range())
+		}
+		l.at(e.Range(), "%s must be text with a unit, such as \"%sh\" or \"%sd\".", what, n, n)
+		return 0, false
+	}
 	s, ok := l.text(what, e)
 	if !ok {
 		return 0, false

@@ -38,6 +38,7 @@ func Verify(ctx context.Context, path string, known Known) (c *orchestrator.Cata
 	}
 	v := verifier{loader: l, known: known, starter: starterRecipes(), seen: map[string]inspection{}, values: map[string]map[string]string{}}
 	v.modules()
+	v.people()
 	v.settings()
 	v.recipes()
 	v.compile(ctx)
@@ -68,6 +69,20 @@ func (v *verifier) modules() {
 	}
 }
 
+// people warns of ops whom the catalog does not list but may have meant: a name
+// that is not listed is that of an account.
+func (v *verifier) people() {
+	var known []string
+	for _, p := range v.cat.People {
+		known = append(known, p.Name)
+	}
+	for i, name := range v.cat.Policy.Ops {
+		if near := orchestrator.Near(name, known); !slices.Contains(known, name) && i < len(v.ops) && len(near) > 0 {
+			v.warn(v.path, v.ops[i].Start.Line, "ops: there is no person %q, so this is taken for an account's name. Did you mean %s?", name, quoted(near, "or"))
+		}
+	}
+}
+
 // settings parses every settings file, and looks for needs that no environment
 // of a blueprint could meet.
 func (v *verifier) settings() {
@@ -81,6 +96,9 @@ func (v *verifier) settings() {
 			continue
 		}
 		v.values[a.Name] = found
+		if info, err := os.Stat(a.Settings); err == nil && info.Mode().Perm()&0o004 != 0 && passable(a.Settings) {
+			v.warn(a.Settings, 1, "everybody on this machine can read these settings, the apps of servers included: chmod o-r %s.", a.Settings)
+		}
 	}
 	for _, b := range v.cat.Blueprints {
 		for _, name := range b.Apps {
@@ -94,6 +112,18 @@ func (v *verifier) settings() {
 	}
 	if len(v.cat.Apps) == 0 && len(v.problems) == 0 {
 		v.warn(v.path, 1, "the catalog has no app yet, so there is nothing to deploy.")
+	}
+}
+
+// passable: others may enter every folder above the file.
+func passable(file string) bool {
+	for dir := filepath.Dir(file); ; dir = filepath.Dir(dir) {
+		if info, err := os.Stat(dir); err != nil || info.Mode().Perm()&0o001 == 0 {
+			return false
+		}
+		if dir == filepath.Dir(dir) {
+			return true
+		}
 	}
 }
 
