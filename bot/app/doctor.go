@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/http"
 	"os"
 	"os/exec"
@@ -17,6 +18,7 @@ import (
 	"github.com/berth-dev/berth/bot/console"
 	"github.com/berth-dev/berth/orchestrator"
 	"github.com/berth-dev/berth/orchestrator/catalog"
+	"github.com/berth-dev/berth/orchestrator/store"
 	"github.com/berth-dev/berth/orchestrator/terraform"
 )
 
@@ -31,13 +33,21 @@ type check struct {
 
 func newDoctorCommand() *cobra.Command {
 	c := &cobra.Command{
-		Use: "doctor", Short: "Check everything that Berth needs; each line says what to do", Args: needWords(0, 0),
+		Use: "doctor", Short: "Check everything that Berth needs; each line says what to do",
+		Long: `Check everything that berth serve needs on this machine: the catalog, Terraform,
+Salt, git, GitHub, the data folder, the database and serve itself. Each line
+that fails says what to do; then the exit status is 1. Nothing is changed.`,
+		Example: "  berth doctor\n  berth doctor --catalog ops/berth.hcl --json", Args: needWords(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			path, _ := cmd.Flags().GetString("catalog")
 			if e := os.Getenv("BERTH_CATALOG"); e != "" && !cmd.Flags().Changed("catalog") {
 				path = e
 			}
-			checks := examine(cmd.Context(), path, dataFolder(cmd))
+			database, _ := cmd.Flags().GetString("database")
+			if e := os.Getenv("BERTH_DATABASE_URL"); e != "" && !cmd.Flags().Changed("database") {
+				database = e
+			}
+			checks := examine(cmd.Context(), path, dataFolder(cmd), database)
 			if asked, _ := cmd.Flags().GetBool("json"); asked {
 				writeJSON(cmd.OutOrStdout(), checks)
 			} else {
@@ -52,6 +62,7 @@ func newDoctorCommand() *cobra.Command {
 		},
 	}
 	c.Flags().String("catalog", "berth.hcl", "the catalog (BERTH_CATALOG)")
+	c.Flags().String("database", "", "sqlite:PATH (BERTH_DATABASE_URL; default: berth.db in the data folder)")
 	c.Flags().Bool("json", false, "print JSON")
 	return c
 }
@@ -65,14 +76,14 @@ func printChecks(c *console.Console, checks []check) {
 		if c.Color {
 			mark = color.Sprint(mark)
 		}
-		fmt.Fprintf(c.Out, "%s  %-10s %s\n", mark, k.Name, k.Found)
+		fmt.Fprintf(c.Out, "%s  %-10s %s\n", mark, k.Name, console.Clean(k.Found))
 		if k.Next != "" {
-			fmt.Fprintf(c.Out, "      %-10s → %s\n", "", k.Next)
+			fmt.Fprintf(c.Out, "      %-10s → %s\n", "", console.Clean(k.Next))
 		}
 	}
 }
 
-func examine(ctx context.Context, catalogPath, data string) []check {
+func examine(ctx context.Context, catalogPath, data, database string) []check {
 	var constraint string
 	checks := []check{}
 	add := func(name, found string, err error, next string) {
@@ -96,17 +107,29 @@ func examine(ctx context.Context, catalogPath, data string) []check {
 	b, err := terraform.Find(find, terraform.FindOptions{Path: os.Getenv("BERTH_TERRAFORM"), Data: data, Constraint: constraint, Offline: true})
 	add("terraform", fmt.Sprintf("%s %s (%s)", b.Name(), b.Version, b.Path), err, "install Terraform 1.5.7 or later, or name it with BERTH_TERRAFORM; serve can also fetch one by itself")
 	salt, err := toolVersion(ctx, "salt-call", os.Getenv("BERTH_SALT_CALL"), "--version")
-	add("salt", salt, err, "install Salt (make salt), or name salt-call with BERTH_SALT_CALL")
+	add("salt", salt, err, "install Salt: make salt in a checkout of Berth, then set BERTH_SALT_CALL to .berth/salt/bin/salt-call there")
 	git, err := toolVersion(ctx, "git", "", "--version")
-	add("git", git, err, "install git")
+	add("git", git, err, "install it with your package manager, such as: apt-get install -y git")
+	checks = append(checks, gitHub(ctx, c))
 	add("data", data+" can be written", writable(data), "give the user that runs Berth the right to write there, or choose another folder with --data")
-	if _, err := connect(data).Names(ctx); err != nil {
-		add("serve", "", err, "start it: berth serve --catalog "+catalogPath)
-	} else {
-		add("serve", "answers on "+socketPath(data), nil, "")
+	path, err := databasePath(serveOptions{Database: database, Data: data})
+	if err == nil {
+		err = store.Check(ctx, path)
 	}
-	if c != nil {
-		checks = append(checks, gitHub(ctx, c)...)
+	if errors.Is(err, fs.ErrNotExist) {
+		add("database", path+" is not there yet: serve makes it", nil, "")
+	} else {
+		add("database", path+" is whole", err, "look at the file, or choose another with --database")
+	}
+	client := connect(data)
+	if _, err := client.Names(ctx); err != nil {
+		add("serve", "", err, "")
+		checks[len(checks)-1].Next = "start it: berth serve --catalog " + catalogPath
+		if os.Getenv("BERTH_URL") != "" {
+			checks[len(checks)-1].Next = "look at BERTH_URL and BERTH_TOKEN, or unset them to use the serve on this machine"
+		}
+	} else {
+		add("serve", "answers at "+client.Where(), nil, "")
 	}
 	return checks
 }
@@ -128,26 +151,39 @@ func toolVersion(ctx context.Context, name, path, flag string) (string, error) {
 	return strings.TrimSpace(string(out)) + " (" + path + ")", nil
 }
 
+// writable tries the data folder, or the one that serve would make it in,
+// without making it.
 func writable(dir string) error {
-	if err := os.MkdirAll(dir, 0o711); err != nil {
-		return dataError(dir, err)
+	at := dir
+	for {
+		info, err := os.Stat(at)
+		switch {
+		case err == nil && !info.IsDir():
+			return orchestrator.Errorf(orchestrator.CodeState, "%s is no folder.", at).WithHint("choose another folder with --data")
+		case err == nil:
+			f, err := os.CreateTemp(at, ".doctor-*")
+			if err != nil {
+				return dataError(dir, err)
+			}
+			return errors.Join(f.Close(), os.Remove(f.Name()))
+		case !errors.Is(err, fs.ErrNotExist) || at == filepath.Dir(at):
+			return dataError(dir, err)
+		}
+		at = filepath.Dir(at)
 	}
-	f, err := os.CreateTemp(dir, ".doctor-*")
-	if err != nil {
-		return dataError(dir, err)
-	}
-	return errors.Join(f.Close(), os.Remove(f.Name()))
 }
 
 // gitHub asks GitHub who Berth is, when an app of the catalog lives there.
-func gitHub(ctx context.Context, c *orchestrator.Catalog) []check {
+func gitHub(ctx context.Context, c *orchestrator.Catalog) check {
 	api := os.Getenv("BERTH_GITHUB_API_URL")
 	used := api != ""
-	for _, a := range c.Apps {
-		used = used || strings.Contains(a.Repository, "github.com")
+	if c != nil {
+		for _, a := range c.Apps {
+			used = used || strings.Contains(a.Repository, "github.com")
+		}
 	}
 	if !used {
-		return nil
+		return check{Name: "github", OK: true, Found: "not used: no app of the catalog lives there"}
 	}
 	if api == "" {
 		api = "https://api.github.com"
@@ -158,7 +194,7 @@ func gitHub(ctx context.Context, c *orchestrator.Catalog) []check {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, strings.TrimSuffix(api, "/")+"/rate_limit", nil)
 	if err != nil {
 		k.Found, k.Next = "BERTH_GITHUB_API_URL is no address: "+api, "set it to something like https://ghe.example.com/api/v3"
-		return []check{k}
+		return k
 	}
 	if token := os.Getenv("BERTH_GITHUB_TOKEN"); token != "" {
 		req.Header.Set("Authorization", "Bearer "+token)
@@ -166,7 +202,7 @@ func gitHub(ctx context.Context, c *orchestrator.Catalog) []check {
 	res, err := http.DefaultClient.Do(req)
 	if err != nil {
 		k.Found, k.Next = "GitHub is out of reach: "+api, "look at the network, or at BERTH_GITHUB_API_URL"
-		return []check{k}
+		return k
 	}
 	defer res.Body.Close()
 	switch {
@@ -180,7 +216,7 @@ func gitHub(ctx context.Context, c *orchestrator.Catalog) []check {
 			k.Found += ", without a token: 60 requests an hour and public repositories only"
 		}
 	}
-	return []check{k}
+	return k
 }
 
 // workspaceDir is an environment's Terraform workspace in a data folder.

@@ -2,11 +2,16 @@ package app
 
 import (
 	"fmt"
+	"regexp"
 
 	"github.com/spf13/cobra"
 
+	"github.com/berth-dev/berth/bot/console"
 	"github.com/berth-dev/berth/bot/wire"
+	"github.com/berth-dev/berth/orchestrator"
 )
+
+var tokenName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._@-]{0,63}$`)
 
 func newTokenCommand() *cobra.Command {
 	c := group(&cobra.Command{Use: "token", Short: "Make, list and revoke tokens for the API (ops)",
@@ -17,6 +22,10 @@ func newTokenCommand() *cobra.Command {
 		RunE: func(cmd *cobra.Command, args []string) error {
 			person, _ := cmd.Flags().GetString("person")
 			ops, _ := cmd.Flags().GetBool("ops")
+			if !tokenName.MatchString(args[0]) {
+				return orchestrator.Errorf(orchestrator.CodeInvalidName, "%q cannot be the name of a token.", args[0]).
+					WithHint("use letters, digits, dots and dashes, at most 64 of them: berth token create laptop")
+			}
 			t, err := connect(dataFolder(cmd)).CreateToken(cmd.Context(), wire.Token{Name: args[0], Person: person, Ops: ops})
 			if err != nil {
 				return err
@@ -26,7 +35,7 @@ func newTokenCommand() *cobra.Command {
 				return nil
 			}
 			fmt.Fprintln(cmd.OutOrStdout(), t.Secret)
-			fmt.Fprintf(cmd.ErrOrStderr(), "It is shown only now. Use it as BERTH_TOKEN; revoke it with: berth token revoke %s\n", t.ID)
+			fmt.Fprintf(cmd.ErrOrStderr(), "It is shown only now. Use it as BERTH_TOKEN; revoke it with: berth token revoke %s\n", t.Name)
 			return nil
 		},
 	}
@@ -43,13 +52,7 @@ func newTokenCommand() *cobra.Command {
 				writeJSON(cmd.OutOrStdout(), all)
 				return nil
 			}
-			for _, t := range all {
-				state := "live"
-				if t.Revoked {
-					state = "revoked"
-				}
-				fmt.Fprintf(cmd.OutOrStdout(), "%s  %s  %s  %s  made %s\n", t.ID, t.Name, t.Person, state, t.Created)
-			}
+			console.New(cmd.OutOrStdout(), cmd.ErrOrStderr()).Tokens(all)
 			return nil
 		},
 	}
@@ -59,7 +62,11 @@ func newTokenCommand() *cobra.Command {
 			if err := connect(dataFolder(cmd)).RevokeToken(cmd.Context(), args[0]); err != nil {
 				return err
 			}
-			fmt.Fprintln(cmd.OutOrStdout(), "Revoked.")
+			if asked, _ := cmd.Flags().GetBool("json"); asked {
+				writeJSON(cmd.OutOrStdout(), map[string]string{"revoked": args[0]})
+				return nil
+			}
+			fmt.Fprintf(cmd.OutOrStdout(), "%s is revoked.\n", console.Clean(args[0]))
 			return nil
 		},
 	}

@@ -44,6 +44,9 @@ func URL(base, token string) *Client {
 	return &Client{base: base, token: token, http: &http.Client{}, where: base}
 }
 
+// Where says what this is a connection to, for people.
+func (c *Client) Where() string { return c.where }
+
 // Do runs one command, given in canonical text.
 func (c *Client) Do(ctx context.Context, text string) (orchestrator.Answer, error) {
 	var a orchestrator.Answer

@@ -224,6 +224,27 @@ func (c *Console) History(ops []orchestrator.Operation) {
 	c.table(table.Row{"when", "who", "what", "status", "took", "operation"}, rows)
 }
 
+// Tokens prints a table of API tokens.
+func (c *Console) Tokens(all []wire.Token) {
+	if len(all) == 0 {
+		fmt.Fprintln(c.Out, "There are no tokens. Make one: berth token create NAME")
+		return
+	}
+	var rows []table.Row
+	for _, t := range all {
+		state := "in force"
+		if t.Revoked {
+			state = "revoked"
+		}
+		may := "what the person may"
+		if t.Ops {
+			may = "what ops may"
+		}
+		rows = append(rows, table.Row{line(t.Name), line(t.Person), state, may, line(t.Created), line(t.LastUsed), line(t.ID)})
+	}
+	c.table(table.Row{"name", "person", "state", "may do", "made", "last used", "id"}, rows)
+}
+
 // Plan prints what env create would make.
 func (c *Console) Plan(p orchestrator.Plan) {
 	fmt.Fprintf(c.Out, "%s would be made on %s for %s:\n\n", line(p.Name), line(p.Target), lifetime(p.Lifetime))

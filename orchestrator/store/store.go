@@ -167,9 +167,7 @@ func (s *Store) migrate(ctx context.Context) error {
 		return err
 	}
 	if has > knows {
-		return &orchestrator.Error{Code: orchestrator.CodeInternal,
-			Message: fmt.Sprintf("The database %s was written by a newer Berth (its tables are at version %d, this Berth knows %d).", s.path, has, knows),
-			Hint:    "install that version of Berth again, or start with an empty folder: --data DIR"}
+		return newer(s.path, has, knows)
 	}
 	_, err = p.Up(ctx)
 	return err
