@@ -236,7 +236,9 @@ func (p *parser) take(b *body, key string, t token) *o.Error {
 	if settingKey(key) {
 		return settingsBelongToOps(key)
 	}
-	if name := lower(strings.TrimLeft(key, "-")); name != lower(key) && p.bareKey(name) == "" && name != "branch" && name != "env" {
+	if name := lower(strings.TrimLeft(key, "-")); name != lower(key) && (settingVerbs[name] || name == "e" || strings.HasPrefix(name, "env-")) {
+		return settingsBelongToOps(key)
+	} else if name != lower(key) && p.bareKey(name) == "" && name != "branch" && name != "env" {
 		p.correct(o.Errorf(o.CodeGrammar, "Berth has no option %s.", show(key)).WithHint("%s", p.usage()), false)
 	}
 	key = strings.TrimLeft(key, "-")

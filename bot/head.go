@@ -43,6 +43,9 @@ func (p *parser) head() (bare bool, err *o.Error) {
 			continue
 		}
 		if n, ok := nouns[strings.TrimPrefix(w, "@")]; ok {
+			if p.noun == o.NounServer && w == "env" && p.writesSettings() {
+				return false, settingsBelongToOps(t.text) // server env qa/web FOO=bar
+			}
 			p.setNoun(n)
 			p.many = p.many || plurals[w]
 			continue
@@ -86,6 +89,17 @@ func (p *parser) head() (bare bool, err *o.Error) {
 		return false, nil
 	}
 	return true, nil
+}
+
+// writesSettings reports whether a name and then FOO=bar follow here, with no
+// verb: the way in which other tools set variables.
+func (p *parser) writesSettings() bool {
+	if v, _ := p.verbAt(p.pos + 1); v != "" {
+		return false
+	}
+	return slices.ContainsFunc(p.toks[p.pos+1:], func(t token) bool {
+		return t.sep && t.key != "" && t.key == strings.ToUpper(t.key) && lower(t.key) != t.key
+	})
 }
 
 // setNoun takes a noun; of two different ones the later is meant.

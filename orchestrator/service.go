@@ -247,7 +247,7 @@ func (s *Service) draftEnvironment(ctx context.Context, actor Actor, cmd Command
 			return d, s.unknownApp(name, b.Apps)
 		}
 		return d, Errorf(CodeAppUnknown, "The blueprint %s has no app %s: it has %s.", b.Name, name, strings.Join(b.Apps, " and ")).
-			WithHint("berth server create %s BRANCH env=%s adds a server to an environment that exists", name, cmd.Environment)
+			WithHint("to add a server to an environment that exists: berth server create %s BRANCH env=%s", name, cmd.Environment)
 	}
 	return s.checkDraft(ctx, actor, d, cmd.TTL, target)
 }
@@ -306,7 +306,7 @@ func chooseBlueprint(c *Catalog, name string) (Blueprint, error) {
 	}
 	if len(all) == 0 {
 		return Blueprint{}, Errorf(CodeBlueprintUnknown, "The catalog has no blueprint, so there is no full environment to make.").
-			WithHint("berth server create APP BRANCH makes one server; ops can add a blueprint to the catalog")
+			WithHint("ops can add a blueprint to the catalog; to make one server: berth server create APP BRANCH")
 	}
 	return Blueprint{}, &Error{Code: CodeBlueprintUnknown, Message: "Say which blueprint you want: " + strings.Join(all, ", ") + ".", Hint: "berth env create NAME " + all[0], Suggestions: all}
 }
@@ -555,7 +555,7 @@ func (s *Service) addServer(ctx context.Context, actor Actor, cmd Command, a App
 	for _, v := range e.Servers {
 		if v.App == a.Name {
 			return Answer{}, Errorf(CodeNameTaken, "%s already has a server for %s.", e.Name, a.Name).
-				WithHint("berth env deploy %s %s=%s puts that branch on it", e.Name, a.Name, cmd.Branches[a.Name])
+				WithHint("to put that branch on it: berth env deploy %s %s=%s", e.Name, a.Name, plainRef(cmd.Branches[a.Name]))
 		}
 	}
 	if cmd.Target != "" && cmd.Target != e.Target {
@@ -579,6 +579,18 @@ func (s *Service) addServer(ctx context.Context, actor Actor, cmd Command, a App
 	sub.NeedPort = target.Module == "local"
 	sub.Servers = []Server{s.newServer(e, a, changes[0])}
 	return s.submit(ctx, sub)
+}
+
+// plainRef is a branch as it may stand in a command that is offered to be
+// pasted; one with anything that a shell could take for more is left to the
+// person.
+func plainRef(ref string) string {
+	for _, r := range ref {
+		if !strings.ContainsRune("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._/@+-", r) {
+			return "BRANCH"
+		}
+	}
+	return ref
 }
 
 func hasApp(e Environment, app string) bool {
@@ -641,7 +653,7 @@ func (s *Service) deploy(ctx context.Context, actor Actor, cmd Command) (Answer,
 		}
 		if !hasApp(e, name) {
 			return Answer{}, Errorf(CodeNotFound, "%s has no server for %s.", e.Name, name).
-				WithHint("berth server create %s %s env=%s adds one", name, refs[name], e.Name)
+				WithHint("to add one: berth server create %s %s env=%s", name, plainRef(refs[name]), e.Name)
 		}
 		if err := s.needsMet(a, func(app string) bool { return hasApp(e, app) }); err != nil {
 			return Answer{}, err

@@ -289,7 +289,7 @@ func (s *session) confirm(ctx context.Context) error {
 	case line := <-typed:
 		if strings.TrimSpace(line) != name {
 			return orchestrator.Errorf(orchestrator.CodeConfirm, "That was not %q: nothing has been destroyed.", name).
-				WithHint("berth %s, and then type %s; or add --yes", s.text, name)
+				WithHint("to destroy it without a question: berth %s --yes", s.text)
 		}
 	}
 	return nil

@@ -35,7 +35,7 @@ func workspaceOf(ctx context.Context, data, name string) (string, error) {
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return "", orchestrator.Errorf(orchestrator.CodeNotFound, "%s has no workspace in %s: nothing has been made yet, or Berth runs on another machine.", name, data).
-			WithHint("berth env show %s, or name Berth's data folder with --data", name)
+			WithHint("name Berth's data folder with --data, or look at what there is: berth env show %s", name)
 	case errors.Is(err, fs.ErrPermission):
 		return "", orchestrator.Errorf(orchestrator.CodeNotAllowed, "Only ops may look into the workspace of %s.", name).
 			WithHint("run this as root or as the user that runs berth serve")

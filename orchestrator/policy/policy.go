@@ -63,9 +63,9 @@ func (Rules) Quota(c *orchestrator.Catalog, _ orchestrator.Actor, count int) err
 	}
 	e := orchestrator.Errorf(orchestrator.CodeQuota, "You have %s already, and a person may have %d.", have, limit)
 	if ops := opsOf(c); ops != "" {
-		return e.WithHint("berth env list mine shows yours: destroy one, or ask ops (%s) to raise environments_per_person", ops)
+		return e.WithHint("destroy one, or ask ops (%s) to raise environments_per_person; yours are shown by: berth env list mine", ops)
 	}
-	return e.WithHint("berth env list mine shows yours: destroy one, or ask ops to raise environments_per_person")
+	return e.WithHint("destroy one, or ask ops to raise environments_per_person; yours are shown by: berth env list mine")
 }
 
 // Lifetime gives the lifetime that is asked for, or the default for zero.

@@ -47,7 +47,7 @@ func operation(ctx context.Context, q querier, id string) (orchestrator.Operatio
 }
 
 func noOperation(id string) error {
-	return orchestrator.Errorf(orchestrator.CodeNotFound, "There is no operation %q.", id).WithHint("berth env history NAME lists the operations of an environment")
+	return orchestrator.Errorf(orchestrator.CodeNotFound, "There is no operation %q.", id).WithHint("the operations of an environment are shown by: berth env history NAME")
 }
 
 // Submit writes an accepted command in one transaction: the environment when
@@ -126,7 +126,7 @@ func (s *Store) addServer(ctx context.Context, c *change, environment string, v 
 	}
 	if n > 0 {
 		return orchestrator.Errorf(orchestrator.CodeNameTaken, "%s already has a server for %s.", environment, v.App).
-			WithHint("berth env deploy %s %s=BRANCH puts a branch on it", environment, v.App)
+			WithHint("to put a branch on it: berth env deploy %s %s=BRANCH", environment, v.App)
 	}
 	if needPort {
 		place, err := s.place(ctx, c, v.ID)
