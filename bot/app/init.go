@@ -3,6 +3,8 @@ package app
 import (
 	"fmt"
 	"path/filepath"
+	"regexp"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -35,11 +37,21 @@ for Salt recipes into FOLDER, by default this one. Nothing is overwritten.`,
 			for _, f := range files {
 				fmt.Fprintln(out, "wrote", f)
 			}
-			path := filepath.Join(dir, "berth.hcl")
-			fmt.Fprintf(out, "\nNext: put your repositories into %s, then\n  berth validate --catalog %s\n  berth serve --catalog %s\n", path, path, path)
+			path := shellWord(filepath.Join(dir, "berth.hcl"))
+			fmt.Fprintf(out, "\nNext: put your repositories into %s, then\n  berth validate --catalog %s\n  berth serve --catalog %s\nand in another terminal\n  berth env create first\n", path, path, path)
 			return nil
 		},
 	}
 	c.Flags().Bool("json", false, "print JSON")
 	return c
 }
+
+// shellWord quotes a path for a command line that is to be copied.
+func shellWord(path string) string {
+	if plainPath.MatchString(path) {
+		return path
+	}
+	return "'" + strings.ReplaceAll(path, "'", `'\''`) + "'"
+}
+
+var plainPath = regexp.MustCompile(`^[A-Za-z0-9._/@+][A-Za-z0-9._/@+-]*$`)

@@ -84,9 +84,6 @@ func validate(ctx context.Context, file string) (validation, error) {
 	}
 	c, warnings, err := catalog.Verify(ctx, file, known)
 	v := validation{Catalog: file, Warnings: append([]string{}, warnings...)}
-	if c != nil && known.SaltCall == "" && c.Salt.States != "" {
-		v.Warnings = append(v.Warnings, "Salt is not installed here, so the recipes were read but not compiled: install it (make salt), or name salt-call with BERTH_SALT_CALL.")
-	}
 	if err != nil {
 		return v, err
 	}

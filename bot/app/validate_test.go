@@ -48,3 +48,15 @@ func TestValidateRefuses(t *testing.T) {
 		t.Errorf("validate: %d %s%s", status, &out, &errw)
 	}
 }
+
+func TestInitQuotesWhatItPrints(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "it's here")
+	var out, errw bytes.Buffer
+	if status := run(t.Context(), []string{"init", dir}, nil, &out, &errw); status != 0 {
+		t.Fatalf("init: %d %s", status, &errw)
+	}
+	if want := "berth serve --catalog '" + strings.ReplaceAll(dir, "'", `'\''`) + "/berth.hcl'\n"; !strings.Contains(out.String(), want) {
+		t.Errorf("init says %s\nwant %s", &out, want)
+	}
+}

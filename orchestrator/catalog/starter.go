@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/berth-dev/berth/orchestrator"
 )
@@ -39,7 +40,7 @@ func WriteStarter(dir string) ([]string, error) {
 			return nil, alreadyThere(filepath.Join(dir, filepath.FromSlash(name)))
 		}
 	}
-	var written []string
+	var written, folders []string
 	for _, name := range names {
 		path := filepath.Join(dir, filepath.FromSlash(name))
 		content, err := fs.ReadFile(files, name)
@@ -50,15 +51,29 @@ func WriteStarter(dir string) ([]string, error) {
 		if filepath.Ext(path) == ".env" {
 			mode = 0o600 // settings hold secrets
 		}
+		folders = append(folders, missing(filepath.Dir(path))...)
 		if err := writeNew(path, content, mode); err != nil {
-			for _, made := range written {
-				_ = os.Remove(made) // half a starter is worse than none
+			// Half a starter is worse than none.
+			for _, made := range slices.Backward(append(folders, written...)) {
+				_ = os.Remove(made)
 			}
 			return nil, err
 		}
 		written = append(written, path)
 	}
 	return written, nil
+}
+
+// missing are the folders that have to be made for dir, the outermost first.
+func missing(dir string) []string {
+	var out []string
+	for ; ; dir = filepath.Dir(dir) {
+		if _, err := os.Lstat(dir); err == nil || dir == filepath.Dir(dir) {
+			slices.Reverse(out)
+			return out
+		}
+		out = append(out, dir)
+	}
 }
 
 func alreadyThere(path string) error {

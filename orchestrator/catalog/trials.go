@@ -15,6 +15,8 @@ import (
 	"github.com/berth-dev/berth/templates"
 )
 
+const noSalt = "Salt is not installed here, so the recipes were read but not compiled: install it (make salt), or name salt-call with BERTH_SALT_CALL."
+
 // trialRoot is where a trial's server would be. Nothing is there.
 const trialRoot = "/berth-validate/root"
 
@@ -87,7 +89,13 @@ func (v *verifier) pillar(u usage, branch string, settings map[string]string) ma
 // compile has Salt compile every app's recipes, first with what they would
 // get, then with values that a careless recipe does not take as values.
 func (v *verifier) compile(ctx context.Context) {
-	if v.known.SaltCall == "" || v.changesNow() {
+	if v.known.SaltCall == "" {
+		if len(v.seen) > 0 {
+			v.warnings = append(v.warnings, noSalt)
+		}
+		return
+	}
+	if v.changesNow() {
 		return
 	}
 	usages := slices.DeleteFunc(v.usages(), func(u usage) bool { return !v.whole(u.app) })

@@ -19,6 +19,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"unicode/utf16"
 	"unicode/utf8"
 
 	"github.com/berth-dev/berth/modules"
@@ -342,8 +343,28 @@ func (v values) encode() ([]byte, error) {
 			Message: fmt.Sprintf("A value for Terraform cannot be written: %v.", err),
 			Hint:    "Look at the target's and the size's variables in the catalog."}
 	}
-	if err := v.compare(b.Bytes()); err != nil {
+	data := ascii(b.Bytes())
+	if err := v.compare(data); err != nil {
 		return nil, err
 	}
-	return b.Bytes(), nil
+	return data, nil
+}
+
+// ascii escapes what is not ASCII. Terraform's reader of JSON goes by what
+// people see as one character: a quote beside certain signs would be a part of
+// them, and not the end of the text.
+func ascii(data []byte) []byte {
+	out := make([]byte, 0, len(data))
+	for _, r := range string(data) { // encoding/json has made it valid UTF-8
+		switch {
+		case r < utf8.RuneSelf:
+			out = append(out, byte(r))
+		case r > 0xffff:
+			high, low := utf16.EncodeRune(r)
+			out = fmt.Appendf(out, `\u%04x\u%04x`, high, low)
+		default:
+			out = fmt.Appendf(out, `\u%04x`, r)
+		}
+	}
+	return out
 }

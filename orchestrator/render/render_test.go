@@ -22,6 +22,8 @@ var nasty = []string{
 	"plain", "", "${file(\"/etc/passwd\")}", "%{ if true }x%{ endif }", "$${x}", "a\"b\\c", "line\nbreak\r\n",
 	"{{salt.cmd.run('id')}}", "$(id)`id`", "snowman ☃ \U0001F600", "\u2028\u2029", "<!--&>", "\x01\x1f\x7f",
 	"\"\n}\nresource \"null\" \"x\" {}\n", "EOT\n<<EOT\n", "é", "//comment", "#", "*/",
+	// Signs that join with the quotes around them.
+	"\u0600", "\u0600x", "\u0301x", "\u200d", "\U0001F1E9", "\U000110BD", "x\u0600",
 }
 
 func workspace(app, text string) orchestrator.Workspace {
