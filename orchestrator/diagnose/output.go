@@ -22,7 +22,7 @@ var (
 		`collect2: error: ld returned .*|compilation terminated\.?|` +
 		`npm (?:err!|error) (?:a complete log|code |errno |syscall |path |command |for a full report|.*_logs/|\S*\.log$).*|npm (?:err!|error)?\s*|npm (?:warn|notice).*|npm (?:err!|error) lifecycle script .*|` +
 		`error: command failed.*|error command failed with exit code.*|info visit https?://.*|` +
-		`\s*at .*\(?.*:\d+:\d+\)?|node\.js v\d.*|\s*throw \w+;?.*|node:.*:\d+|node:internal.*|.*\{$|[\s{}\[\]^~|=_.*#+<>-]*|` +
+		`\s*at .*\(?.*:\d+:\d+\)?|\s*at [\w.$<>/@-]+\(.*\)|\s*\.\.\. \d+ more|\s*from \S+:\d+:in .*|\s*at .* in \S+:line \d+|\s*#\d+ .*|note: run with .*backtrace.*|stack backtrace:|node\.js v\d.*|\s*throw \w+;?.*|node:.*:\d+|node:internal.*|.*\{$|[\s{}\[\]^~|=_.*#+<>-]*|` +
 		`traceback \(most recent call last\):|\s*file ".*", line \d+.*|during handling of the above exception.*|the above exception was the direct cause.*|` +
 		`ran \d+ tests? in .*|failed \((?:failures|errors)=.*|ok|` +
 		`tar: (?:error is not recoverable|exiting with failure).*|\[error\] (?:compilation error|failed to execute goal|build failure|re-run|to see|for more|after correcting|-> \[help).*|\[error\]\s*|` +
@@ -30,15 +30,17 @@ var (
 		`note: this .* (?:issue|error) .*|hint: see above.*|╰─> see above.*|\[end of output\]|` +
 		`\s*(?:errno|code|syscall|address|port|path|requirestack): .*|` +
 		`(?:run|try|use) .{0,60}(?:--help|--stacktrace|--info).*|\* try:|\* get more help.*|build failed(?: with an exception\.| in .*)?|` +
-		`\+\+? .*|> .*|\$ .*` +
+		`\+\+? .*|> .*|\$ .*|.* additional info follows:` +
 		`)$`)
 	exception  = regexp.MustCompile(`^(?:[A-Za-z_][\w.]*\.)?[A-Z]\w*(?:Error|Exception|Exit|Interrupt|Warning|Fault|NotFound|Refused|Denied|DoesNotExist|ImproperlyConfigured)(?:: .*| \[.*)?$|^(?:django|sqlalchemy|psycopg2?|pymysql|redis|requests|botocore)\.[\w.]+: .*`)
 	strongLine = regexp.MustCompile(`(?:^|[\s:(])(?:fatal error|fatal|error|ERROR|Error|FATAL|Fatal error|panic|\[emerg\]|\[error\]|\[crit\])(?:\[\w+\])?(?: TS\d+)?:? |\berror TS\d+|undefined reference|cannot find |No rule to make target|SyntaxError|AssertionError|FAIL:|^--- FAIL|\bFAILED\b|Cannot find module|ModuleNotFoundError|unclosed|Caused by: `)
 	weakLine   = regexp.MustCompile(`(?i)error|fail|cannot|can't|could not|couldn't|unable|not found|no such|denied|refused|missing|invalid|unknown|undefined|unexpected|broken|expected|killed|segmentation|abort|timed out|timeout|not allowed|does not|doesn't|exceed|conflict|usage:`)
+	// panicked is how Rust, Ruby and Elixir begin; Rust says why on the next line.
+	panicked   = regexp.MustCompile(`^thread '.*' (?:\(\d+\) )?panicked at |^\S+:\d+:in [\x60'].*\((?:[A-Z]\w*::)*[A-Z]\w*\)$|^\*\* \((?:[A-Z]\w*\.)*[A-Z]\w*\) `)
 	testFailed = regexp.MustCompile(`^(?:FAILED \S+::\S+|FAIL: \S+|--- FAIL: \S+|● .+|not ok \d+ .+)`)
 	pointsAt   = regexp.MustCompile(`^(?:\[ERROR\] )?\S+?[:(]\[?\d+(?:[,:]\d+)?[\]:)]`)
 	// prefixes are what loggers and tools put before their words.
-	prefixes    = regexp.MustCompile(`^(?:npm (?:err!|error|ERR!) |E: |\[ERROR\s*\] |\d{4}[-/]\d\d[-/]\d\d[T ]\d\d:\d\d:\d\d\S*\s+(?:\[\w+\]\s+\d+#\d+:\s+)?)+`)
+	prefixes    = regexp.MustCompile(`^(?:- |Exception in thread "[^"]*" |Unhandled exception\. |npm (?:err!|error|ERR!) |E: |\[ERROR\s*\] |\d{4}[-/]\d\d[-/]\d\d[T ]\d\d:\d\d:\d\d\S*\s+(?:\[\w+\]\s+\d+#\d+:\s+)?)+`)
 	sectionNote = regexp.MustCompile(`(?i): in function|in file included from|: note: |warning: |deprecat`)
 )
 
@@ -71,12 +73,13 @@ func clip(s string) string {
 func score(l string) int {
 	t := strings.TrimSpace(l)
 	n := 1
+	bare := prefixes.ReplaceAllString(t, "")
 	switch {
 	case noiseLine.MatchString(t):
 		return 0
 	case testFailed.MatchString(t):
 		n = 10
-	case exception.MatchString(t):
+	case exception.MatchString(bare), panicked.MatchString(t):
 		n = 9
 	case strongLine.MatchString(t):
 		n = 8
@@ -86,7 +89,7 @@ func score(l string) int {
 	if pointsAt.MatchString(t) && n >= 5 {
 		n++
 	}
-	if strings.HasSuffix(t, ":") { // what it announces comes next
+	if strings.HasSuffix(t, ":") && !panicked.MatchString(t) { // what it announces comes next
 		n = min(n, 4)
 	}
 	if sectionNote.MatchString(t) {
@@ -111,13 +114,50 @@ func telling(stderr, stdout string) string {
 			}
 			// Of exceptions the last one was not caught; of anything
 			// that only looks like words, the last one is nearest the end.
-			later := n == best && (n/4 >= 9 && exception.MatchString(strings.TrimSpace(l)) || n/4 <= 1)
+			later := n == best && (n/4 >= 9 && exception.MatchString(prefixes.ReplaceAllString(strings.TrimSpace(l), "")) || n/4 <= 1)
 			if n > best || later {
 				best, line = n, strings.TrimSpace(l)
 			}
 		}
 	}
-	return strings.TrimSpace(prefixes.ReplaceAllString(line, ""))
+	line = strings.TrimSpace(prefixes.ReplaceAllString(line, ""))
+	if testName.MatchString(line) {
+		for _, text := range []string{stderr, stdout} {
+			if d := detail(lines(text), line); d != "" {
+				return line + ": " + d
+			}
+		}
+	}
+	return line
+}
+
+// testName is a failed test whose reason stands below it.
+var (
+	testName  = regexp.MustCompile(`^(?:thread '.*' .*panicked at \S+:|--- FAIL: \S+ \([\d.]+s\)|(?:FAIL|ERROR): \S+ \(\S+\)|● .+)$`)
+	atTheTest = regexp.MustCompile(`^\S+_test\.go:\d+: .+`)
+)
+
+// detail is the reason of the failed test that name tells, up to the next one.
+func detail(all []string, name string) string {
+	const reach = 40
+	for i, l := range all {
+		if strings.TrimSpace(l) != name {
+			continue
+		}
+		for _, l := range all[i+1 : min(len(all), i+1+reach)] {
+			t := strings.TrimSpace(l)
+			if panicked.MatchString(name) {
+				return t
+			}
+			if testFailed.MatchString(t) || testName.MatchString(t) {
+				break
+			}
+			if exception.MatchString(t) || atTheTest.MatchString(t) || strings.HasPrefix(t, "Expected: ") || strings.HasPrefix(t, "Error: ") {
+				return t
+			}
+		}
+	}
+	return ""
 }
 
 // lastLine is the last line that is no noise: for exceptions of Python.

@@ -25,7 +25,7 @@ const (
 	outOfMemory = `JavaScript heap out of memory|(?i:cannot allocate memory)|\bENOMEM\b|(?m:^MemoryError)|java\.lang\.OutOfMemoryError|(?i:out of memory)|Killed signal terminated program|std::bad_alloc|signal: killed|\(signal: 9, SIGKILL|Allocation failed - `
 	portInUse   = `EADDRINUSE|(?i:address already in use)|(?i:port is already allocated)|\[Errno 98\]|Only one usage of each socket address|bind\(\) to \S+ failed \(98`
 	denied      = `Permission denied|\bEACCES\b|\bEPERM\b|Operation not permitted|Read-only file system|PermissionError|\[Errno 13\]|AccessDeniedException`
-	offline     = `(?i)could not resolve|temporary failure in name resolution|name or service not known|network is unreachable|no route to host|connection refused|connection reset|connection timed out|ECONNREFUSED|ENOTFOUND|ETIMEDOUT|ECONNRESET|EAI_AGAIN|couldn't connect|failed to connect|NewConnectionError|no such host|i/o timeout|timed out`
+	offline     = `(?i)could not resolve|temporary failure in name resolution|name or service not known|network is unreachable|no route to host|connection refused|connection reset|connection timed out|\bECONNREFUSED\b|\bENOTFOUND\b|\bETIMEDOUT\b|\bECONNRESET\b|\bEAI_AGAIN\b|couldn't connect|failed to connect|NewConnectionError|no such host|i/o timeout|timed out`
 )
 
 const gitNotFound = `ERROR: Repository not found|(?i:repository not found)|repository '[^']*' not found|does not appear to be a git repository|project you were looking for could not be found|remote: Not Found|returned error: 404|did you run git update-server-info|requested repository does not exist|repository not exported|(?m:^fatal: repository '[^']+' does not exist)`
@@ -48,7 +48,7 @@ var gitRecords = []record{
 		sentence: `The server doesn't trust the certificate of the git host "{host}", so "{repo}" could not be fetched.`, next: askOps, subject: "{host} {repo}"},
 	{code: "git_host_unknown", who: ops, text: both, re: later(`detected dubious ownership in repository at '(?P<path>[^']+)'`),
 		sentence: `Git refuses the checkout of "{repo}" at "{path}": the folder belongs to another user.`, next: askOps, subject: "{path}"},
-	{code: "git_target_occupied", who: ops, text: both, re: later(`Target '(?P<path>[^']+)' exists, is non-empty and is not a git repository|destination path '(?P<p2>[^']+)' already exists and is not an empty directory|Target '(?P<p3>[^']+)' exists and is a file|'(?P<p4>[^']+)' exists and is not a (?:git repository|directory)`),
+	{code: "git_target_occupied", who: ops, text: both, re: later(`Target '(?P<path>[^']+)' exists, is non-empty and is not a git repository|destination path '(?P<p2>[^']+)' already exists and is not an empty directory|Target '(?P<p3>[^']+)' exists and is a file|'(?P<p4>[^']+)' exists and is (?:not a (?:git repository|directory)|a regular file)`),
 		refine: anyPath, sentence: `The folder for "{repo}" is taken: "{path}" holds something else already.`, next: askOps, subject: "{path}"},
 	{code: "git_diverged", who: ops, re: later(`there are uncommitted changes|[Uu]ncommitted changes|local changes (?:to|would|were)|Local (?:branch )?'?.*'? has been (?:modified|changed)`),
 		sentence: `Files of "{repo}" were edited on the server, so it was not brought up to date.`, next: askOps, subject: "{repo}"},
@@ -56,6 +56,16 @@ var gitRecords = []record{
 		sentence: `The branch of "{repo}" was rewritten, so the server's copy could not follow it.`, next: `Ask ops to let the server take the rewritten branch, or create the environment anew.`, subject: "{repo}"},
 	{code: "git_diverged", who: ops, text: both, re: later(`Your local changes to the following files would be overwritten|untracked working tree files would be overwritten`),
 		sentence: `Files of "{repo}" were edited on the server, so it was not brought up to date.`, next: askOps, subject: "{repo}"},
+	{code: "git_auth", who: ops, re: later(`identity file\(s\) were not found: (?P<path>[^\n]+)`),
+		sentence: `The key "{path}" with which the server should read the repository "{repo}" is not on the server.`, next: askOps, subject: "{path}"},
+	{code: "permission_denied", who: ops, text: both, re: later(`could not create (?:leading directories of|work tree dir|directory) '(?P<path>[^'\n]+)':? (?:Permission denied|Read-only file system|Operation not permitted)`),
+		sentence: `The server has no permission to put "{repo}" at "{path}".`, next: askOps, subject: "{path}"},
+	{code: "path_missing", who: ops, text: both, re: later(`could not create (?:leading directories of|work tree dir|directory) '(?P<path>[^'\n]+)':? (?P<why>[^\n]+)`),
+		sentence: `The folder "{path}" for "{repo}" could not be made: {why}`, next: askOpsRecipe, subject: "{path}"},
+	{code: "recipe_error", who: ops, in: "git", re: later(`[Tt]arget '(?P<path>[^'\n]*)' is not an absolute path`),
+		sentence: `The recipe puts "{repo}" at "{path}", which is no absolute path.`, next: askOpsRecipe, subject: "{path}"},
+	{code: "repo_not_found", who: ops, text: both, re: later(`'remote-(?P<kind>[\w+.-]+)' is not a git command|Unable to find remote helper for '(?P<k2>[^'\n]+)'|transport '(?P<k3>[^'\n]+)' not allowed`), refine: func(f *failure, _ *finding) { coalesce(f, "kind", "k2", "k3") },
+		sentence: `The repository "{repo}" has an address of a kind ("{kind}") that git on the server does not fetch from.`, next: askOps, subject: "{repo}"},
 	{code: "repo_not_found", who: developer, text: both, re: later(gitNotFound),
 		sentence: `The repository "{repo}" ({url}) does not exist, or the server may not see it.`, next: nextRepo, subject: "{repo}"},
 	{code: "git_auth", who: ops, text: both, re: later(`Permission denied \((?:publickey|password|keyboard|gssapi)|Authentication failed|could not read (?:Username|Password)|returned error: 40[13]|HTTP Basic: Access denied|Permission to \S+ denied|Invalid username or (?:password|token)|terminal prompts disabled|Support for password authentication was removed|Too many authentication failures|You may not have access|Invalid credentials|authorization failed|identity file .{0,200}does not exist|No such identity|invalid format\s*$|Bad credentials|deploy key`),
@@ -103,6 +113,8 @@ var stateRecords = join(
 		{code: "permission_denied", who: ops, re: later(`(?s)Traceback.*(?:PermissionError: [^\n:]*|OSError: \[Errno (?:1|13|30)\][^\n:]*)(?:: '(?P<path>[^'\n]+)')?`), sentence: `The step "{step}" has no permission to change "{path}".`, refine: pathOrName, next: askOps, subject: "{path}"},
 		{code: "out_of_memory", who: ops, re: later(`(?s)Traceback.*\nMemoryError`), sentence: `The server ran out of memory in the step "{step}".`, next: askOps},
 		{code: "user_missing", who: ops, re: later(`(?s)Traceback.*KeyError: ["'].*get(?:pw|gr)nam\(\): name not found: ["\\]*'(?P<user>[^'\\]+)`), sentence: `The user or group "{user}" does not exist on the server (step "{step}").`, next: askOps, subject: "{user}"},
+		{code: "workdir_missing", who: ops, re: later(`Specified cwd '(?P<path>[^'\n]+)' either not absolute or does not exist`), sentence: `The folder "{path}" that the step "{step}" works in does not exist.`, next: askOps, subject: "{path}"},
+		{code: "path_missing", who: ops, in: "file ini key_value augeas acl host cron", re: later(`(?s)An exception occurred in this state: .*\[Errno 2\] No such file or directory: '(?P<path>/[^'\n]+)'`), sentence: `"{path}" can't be written or read: it, or its folder, does not exist on the server (step "{step}").`, next: askOpsRecipe, subject: "{path}"},
 		{code: "salt_exception", who: ops, re: later(`(?s)An exception occurred in this state: .*|^Traceback \(most recent call last\)`), refine: exceptionLine,
 			sentence: `The recipe's step "{step}" broke while it ran: {line}`, next: askOpsRecipe},
 
@@ -135,7 +147,9 @@ var stateRecords = join(
 			sentence: `The file "{src}" for "{name}" could not be downloaded: its server can't be reached.`, next: tryAgain, subject: "{src}"},
 		{code: "settings_error", who: ops, in: "file", re: later(`Pillar ['"]?(?P<key>[\w:.-]+)['"]? (?:does not exist|was not found|not found|is missing)|contents_pillar\S* ['"]?(?P<k2>[\w:.-]+)['"]? (?:not found|does not exist)`), refine: func(f *failure, _ *finding) { coalesce(f, "key", "k2") },
 			sentence: `The file "{name}" needs the setting "{key}", which has no value.`, next: askSettings, subject: "{key}"},
-		{code: "source_missing", who: ops, in: "file cmd", re: later(`Source file (?P<src>\S+) not found|Unable to cache (?:script|file) (?P<s2>\S+)|Unable to find (?:the )?source (?P<s3>\S+)|Source (?P<s4>(?:salt|https?|ftp|s3)://\S+) not found|(?:none of the specified|None of the) sources? (?:were|was) found|Unable to (?:cache|retrieve|fetch) (?:file )?(?P<s5>\S+)|(?:HTTP|Error) 404[^\n]*reading (?P<s6>\S+)|Failed to cache (?P<s7>\S+)|Source file "?(?P<s8>[^"\s]+)"? (?:does not exist|is not present)`), refine: source,
+		{code: "source_missing", who: ops, in: "file", re: later(`(?i:none of the specified sources? (?:were|was) found)`),
+			sentence: `What the step "{step}" copies to "{name}" is missing: none of its sources exists.`, next: askOpsRecipe, subject: "{name}"},
+		{code: "source_missing", who: ops, in: "file cmd", re: later(`Source file (?P<src>\S+) not found|Unable to cache (?:script|file) (?P<s2>\S+)|Unable to find (?:the )?source (?P<s3>\S+)|Source (?P<s4>(?:salt|https?|ftp|s3)://\S+) not found|None of the sources? (?:were|was) found|Unable to (?:cache|retrieve|fetch) (?:file )?(?P<s5>\S+)|(?:HTTP|Error) 404[^\n]*reading (?P<s6>\S+)|Failed to cache (?P<s7>\S+)|Source file "?(?P<s8>[^"\s]+)"? (?:does not exist|is not present)`), refine: source,
 			sentence: `The file or template "{src}" that the step "{step}" copies is missing.`, next: askOpsRecipe, subject: "{src}"},
 		{code: "checksum_mismatch", who: ops, re: later(`(?i)Specified (?P<alg>\w+) checksum for (?P<path>.+?) \(.*does not match|hash \([0-9a-f]+\) does not match|does not match (?:the )?(?:actual|specified|expected) (?:check ?sum|hash)|(?:checksum|hash) (?:mismatch|did not match)|Hash mismatch`), refine: checksum,
 			sentence: `A download does not match its checksum: "{path}"{for} is not the file that ops meant.`, next: askOps, subject: "{path}"},
@@ -144,9 +158,9 @@ var stateRecords = join(
 		{code: "user_missing", who: ops, re: later("User '?(?P<user>[^'\\n]+?)'? is not available|Group '?(?P<u2>[^'\\n]+?)'? is not available|user [`'](?P<u3>[^'`\\n]+)' unknown|(?i:unknown|invalid) (?:user|group):? ['‘\"]?(?P<u4>[^'’\"\\n]+)|User '?(?P<u5>\\S+?)'? (?:does not exist|not found|is not present)|name not found: '(?P<u6>[^']+)'|user '(?P<u7>[^']+)' (?:does not exist|is not available|not found)|No such user:? '?(?P<u8>[^'\\n]+)"), in: "file cron cmd git ssh_auth ssh_known_hosts archive pip virtualenv group npm acl sudo environ", refine: user,
 			sentence: `The user or group "{user}" does not exist on the server (step "{step}").`, next: askOps, subject: "{user}"},
 		{code: "user_missing", who: ops, in: "ssh_auth", re: later(`Failed to add the ssh key|home directory`), sentence: `The SSH key of step "{step}" could not be added: its user or that user's home folder is missing.`, next: askOps},
-		{code: "path_missing", who: ops, re: later(`Parent directory not present|No directory to create (?P<path>.+?) in\b|(?P<p2>/[^\n]+): file not found|(?:Directory|File) exists where the symlink (?P<p3>.+?) should be|[Nn]o such file or directory:? '(?P<p4>[^'\n]+)'|Specified (?:location|target|path|file|directory)? ?(?P<p5>/\S+) (?:does not exist|exists and is)|(?P<p6>/\S+) does not exist|(?P<p7>/\S+) (?:is not|exists and is not) a (?:directory|file)|Path (?P<p8>\S+) (?:does not exist|is not)|File not found:? (?P<p9>\S+)|(?:The )?(?:file|directory|path) (?P<p10>/\S+) (?:is not present|could not be found|not found)|Unable to (?:open|read) (?P<p11>/\S+)`), in: "file acl sysctl ini key_value augeas mount",
+		{code: "path_missing", who: ops, re: later(`Parent directory not present|No directory to create (?P<path>.+?) in\b|(?P<p2>/[^\n]+): file not found|(?:Directory|File) exists where the symlink (?P<p3>.+?) should be|[Nn]o such file or directory:? '(?P<p4>[^'\n]+)'|Specified (?:location|target|path|file|directory)? ?(?P<p5>/\S+) (?:does not exist|exists and is)|(?P<p6>/\S+) does not exist|(?P<p7>/\S+) (?:is not|exists and is not) a (?:directory|file)|Path (?P<p8>\S+) (?:does not exist|is not)|File not found:? (?P<p9>\S+)|(?:The )?(?:file|directory|path) (?P<p10>/\S+) (?:is not present|could not be found|not found)|[Uu]nable to (?:open|read) (?P<p11>/\S+)|Specified target (?P<p12>/\S+) is a directory|(?i:mount directory) is not present|Specified path (?P<p13>/\S+) exists$|Directory (?P<p14>/\S+) for symlink is not present`), in: "file acl sysctl ini key_value augeas mount",
 			refine: filePath, sentence: `"{path}" {state} (step "{step}").`, next: askOpsRecipe, subject: "{path}"},
-		{code: "recipe_error", who: ops, in: "file", re: later(`is not an absolute path|must be (?:an absolute|provided|set|a )|Must provide|Only one of|is not a valid|not both|is required|cannot be used`), refine: commentLine,
+		{code: "recipe_error", who: ops, in: "file", re: later(`is not an absolute path|must be (?:an absolute|provided|set|a )|Must provide|Only one of|is not a valid|not both|is required|cannot be used|serializer could not be found`), refine: commentLine,
 			sentence: `The recipe's step "{step}" is not right: {line}`, next: askOpsRecipe},
 		{code: "command_failed", who: ops, in: "file", re: later(`^check_cmd (?:execution failed|determined the state failed)`), refine: checkCommand,
 			sentence: `The check of the new file "{name}" refused it{because}`, next: askOpsRecipe},
@@ -154,10 +168,10 @@ var stateRecords = join(
 			sentence: `The server has no permission to change "{name}" (step "{step}").`, next: askOps, subject: "{name}"},
 
 		// Accounts.
-		{code: "account_setup_failed", who: ops, in: "user group", re: later(`The following group\(s\) are not present: (?P<grp>.+)`), sentence: `The account "{name}" could not be set up: the group "{grp}" does not exist.`, next: askOps, subject: "{grp}"},
+		{code: "account_setup_failed", who: ops, in: "user group", re: later(`The following group\(s\) are not present: (?P<grp>.+)`), refine: groups, sentence: `The account "{name}" could not be set up: the group "{grp}" does not exist.`, next: askOps, subject: "{grp}"},
 		{code: "account_setup_failed", who: ops, in: "user group", re: later(`Group (?P<grp>\S+) is not present but gid (?P<gid>\d+) is already taken by group (?P<other>\S+)`), sentence: `The group "{grp}" could not be made: its number {gid} belongs to the group "{other}".`, next: askOps, subject: "{grp}"},
 		{code: "account_setup_failed", who: ops, in: "user group", re: later(`Failed to create new (?:user|group) (?P<user>.+)`), sentence: `The account "{user}" could not be created.`, next: askOps, subject: "{user}"},
-		{code: "account_setup_failed", who: ops, in: "user group", refine: commentLine, sentence: `The account "{name}" could not be set up: {line}`, next: askOps, subject: "{name}"},
+		{code: "account_setup_failed", who: ops, in: "user group", refine: commentLine, sentence: `The account "{name}" could not be set up: {line}`, next: askOps, subject: "{name} {line}"},
 		{code: "account_setup_failed", who: ops, in: "ssh_auth ssh_known_hosts", refine: commentLine, sentence: `The SSH setup of step "{step}" failed: {line}`, next: askOps},
 
 		{code: "recipe_error", who: ops, in: "cron", re: later(`failed to commit with error\s*\n(?P<line>[^\n]+)`), sentence: `The timed job "{name}" was refused: {line}`, next: askOpsRecipe},
@@ -165,8 +179,10 @@ var stateRecords = join(
 		// Downloads and archives.
 		{code: "archive_failed", who: retry, in: "archive", re: later(`(?i)(?:connection refused|timed out|name or service not known|temporary failure|unreachable|reset by peer|HTTP 5\d\d|no route to host|could not resolve)`), refine: archive,
 			sentence: `The archive "{src}" could not be downloaded: its server can't be reached.`, next: tryAgain, subject: "{src}"},
-		{code: "archive_failed", who: ops, in: "archive", re: later(`(?i)HTTP 40\d|source[^\n]* not found|does not exist|Unable to cache|No such file`), refine: archive,
+		{code: "archive_failed", who: ops, in: "archive", re: later(`(?i)HTTP 40\d|source[^\n]* not found|does not exist|Unable to cache|Failed to cache salt://|No such file`), refine: archive,
 			sentence: `The archive "{src}" does not exist where the recipe looks for it.`, next: askOps, subject: "{src}"},
+		{code: "recipe_error", who: ops, in: "archive", re: later(`Invalid archive_format '(?P<kind>[^'\n]*)'`), sentence: `The recipe's step "{step}" unpacks an archive of a kind that there is not: "{kind}".`, next: askOpsRecipe, subject: "{kind}"},
+		{code: "path_missing", who: ops, in: "archive", re: later(`^(?P<path>/\S+) exists and is not a directory`), sentence: `"{path}" is something else than the recipe expects (step "{step}").`, next: askOpsRecipe, subject: "{path}"},
 		{code: "archive_failed", who: ops, in: "archive", refine: archive,
 			sentence: `The archive "{src}" could not be unpacked: {line}`, next: askOps, subject: "{src}"},
 
@@ -215,6 +231,8 @@ var pipRecords = []record{
 	{code: "python_dependency", who: retry, text: both, re: later(`NewConnectionError|ConnectTimeoutError|Failed to establish a new connection|Temporary failure in name resolution|Read timed out|ConnectionResetError|ProxyError|SSLError|Max retries exceeded|(?i:5\d\d (?:server|bad gateway|service unavailable))`), refine: pipIndex,
 		sentence: `The Python package index{index} can't be reached, so the packages could not be installed.`, next: tryAgain},
 	{code: "disk_full", who: ops, text: both, re: later(diskFull), sentence: `The server's disk is full: Python packages could not be installed.`, next: nextDisk},
+	{code: "python_dependency", who: ops, text: both, re: later("Could not find a [`'\"]?pip[\\d.]*[`'\"]? (?:binary|command|executable)|No module named pip\\b|virtualenv was not (?:detected|found)"),
+		sentence: `pip, which installs Python packages, is not on the server (step "{step}").`, next: askOps},
 	{code: "python_dependency", who: developer, text: both, re: later(`No matching distribution found for (?P<pkg>[^\s]+)|satisfies the requirement (?P<p2>[^\s]+)`), refine: firstPkg,
 		sentence: `The Python package "{pkg}" does not exist in that version or under that name.`, next: `Correct it in the app's requirements, push, then "berth env deploy NAME".`, subject: "{pkg}"},
 	{code: "python_dependency", who: developer, text: both, re: later(`Cannot install (?P<pkg>.+?) because these package versions have conflicting|ResolutionImpossible`),
@@ -230,6 +248,8 @@ var pipRecords = []record{
 // nodeRecords are npm's, yarn's and pnpm's texts.
 var nodeRecords = []record{
 	{code: "disk_full", who: ops, text: both, re: later(diskFull), sentence: `The server's disk is full: npm packages could not be installed.`, next: nextDisk},
+	{code: "node_dependency", who: developer, text: both, re: later(`can only install with an existing package-lock\.json`),
+		sentence: `The app has no package-lock.json (or one of an old kind), and "npm ci" needs it.`, next: `Run npm install on your machine, commit package-lock.json, push, then "berth env deploy NAME".`},
 	{code: "node_dependency", who: developer, text: both, re: later(`(?i)can only install packages when your package\.json and|lock file .*(?:in sync|needs to be updated|not up to date)|ERR_PNPM_OUTDATED_LOCKFILE|Your lockfile needs to be updated|lockfile would have been modified`), refine: lockDrift,
 		sentence: `package.json and package-lock.json do not agree{what}.`, next: `Run the install on your machine, commit the lock file, push, then "berth env deploy NAME".`},
 	{code: "node_dependency", who: developer, text: both, re: later(`No matching version found for (?P<pkg>\S+?)\.?(?:\s|$)|Couldn't find any versions for "(?P<p2>[^"]+)"|ERR_PNPM_NO_MATCHING_VERSION\s+No matching version found for (?P<p3>\S+)`), refine: firstPkg,
@@ -265,6 +285,9 @@ var imageRecords = []record{
 var commandRecords = join(
 	[]record{
 		{code: "command_timeout", who: retry, in: "cmd", text: both, re: later(`Timed out after (?P<secs>[\d.]+) second`), sentence: `The command "{cmd}" (step "{step}") took too long and was stopped after {secs} seconds.`, next: tryAgain},
+		{code: "command_timeout", who: retry, in: "cmd", when: func(f *failure) bool {
+			return f.exit == "124" && re(`(?:^|[\s;&|/])timeout\s`).MatchString(f.vars["fullcmd"])
+		}, sentence: `The command "{cmd}" (step "{step}") took too long and was stopped.`, next: tryAgain},
 		{code: "disk_full", who: ops, in: "cmd module", text: both, re: later(diskFull), sentence: `The server's disk is full: the command "{cmd}" had no space left.`, next: nextDisk},
 		{code: "out_of_memory", who: ops, in: "cmd module", text: both, re: later(outOfMemory), sentence: `The command "{cmd}" (step "{step}") ran out of memory.`, next: `Ask ops for a larger size, or let the build use less memory; then "berth env retry NAME".`},
 		{code: "out_of_memory", who: ops, in: "cmd module", when: func(f *failure) bool { return f.exit == "137" || f.exit == "-9" }, sentence: `The command "{cmd}" (step "{step}") was killed, most likely because the server ran out of memory.`, next: `Ask ops for a larger size; then "berth env retry NAME".`},
@@ -285,8 +308,9 @@ var commandRecords = join(
 		{code: "service_failed", who: developer, in: "cmd", text: output, re: later(`Job for (?P<svc>\S+?)(?:\.service)? failed`), refine: service, sentence: `The service "{svc}" does not start.`, next: `Look at its output with "berth env logs NAME"; if it needs a setting, ask ops.`, subject: "{svc}"},
 		{code: "permission_denied", who: ops, in: "cmd module", when: func(f *failure) bool { return re(denied).MatchString(f.line()) }, sentence: `The command "{cmd}" (step "{step}") has no permission for what it does: {line}`, next: askOps},
 		{code: "command_failed", who: ops, in: "cmd", when: neverRan, refine: commentLine, sentence: `The command "{cmd}" (step "{step}") could not be run: {line}`, next: askOps},
+		{code: "command_failed", who: developer, in: "cmd", when: exit("139", "134", "136", "132", "-11", "-6", "-8", "-4"), refine: signalOf, sentence: `The command "{cmd}" (step "{step}") crashed ({signal}){because}`, next: pushAgain},
+		{code: "command_failed", who: retry, in: "cmd", when: exit("-15", "-1", "-2", "143", "129", "130"), refine: signalOf, sentence: `The command "{cmd}" (step "{step}") was stopped from outside ({signal}) before it was done{because}`, next: tryAgain},
 		{code: "command_failed", who: developer, in: "cmd", when: silent, refine: commandWho, sentence: `The command "{cmd}" (step "{step}") failed{status} and printed nothing.`, next: pushAgain},
-		{code: "command_failed", who: developer, in: "cmd", when: exit("139", "134", "136", "132", "-11", "-6"), refine: signalOf, sentence: `The command "{cmd}" (step "{step}") crashed ({signal}): {line}`, next: pushAgain},
 		{code: "command_failed", who: developer, in: "cmd", re: later(`^Command .* (?:run|failed)|^(?s:.*)$`), refine: commandWho, sentence: `The command "{cmd}" (step "{step}") failed: {line}`, next: pushAgain},
 	},
 )
@@ -457,7 +481,7 @@ func submodule(f *failure, _ *finding) {
 }
 
 func anyPath(f *failure, _ *finding) {
-	coalesce(f, "path", "p2", "p3", "p4", "p5", "p6", "p7", "p8", "p9", "p10", "p11")
+	coalesce(f, "path", "p2", "p3", "p4", "p5", "p6", "p7", "p8", "p9", "p10", "p11", "p12", "p13", "p14")
 }
 
 func pathOrName(f *failure, x *finding) {
@@ -483,6 +507,10 @@ func checksum(f *failure, x *finding) {
 func uncached(p string) string {
 	if i := strings.Index(p, "/extrn_files/"); i >= 0 {
 		if parts := strings.SplitN(p[i+1:], "/", 3); len(parts) == 3 {
+			// Salt drops the colon before a port, and then nobody knows the host.
+			if host, file, ok := strings.Cut(parts[2], "/"); ok && re(`\d\d$`).MatchString(host) {
+				return file
+			}
 			return parts[2]
 		}
 	}
@@ -668,7 +696,9 @@ func filePath(f *failure, x *finding) {
 		f.vars["state"] = `, the folder for "` + path.Base(name) + `", does not exist on the server`
 	case strings.Contains(f.comment, "exists where the symlink"):
 		f.vars["state"] = "is taken: a file or folder stands where a link should be"
-	case strings.Contains(f.comment, "exists and is") || re(`is not a (?:directory|file)`).MatchString(f.comment):
+	case re(`^Specified path \S+ exists$`).MatchString(f.comment):
+		f.vars["state"] = "is on the server, and the recipe says that it must not be"
+	case strings.Contains(f.comment, "exists and is") || re(`^Specified target \S+ is a directory`).MatchString(f.comment) || re(`is not a (?:directory|file)`).MatchString(f.comment):
 		f.vars["state"] = "is something else than the recipe expects"
 	}
 	if f.vars["path"] == "" {
@@ -677,6 +707,13 @@ func filePath(f *failure, x *finding) {
 	x.sentence = strings.Replace(x.sentence, `" {state}`, `"{state}`, 1)
 	if !strings.HasPrefix(f.vars["state"], ",") {
 		f.vars["state"] = " " + f.vars["state"]
+	}
+}
+
+func groups(f *failure, x *finding) {
+	if strings.Contains(f.vars["grp"], ",") {
+		f.vars["grp"] = strings.Join(strings.FieldsFunc(f.vars["grp"], func(r rune) bool { return r == ',' || r == ' ' }), ", ")
+		x.sentence = `The account "{name}" could not be set up: the groups "{grp}" do not exist.`
 	}
 }
 
@@ -706,7 +743,8 @@ func archive(f *failure, x *finding) {
 	if strings.Contains(f.vars["name"], "://") && !strings.Contains(src, "://") {
 		src = f.vars["name"]
 	}
-	if src == "" {
+	if src == "" { // the name is where it is unpacked to
+		x.sentence = strings.Replace(x.sentence, `The archive "{src}"`, `The archive for "{src}"`, 1)
 		src = f.vars["name"]
 	}
 	src, _, _ = strings.Cut(src, "?")
@@ -719,6 +757,9 @@ func archive(f *failure, x *finding) {
 	}
 	if strings.Contains(l, "Failed to read from tar archive") {
 		l = "it is no readable tar archive"
+	}
+	if strings.Contains(l, "Unable to list contents of") {
+		l = "it is no archive that the server can read"
 	}
 	if strings.Contains(l, "is not a ZIP file") {
 		l = "it is no ZIP file"
@@ -892,7 +933,7 @@ func commandWho(f *failure, x *finding) {
 
 // isLocalWeb says whether a command asks the app itself whether it is well.
 func isLocalWeb(cmd string) bool {
-	return re(`\b(?:curl|wget|http|nc)\b.*(?:127\.0\.0\.1|localhost|\[::1\])`).MatchString(cmd)
+	return re(`(?:^|[\s;&|(])(?:curl|wget|https?|nc)\s.*(?:127\.0\.0\.1|localhost|\[::1\])`).MatchString(cmd)
 }
 
 // toolMissing tells a tool that the server lacks (for ops) from one that the
@@ -923,10 +964,17 @@ func notExecutable(f *failure, x *finding) {
 	}
 }
 
+// signals are what a command's exit status says of the signal that ended it, as
+// Python (negative) and shells (128 and more) give it.
+var signals = map[string]string{
+	"139": "segmentation fault", "-11": "segmentation fault", "134": "aborted", "-6": "aborted", "136": "arithmetic error", "-8": "arithmetic error",
+	"132": "illegal instruction", "-4": "illegal instruction", "143": "terminated", "-15": "terminated", "129": "hung up", "-1": "hung up", "130": "interrupted", "-2": "interrupted",
+}
+
 func signalOf(f *failure, _ *finding) {
-	f.vars["signal"] = map[string]string{"139": "segmentation fault", "-11": "segmentation fault", "134": "aborted", "-6": "aborted", "136": "arithmetic error", "132": "illegal instruction"}[f.exit]
-	if f.line() == "" {
-		f.vars["line"] = "exit status " + f.exit
+	f.vars["signal"], f.vars["because"] = signals[f.exit], "."
+	if l := f.line(); l != "" {
+		f.vars["because"] = ": " + l
 	}
 }
 
@@ -952,6 +1000,7 @@ func hostOf(address string) string {
 func repoOf(address string) string {
 	a := strings.TrimRight(address, "/")
 	a, _, _ = strings.Cut(a, "?")
+	a, _, _ = strings.Cut(a, ".git@") // pip's way to name a branch
 	a = strings.TrimSuffix(a, ".git")
 	a = a[strings.LastIndexAny(a, "/:")+1:]
 	if a == "" {

@@ -91,8 +91,13 @@ func (s *saltRun) server(name string, v salt.Server) {
 		}
 		s.failed = true
 		f := &failure{comment: s.stderr, vars: vars{}}
+		sentence := `The recipe of this server is empty: nothing was set up.`
+		if m := re(`The renderer "([^"\n]+)" is not available`).FindStringSubmatch(s.stderr); m != nil {
+			f.vars["what"] = m[1]
+			sentence = `A recipe is written in a form, "{what}", that the server can't read: nothing was set up.`
+		}
 		s.add(said{server: name, f: f, m: s.masker, evidence: s.masker.evidence(s.stderr),
-			x: &finding{code: "recipe_error", who: ops, sentence: `The recipe of this server is empty: nothing was set up.`, next: askOpsRecipe}})
+			x: &finding{code: "recipe_error", who: ops, sentence: sentence, next: askOpsRecipe}})
 	}
 }
 
@@ -242,10 +247,7 @@ func (s *saltRun) failure(st salt.State) (*failure, masker) {
 			address = m2[1]
 		}
 		f.vars["url"], f.vars["repo"], f.vars["host"] = address, repoOf(address), hostOf(address)
-		if f.vars["host"] == "" {
-			f.vars["host"] = "this server"
-		}
-		if f.vars["repo"] == "" {
+		if f.vars["repo"] == "" && st.Module != "cmd" {
 			f.vars["repo"] = st.ID
 		}
 	}
@@ -544,6 +546,7 @@ func reasonOf(reason string) string {
 		head = lastException(reason)
 	}
 	head = regexp.MustCompile(`; line \d+.*$`).ReplaceAllString(head, "")
+	head = strings.TrimPrefix(head, "Problem running salt function in Jinja template: ")
 	head = regexp.MustCompile(`^Jinja (?:syntax |template )?error:? `).ReplaceAllString(head, "")
 	head = regexp.MustCompile(`^Conflicting ID`).ReplaceAllString(head, "conflicting ID")
 	if strings.HasPrefix(head, "while ") { // YAML: what is wrong comes after where

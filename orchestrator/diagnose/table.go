@@ -130,8 +130,14 @@ func (x *finding) cause(f *failure, m masker, more int) orchestrator.Cause {
 		suffix = " (And " + count(more) + " more like it.)"
 		limit -= len(suffix)
 	}
-	next := fill(x.next, f.vars, m, 400)
 	sentence := x.sentence
+	if f.vars["repo"] == "" { // of a command that does not say which
+		sentence = strings.NewReplacer(` in the repository "{repo}"`, "", `The repository "{repo}" ({url})`, "The repository", `the repository "{repo}"`, "the repository", `"{repo}"`, "the repository").Replace(sentence)
+	}
+	if f.vars["host"] == "" {
+		sentence = strings.NewReplacer(` by "{host}"`, "", ` at "{host}"`, "", `the git host "{host}"`, "the git host").Replace(sentence)
+	}
+	next := fill(x.next, f.vars, m, 400)
 	if strings.HasPrefix(f.vars["step"], "berth-app-") {
 		// The starter recipe's own steps say nothing to anybody.
 		sentence = strings.Replace(sentence, ` (step "{step}")`, "", 1)

@@ -17,14 +17,16 @@ const sentenceLimit = 240
 const maxEvidence = 4000
 
 var (
-	ansi       = regexp.MustCompile("\x1b\\[[0-9;?]*[A-Za-z]")
-	urlSecret  = regexp.MustCompile(`(?i)\b([a-z][a-z0-9+.-]*://)([^\s/@'"]*):([^\s@'"]+)@`)
-	urlToken   = regexp.MustCompile(`(?i)\b(https?://)([^\s/@:'"]{1,200})@`)
-	knownToken = regexp.MustCompile(`\b(?:gh[pousr]_[A-Za-z0-9]{16,}|github_pat_\w{20,}|glpat-[\w-]{16,}|xox[a-z]-[\w-]{10,}|xapp-[\w-]{10,}|(?:AKIA|ASIA)[A-Z0-9]{16}|eyJ[\w-]{10,}\.[\w-]{10,}\.[\w-]*|npm_[A-Za-z0-9]{30,}|dop_v1_[a-f0-9]{32,})`)
-	bearer     = regexp.MustCompile(`(?i)\b((?:authorization["']?\s*[:=]\s*["']?)?(?:bearer|basic|token)\s+)([A-Za-z0-9+/_.=-]{12,})`)
-	assigned   = regexp.MustCompile(`(?i)((?:passw(?:or)?d|passwd|pwd|secret(?:[_-]?key)?|token|api[_-]?key|access[_-]?key|private[_-]?key|credentials?)["']?\s*[=:]\s*)("[^"\n]+"|'[^'\n]+'|[^\s"',;&]{3,})`)
-	cliSecret  = regexp.MustCompile(`(?i)(--?(?:password|passwd|token|secret|api-key)[ =])(\S+)`)
-	keyBlock   = regexp.MustCompile(`(?s)-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|$)`)
+	ansi      = regexp.MustCompile("\x1b\\[[0-9;?]*[A-Za-z]")
+	urlSecret = regexp.MustCompile(`(?i)\b([a-z][a-z0-9+.-]*://)([^\s/@'"]*):([^\s@'"]+)@`)
+	// portAndPath is what only looks like a password: http://host:8080/file@version.
+	portAndPath = regexp.MustCompile(`^\d{1,5}/`)
+	urlToken    = regexp.MustCompile(`(?i)\b(https?://)([^\s/@:'"]{1,200})@`)
+	knownToken  = regexp.MustCompile(`\b(?:gh[pousr]_[A-Za-z0-9]{16,}|github_pat_\w{20,}|glpat-[\w-]{16,}|xox[a-z]-[\w-]{10,}|xapp-[\w-]{10,}|(?:AKIA|ASIA)[A-Z0-9]{16}|eyJ[\w-]{10,}\.[\w-]{10,}\.[\w-]*|npm_[A-Za-z0-9]{30,}|dop_v1_[a-f0-9]{32,})`)
+	bearer      = regexp.MustCompile(`(?i)\b((?:authorization["']?\s*[:=]\s*["']?)?(?:bearer|basic|token)\s+)([A-Za-z0-9+/_.=-]{12,})`)
+	assigned    = regexp.MustCompile(`(?i)((?:passw(?:or)?d|passwd|pwd|secret(?:[_-]?key)?|token|api[_-]?key|access[_-]?key|private[_-]?key|credentials?)["']?\s*[=:]\s*)("[^"\n]+"|'[^'\n]+'|[^\s"',;&]{3,})`)
+	cliSecret   = regexp.MustCompile(`(?i)(--?(?:password|passwd|token|secret|api-key)[ =])(\S+)`)
+	keyBlock    = regexp.MustCompile(`(?s)-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|$)`)
 )
 
 const hidden = "***"
@@ -52,7 +54,7 @@ func newMasker(text string, values ...string) masker {
 		}
 	}
 	for _, x := range addressed(text) {
-		if strings.HasPrefix(x[3], "{{") || x[3] == hidden {
+		if strings.HasPrefix(x[3], "{{") || x[3] == hidden || portAndPath.MatchString(x[3]) {
 			continue
 		}
 		add(x[3])
@@ -94,7 +96,13 @@ func (m masker) mask(s string) string {
 		return s
 	}
 	s = keyBlock.ReplaceAllString(s, hidden)
-	s = urlSecret.ReplaceAllString(s, "${1}"+hidden+"@")
+	s = urlSecret.ReplaceAllStringFunc(s, func(x string) string {
+		m := urlSecret.FindStringSubmatch(x)
+		if portAndPath.MatchString(m[3]) {
+			return x
+		}
+		return m[1] + hidden + "@"
+	})
 	s = urlToken.ReplaceAllStringFunc(s, func(x string) string {
 		if strings.HasSuffix(x, "//git@") {
 			return x
