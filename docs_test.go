@@ -2,37 +2,30 @@ package main_test
 
 import (
 	"flag"
-	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
 
-	"github.com/berth-dev/berth/bot"
+	"github.com/berth-dev/berth/bot/app"
 	"github.com/berth-dev/berth/orchestrator/catalog"
 )
 
 var update = flag.Bool("update", false, "write the documents that are made from the code")
 
-// TestCommandsReference: docs/commands.md is what the help records say.
+// TestCommandsReference: docs/commands.md is what the program's help says.
 func TestCommandsReference(t *testing.T) {
 	t.Parallel()
-	var b strings.Builder
-	b.WriteString("# Commands\n\nMade from the help that `berth env help VERB` prints; `go test . -update` makes it again.\n")
-	for _, r := range bot.Records {
-		if help := bot.Help(string(r.Noun), string(r.Verb)); help != "" {
-			fmt.Fprintf(&b, "\n## berth %s %s\n\n```\n%s```\n", r.Noun, r.Verb, help)
-		}
-	}
+	want := app.Reference()
 	const path = "docs/commands.md"
 	if *update {
-		if err := os.WriteFile(path, []byte(b.String()), 0o644); err != nil {
+		if err := os.WriteFile(path, []byte(want), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if got, err := os.ReadFile(path); err != nil || string(got) != b.String() {
-		t.Errorf("%s is not what the records say (go test . -update makes it again): %v", path, err)
+	if got, err := os.ReadFile(path); err != nil || string(got) != want {
+		t.Errorf("%s is not what the help says (go test . -update makes it again): %v", path, err)
 	}
 }
 

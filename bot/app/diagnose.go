@@ -21,8 +21,9 @@ import (
 func newDiagnoseCommand() *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
-		Use:   "diagnose [FILE|-]",
-		Short: "Say what went wrong in a Salt result, a Terraform log or a cloud-init log",
+		Use:     "diagnose [FILE|-]",
+		Example: "  salt-call --local --out json state.apply > result.json; berth diagnose result.json\n  terraform apply -json | berth diagnose --json -",
+		Short:   "Say what went wrong in a Salt result, a Terraform log or a cloud-init log",
 		Long: "Say what went wrong in a Salt result, a Terraform -json log or a cloud-init log, who can mend it and what to do next.\n" +
 			"Without FILE, or with -, standard input is read. SALT_EXIT and SALT_STDERR (a file) give the exit status and the standard error of the run.",
 		Args: cobra.MaximumNArgs(1),

@@ -63,7 +63,16 @@ func newServeCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "serve",
 		Short: "Run Berth: the one process that changes anything",
-		Args:  needWords(0, 0),
+		Long: `Run Berth: the one process that changes anything. It makes the environments of
+the catalog, listens for its clients and for the servers' agents, and prints
+"listening on URL" when it is ready. Stopped or killed at any time, it goes on
+where it was at its next start.
+
+Secrets come from the environment alone: BERTH_GITHUB_TOKEN, or
+BERTH_GITHUB_APP_ID and BERTH_GITHUB_APP_KEY_FILE.`,
+		Example: `  berth serve --catalog ops/berth.hcl
+  berth serve --listen 0.0.0.0:443 --tls-cert berth.pem --tls-key berth.key --public-url https://berth.example.com`,
+		Args: needWords(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			flag := func(name, variable string) string {
 				v, _ := cmd.Flags().GetString(name)

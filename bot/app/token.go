@@ -18,7 +18,10 @@ func newTokenCommand() *cobra.Command {
 		Example: "  berth token create ci --person maria\n  berth token list\n  berth token revoke ci"})
 	c.PersistentFlags().Bool("json", false, "print JSON")
 	create := &cobra.Command{
-		Use: "create NAME", Short: "Make a token; it is shown once", Args: needWords(1, 1),
+		Use: "create NAME", Short: "Make a token; it is shown once",
+		Long: `Make a token for the API. Whoever has it does what its person may do, through
+BERTH_URL and BERTH_TOKEN. It is shown once; Berth keeps a hash of it.`,
+		Example: "  berth token create ci --person maria\n  export BERTH_URL=https://berth.example.com BERTH_TOKEN=$(berth token create laptop)", Args: needWords(1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			person, _ := cmd.Flags().GetString("person")
 			ops, _ := cmd.Flags().GetBool("ops")
