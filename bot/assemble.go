@@ -75,7 +75,7 @@ func (p *parser) turn(b body) *o.Error {
 	}
 	most := mostWords[string(p.noun)+" "+string(p.verb)]
 	for i, w := range b.words {
-		if text := lower(w.text); !w.quoted && len(b.words) > max(most, 1) && turns[text] && !(p.verb == o.VerbExtend && text == "tomorrow") {
+		if text := lower(w.text); !w.quoted && len(b.words) > max(most, 1) && turns[text] && !(p.verb == o.VerbExtend && (i == 0 || text == "tomorrow")) {
 			return turned(w.text)
 		} else if i == 0 && !w.quoted && everything[text] && (most == 1 || p.verb != o.VerbCreate && len(b.words) == 1) {
 			return o.Errorf(o.CodeGrammar, "%s would be every one: %s %s takes one name.", show(w.text), p.noun, p.verb).WithHint("%s list shows them", p.noun)

@@ -110,10 +110,8 @@ func (p *parser) token(b *body, t token) *o.Error {
 		return p.take(b, t.text, next)
 	case !t.quoted && p.bareKey(w) != "":
 		return p.take(b, p.bareKey(w), token{})
-	case !t.quoted && w == "thank" && p.bareAt(p.pos) == "you":
-		p.pos++
-		return nil
-	case !t.quoted && fillers[w]:
+	case p.polite(p.pos-1) > 0:
+		p.pos += p.polite(p.pos-1) - 1
 		if w == "me" && p.verb == o.VerbList {
 			b.words = append(b.words, word{value: value{text: "mine"}})
 		}
@@ -310,12 +308,23 @@ func (p *parser) following(key string) (value, *o.Error) {
 	return value{}, o.Errorf(o.CodeInvalidValue, "%s= has no %s.", key, what).WithHint("write %s=VALUE, or leave it out", key)
 }
 
+// polite is how many words at token i mean nothing.
+func (p *parser) polite(i int) int {
+	switch w := p.bareAt(i); {
+	case w == "thank" && p.bareAt(i+1) == "you":
+		return 2
+	case fillers[w]:
+		return 1
+	}
+	return 0
+}
+
 // politeness counts the fillers here if the value comes after them, as in
 // ttl = please 3d. Otherwise the first of them is the value.
 func (p *parser) politeness() int {
 	i := p.pos
-	for i < len(p.toks) && p.toks[i].bare() && fillers[lower(p.toks[i].text)] {
-		i++
+	for p.polite(i) > 0 {
+		i += p.polite(i)
 	}
 	if i >= len(p.toks) || p.toks[i].sep || p.bareKey(lower(p.toks[i].text)) != "" || i+1 < len(p.toks) && p.toks[i+1].sep && p.toks[i+1].key == "" {
 		return 0

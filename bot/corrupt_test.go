@@ -39,6 +39,12 @@ func corrupt(t *rapid.T, canonical string) string {
 				} else if autolinked.MatchString(val) && coin("link") {
 					val = "<http://" + val + "|" + val + ">"
 				} else {
+					if app := strings.ToLower(key); !optionKeys[app] && app != "env" && app != "app" && plainBranch.MatchString(val) && coin("remote") {
+						val = pick("remote", "origin/", "refs/heads/", "refs/remotes/origin/") + val
+					}
+					if strings.EqualFold(key, "ttl") && coin("ttl in words") {
+						val = inWords(val, pick("unit", " hours", "hrs", " Hours", "h"), pick("sign", "", "+"))
+					}
 					val = decorate(t, character(t, val))
 				}
 				w = key + pick("separator", "=", " = ", "= ", " =", ":", ": ", "＝", " ： ") + val
@@ -64,6 +70,7 @@ func corrupt(t *rapid.T, canonical string) string {
 			words[0] = "/server"
 		}
 	}
+	span(t, words)
 	var b strings.Builder
 	for i, w := range words {
 		if i > 0 {
@@ -78,9 +85,42 @@ func corrupt(t *rapid.T, canonical string) string {
 	if coin("fence") && !strings.ContainsAny(text, "`") {
 		text = pick("fence", "```", "`", "```\n") + text + pick("fence end", "```", "`", "\n```")
 	} else if coin("end") {
-		text += pick("end", ".", "!", " please", " thanks!", "  ", ". ")
+		text += pick("end", ".", "!", " please", " thanks!", "  ", ". ", " thank you", " thx!", " Thank you!!")
+	} else if coin("quoted whole") && !strings.ContainsFunc(text, quoteMark) {
+		text = pick("open", "“", "\"", "„", "«", "‘", "'") + text + pick("close", "”", "\"", "“", "»", "’", "'")
+		text = pick("before", "", "<@U1|berth> ", "hey ", "@berth: ") + text
+	}
+	if coin("mention") {
+		text = pick("mention", "<@U024BE7LH> ", "<@U1|berth>, ", "<@U1> <@U1> ", "@berth ") + text
 	}
 	return text
+}
+
+func quoteMark(r rune) bool { return strings.ContainsRune("\"“”„«»‘’'′″", r) }
+
+// plainBranch is a branch that the name of a remote may stand before.
+var plainBranch = regexp.MustCompile(`^[a-z]+(?:[/._-][a-z0-9]+)*$`)
+
+// inWords writes a number of hours as people do; another unit stays.
+func inWords(ttl, unit, sign string) string {
+	if n, ok := strings.CutSuffix(ttl, "h"); ok {
+		return sign + n + unit
+	}
+	return sign + ttl
+}
+
+// span puts a mark of decoration around several words after noun and verb.
+func span(t *rapid.T, words []string) {
+	if len(words) < 4 || rapid.IntRange(0, 5).Draw(t, "span") > 0 {
+		return
+	}
+	from := rapid.IntRange(2, len(words)-2).Draw(t, "from")
+	to := rapid.IntRange(from+1, len(words)-1).Draw(t, "to")
+	m := rapid.SampledFrom([]string{"*", "~", "_"}).Draw(t, "mark")
+	if strings.Contains(strings.Join(words, ""), m) {
+		return
+	}
+	words[from], words[to] = m+words[from], words[to]+m
 }
 
 var (

@@ -2,6 +2,7 @@ package bot
 
 import (
 	"regexp"
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -248,60 +249,73 @@ func quotation(rs []rune, i int) (inner []rune, end int, ok bool) {
 	return nil, 0, false
 }
 
-// unmarked takes *bold*, ~struck~ and `code` marks from around words. Stars
-// and tildes go in pairs only: a lone one may be a pattern or a parent commit,
-// which no branch is, and is better refused than dropped.
-func unmarked(cs []ch) []ch {
+// marked is a text with the marks of decoration that it has.
+type marked []ch
+
+// at is the character at i: a quotation mark for all that is literal, a space
+// beyond the edges.
+func (cs marked) at(i int) rune {
+	switch {
+	case i < 0 || i >= len(cs):
+		return ' '
+	case cs[i].lit:
+		return '"'
+	}
+	return cs[i].r
+}
+
+// edge is the next character from i in direction d that can be seen and is
+// none of skip.
+func (cs marked) edge(i, d int, skip string) rune {
+	for steps := 0; steps < reach && i >= 0 && i < len(cs) && !cs[i].lit && (invisible(cs[i].r) || strings.ContainsRune(skip, cs[i].r)); steps++ {
+		i += d
+	}
+	return cs.at(i)
+}
+
+// spaced reports whether a space stands between from and to.
+func (cs marked) spaced(from, to int) bool {
+	return slices.ContainsFunc(cs[from:to], func(c ch) bool { return !c.lit && unicode.IsSpace(c.r) })
+}
+
+// unmarked takes *bold*, ~struck~, _slanted_ and `code` marks from around
+// words. All but code go in pairs only: a lone star or tilde may be a pattern or
+// a parent commit, which no branch is, and is better refused than dropped. An
+// underscore at a word's edge may be its own: a pair goes if it is around
+// several words.
+func unmarked(text []ch) []ch {
+	cs := marked(text)
 	drop := make([]bool, len(cs))
-	at := func(i int) rune {
-		if i < 0 || i >= len(cs) {
-			return ' '
-		}
-		if cs[i].lit {
-			return '"'
-		}
-		return cs[i].r
-	}
-	edge := func(i, d int) rune {
-		for steps := 0; steps < reach && i >= 0 && i < len(cs) && !cs[i].lit && (invisible(cs[i].r) || strings.ContainsRune(decorations, cs[i].r)); steps++ {
-			i += d
-		}
-		return at(i)
-	}
 	open := map[rune][]int{}
 	for i := 0; i < len(cs); i++ {
-		m := at(i)
-		if m != '*' && m != '~' && m != '`' {
+		m := cs.at(i)
+		if !strings.ContainsRune(decorations, m) {
 			continue
 		}
-		end := i
-		for at(end+1) == m {
-			end++
+		start := i
+		for cs.at(i+1) == m {
+			i++
 		}
-		before, after := edge(i-1, -1), edge(end+1, 1)
-		tight := !unicode.IsSpace(at(i - 1))
-		begins := unicode.IsSpace(before) || isSeparator(before) || strings.ContainsRune(">•,;\"", before)
-		finishes := unicode.IsSpace(after) || isSeparator(after) || strings.ContainsRune(ends+"\"", after)
+		before, after := cs.edge(start-1, -1, decorations), cs.edge(i+1, 1, decorations)
+		begins := unicode.IsSpace(before) || strings.ContainsRune(">•,;\"", before) || isSeparator(before) && m != '_'
+		finishes := unicode.IsSpace(after) || strings.ContainsRune(ends+"\"", after) || isSeparator(after) && m != '_'
+		run := []int{}
+		for k := start; k <= i; k++ {
+			run = append(run, k)
+		}
 		switch {
 		case m == '`':
-			for k := i; k <= end && (begins || finishes); k++ {
-				drop[k] = true
+			for _, k := range run {
+				drop[k] = begins || finishes
 			}
-		case finishes && tight && len(open[m]) > 0:
-			from := open[m]
-			for k := range from {
-				drop[from[k]] = true
-			}
-			for k := i; k <= end; k++ {
-				drop[k] = true
+		case finishes && !unicode.IsSpace(cs.edge(start-1, -1, "")) && len(open[m]) > 0:
+			for _, k := range append(open[m], run...) {
+				drop[k] = m != '_' || cs.spaced(open[m][0], start)
 			}
 			open[m] = nil
-		case begins && !unicode.IsSpace(at(end+1)) && len(open[m]) == 0:
-			for k := i; k <= end; k++ {
-				open[m] = append(open[m], k)
-			}
+		case begins && !unicode.IsSpace(cs.edge(i+1, 1, "")) && len(open[m]) == 0:
+			open[m] = run
 		}
-		i = end
 	}
 	var out []ch
 	for i, c := range cs {

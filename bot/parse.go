@@ -23,9 +23,6 @@ func Parse(text string) (Parsed, error) {
 	if err := checkText(text); err != nil {
 		return Parsed{}, err
 	}
-	if m := italic.FindStringSubmatch(text); m != nil {
-		text = m[1]
-	}
 	parsed, err := (&parser{toks: lex(text)}).run()
 	if err == nil {
 		return parsed, nil
@@ -59,9 +56,6 @@ func ParseArgs(args []string) (Parsed, error) {
 
 // swallowed is a quotation that ends too late: web="main ttl=3d".
 var swallowed = regexp.MustCompile("[" + doubleQuotes + singleQuotes + `][^` + doubleQuotes + singleQuotes + `]*\s\S*[=:]`)
-
-// italic is a whole command between underscores; no noun begins with one.
-var italic = regexp.MustCompile(`^\s*_+((?s:.*[^_]))_+[\s,.;?!]*$`)
 
 var edgeUnderscores = regexp.MustCompile(`(^|[\s=:])_+|_+($|[\s=:,.;?!])`)
 

@@ -166,6 +166,12 @@ func TestPoints(t *testing.T) {
 			}},
 			{"env create qa web=feature_x_y", []string{"env create qa web=feature_x_y", "env create qa web=*feature_x_y*"}},
 			{`env create qa web="_x_"`, []string{"env create qa web=_x_"}},
+			{want, []string{
+				"env _create qa api=main web=feature/login ttl=3d_", "env create _qa api=main web=feature/login_ ttl=3d", "env create qa _api=main, web=\"feature/login\"_. ttl=3d",
+				"*env _create qa* api=main web=feature/login_ ttl=3d", "env create qa __api=main web=feature/login__ ttl=3d",
+			}},
+			{`server create web "_x"`, []string{`server create web "_x"`, "server create web _x"}},
+			{`server create web "x_"`, []string{"server create web x_"}},
 			{"invalid_value", []string{"env create qa web=a*b", "env create qa web=fix*", "env create qa web=main~", "env create qa web=main~1"}},
 		},
 		"8 case": {
@@ -317,6 +323,8 @@ func TestSentences(t *testing.T) {
 		{"grammar -> env create qa shop", []string{"spn up env qa shop", "env brin up qa shop", "create environmnet qa shop"}},
 		{"guess: env logs qa", []string{"logs evn qa", "show logs of environmnet qa"}},
 		{"grammar -> env plan qa", []string{"plan evn qa"}},
+		{"guess: server list", []string{"list serve", "ls sevrers", "list all severs"}},
+		{"grammar -> env rename qa qb", []string{"rename evn qa qb", "rename evn qa to qb"}},
 		{"env rename eng qa", []string{"rename eng qa"}},
 		{"env extend eng 48h", []string{"extend eng 2d", "extend eng by 2 days"}},
 	})

@@ -38,10 +38,17 @@ func (p *parser) bareAt(i int) string {
 // significant is the first token from i on that is no filler, article or
 // preposition.
 func (p *parser) significant(i int) int {
-	for w := p.bareAt(i); w != "" && (fillers[w] || articles[w] || prepositions[w]); w = p.bareAt(i) {
-		i++
+	for {
+		w := p.bareAt(i)
+		switch n := p.polite(i); {
+		case n > 0:
+			i += n
+		case articles[w] || prepositions[w]:
+			i++
+		default:
+			return i
+		}
 	}
-	return i
 }
 
 var (
@@ -120,18 +127,20 @@ func (p *parser) nearestPhrase(w string) o.Verb {
 // no noun was named and another word follows: destroy evn qa.
 func (p *parser) mistypedNoun() {
 	i := p.significant(p.pos)
+	if p.verb == o.VerbList && p.bareAt(i) == "all" {
+		i = p.significant(i + 1)
+	}
 	w := p.bareAt(i)
 	if p.noun != "" || w == "" || nouns[w] != "" {
 		return
 	}
-	switch p.verb {
-	case o.VerbCreate, o.VerbDeploy, o.VerbDestroy, o.VerbShow, o.VerbLogs, o.VerbWhy, o.VerbHistory, o.VerbRetry, o.VerbCancel, o.VerbExtend, o.VerbPlan:
-	default:
-		return // rename evn qa may be just that
-	}
-	next := p.significant(i + 1)
-	if next >= len(p.toks) || p.toks[next].sep && len(w) < 5 || p.verb == o.VerbExtend && p.durationAt(next) {
-		return
+	if next := p.significant(i + 1); p.verb != o.VerbList {
+		if next >= len(p.toks) || p.toks[next].sep && len(w) < 5 {
+			return // the word is the name
+		}
+		if p.verb == o.VerbExtend && p.durationAt(next) || p.verb == o.VerbRename && p.significant(next+1) >= len(p.toks) {
+			return
+		}
 	}
 	if n, ok := nearestNoun(w); ok {
 		p.correct(o.Errorf(o.CodeGrammar, "Berth does not know %s.", show(p.toks[i].text)).WithHint("a command begins with env or server"), p.verb != o.VerbPlan)

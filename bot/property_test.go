@@ -24,7 +24,7 @@ var oddRefs = []string{
 }
 
 func genName() *rapid.Generator[string] {
-	return rapid.OneOf(rapid.StringMatching(`[a-z]([a-z0-9-]{0,12}[a-z0-9])?`), rapid.SampledFrom([]string{"qa", "a", "the", "my", "please", "to", "web-main", "preview", "new", "for", "x1", "why", "up"}))
+	return rapid.OneOf(rapid.StringMatching(`[a-z]([a-z0-9-]{0,12}[a-z0-9])?`), rapid.SampledFrom([]string{"qa", "a", "the", "my", "please", "to", "web-main", "preview", "new", "for", "x1", "why", "up", "if", "not", "all", "mine", "thank", "you", "until", "tomorrow", "two", "blueprint", "branch", "as", "is", "in", "life", "more", "evn", "status", "main"}))
 }
 
 func usable(name string) bool {
@@ -92,7 +92,7 @@ func genCommand() *rapid.Generator[o.Command] {
 			if c.Verb == o.VerbDeploy && rapid.Bool().Draw(t, "with branch") {
 				app := c.App
 				if app == "" {
-					app = maybe(names, "lone app")
+					app = maybe(names.Filter(func(s string) bool { return s != "branch" }), "lone app") // branch= is a key there
 				}
 				c.Branches = map[string]string{app: genRef().Draw(t, "branch")}
 			}
