@@ -65,6 +65,9 @@ type Service struct {
 	Settings     SettingsReader
 	NewID        func(prefix string) string
 	Now          func() time.Time
+	// Able says what this machine lacks to make servers on a target, before
+	// anything is stored. Nil: nothing is known to lack.
+	Able func(ctx context.Context, t Target) error
 	// Canonical gives a command's canonical text, for the history.
 	Canonical func(Command) string
 }
@@ -263,6 +266,9 @@ func (s *Service) checkDraft(ctx context.Context, actor Actor, d draft, ttl time
 	if d.target, err = chooseTarget(c, target); err != nil {
 		return d, err
 	}
+	if err := s.able(ctx, d.target); err != nil {
+		return d, err
+	}
 	if err = checkSize(c, d.size); err != nil {
 		return d, err
 	}
@@ -282,6 +288,13 @@ func (s *Service) checkDraft(ctx context.Context, actor Actor, d draft, ttl time
 		return d, err
 	}
 	return d, s.checkNeeds(d.apps, d.apps)
+}
+
+func (s *Service) able(ctx context.Context, t Target) error {
+	if s.Able == nil {
+		return nil
+	}
+	return s.Able(ctx, t)
 }
 
 // NameTaken is the refusal of a name that a live environment has.
@@ -563,6 +576,9 @@ func (s *Service) addServer(ctx context.Context, actor Actor, cmd Command, a App
 	}
 	target, err := chooseTarget(c, e.Target)
 	if err != nil {
+		return Answer{}, err
+	}
+	if err := s.able(ctx, target); err != nil {
 		return Answer{}, err
 	}
 	if err := checkSize(c, cmd.Size); err != nil {

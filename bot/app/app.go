@@ -41,6 +41,8 @@ func run(ctx context.Context, args []string, in io.Reader, out, errw io.Writer) 
 	root.SetIn(in)
 	root.SetOut(out)
 	root.SetErr(errw)
+	began := false
+	root.PersistentPreRun = func(*cobra.Command, []string) { began = true }
 	err := root.ExecuteContext(ctx)
 	var silent errSilent
 	if err == nil {
@@ -50,7 +52,12 @@ func run(ctx context.Context, args []string, in io.Reader, out, errw io.Writer) 
 		return silent.status
 	}
 	var e *orchestrator.Error
-	if !errors.As(err, &e) {
+	switch {
+	case errors.As(err, &e):
+	case began:
+		e = orchestrator.Errorf(orchestrator.CodeInternal, "Berth had a trouble that it did not foresee: %s.", strings.TrimSuffix(err.Error(), ".")).
+			WithHint("berth doctor checks what Berth needs")
+	default:
 		e = misused(root, args, err)
 	}
 	if slices.Contains(args, "--json") {

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/http"
 	"os"
+	"os/exec"
 	"os/signal"
 	"path/filepath"
 	"runtime"
@@ -107,7 +108,7 @@ func newHouse(ctx context.Context, o serveOptions, source *catalog.Source, log *
 	h.service = &orchestrator.Service{
 		Submitter: h.store, Environments: h.store, Operations: h.store, Catalogs: source, Policy: policy.Rules{},
 		Checker:  h.checker,
-		Settings: catalog.Settings, NewID: newID, Now: now, Canonical: bot.Canonical,
+		Settings: catalog.Settings, Able: h.able, NewID: newID, Now: now, Canonical: bot.Canonical,
 	}
 	h.fleet = &orchestrator.Fleet{Records: h.store, Environments: h.store, Events: h.store, Diagnoser: diagnose.Diagnoser{}, Catalogs: source,
 		Watcher: h.store, Logs: h.logs, Settings: catalog.Settings, Now: now}
@@ -222,6 +223,55 @@ func (h *house) bringBack(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// able says what this machine lacks to make servers on a target: the Terraform
+// that ops named, and Salt where servers are to run here.
+func (h *house) able(ctx context.Context, t orchestrator.Target) error {
+	if h.provisioner.Find.Path != "" { // else one may still be fetched
+		if _, err := h.provisioner.Terraform(ctx, nil); err != nil {
+			return unable(err)
+		}
+	}
+	if t.Module != "local" {
+		return nil
+	}
+	name := os.Getenv("BERTH_SALT_CALL")
+	if name == "" {
+		if _, err := exec.LookPath("salt-call"); err != nil {
+			return orchestrator.Errorf(orchestrator.CodeState, "Salt is missing on Berth's machine: there is no salt-call on the PATH, and BERTH_SALT_CALL is not set.").
+				WithHint("ask ops to install Salt, or to start berth serve with BERTH_SALT_CALL; berth doctor checks it")
+		}
+		return nil
+	}
+	if _, err := exec.LookPath(name); err != nil {
+		return orchestrator.Errorf(orchestrator.CodeState, "Salt is missing on Berth's machine: BERTH_SALT_CALL names %s, which cannot be run (%v).", name, reason(err)).
+			WithHint("ask ops to correct BERTH_SALT_CALL and to start berth serve again; berth doctor checks it")
+	}
+	return nil
+}
+
+// unable is err as the refusal of a command: nothing in it is the caller's
+// mistake.
+func unable(err error) error {
+	var e *orchestrator.Error
+	if !errors.As(err, &e) {
+		return err
+	}
+	c := *e
+	c.Code = orchestrator.CodeState
+	return &c
+}
+
+// tellLacks tells ops what they will be asked for otherwise.
+func (h *house) tellLacks(ctx context.Context) {
+	told := map[string]bool{}
+	for _, t := range h.source.Current().Targets {
+		if err := h.able(ctx, t); err != nil && ctx.Err() == nil && !told[err.Error()] {
+			told[err.Error()] = true
+			h.log.Warn("no server can be made yet", "target", t.Name, "reason", err)
+		}
+	}
 }
 
 // wake starts a local server's agent if it does not run, and tells it where

@@ -11,10 +11,12 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
@@ -72,9 +74,11 @@ func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:   filepath.Join("..", "..", "testdata", "scripts"),
 		Setup: setupScript,
+		// None may have the name of one of testscript's own, which goes first:
+		// its stop ends the script, and well.
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
-			"serve": cmdServe, "stop": cmdStop, "get": cmdGet, "field": cmdField, "push": cmdPush, "processes": cmdProcesses,
-			"tty": cmdTTY, "status": cmdStatus, "paste": cmdPaste, "valid": cmdValid,
+			"serve": cmdServe, "halt": cmdHalt, "get": cmdGet, "field": cmdField, "push": cmdPush, "processes": cmdProcesses,
+			"crash": cmdCrash, "await": cmdAwait, "empty": cmdEmpty, "settled": cmdSettled, "tty": cmdTTY, "status": cmdStatus, "paste": cmdPaste, "valid": cmdValid,
 		},
 		RequireExplicitExec: true,
 	})
@@ -180,8 +184,8 @@ func cmdServe(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// cmdStop ends serve: stop [KILL]. Without KILL it must end well.
-func cmdStop(ts *testscript.TestScript, neg bool, args []string) {
+// cmdHalt ends serve: halt [KILL]. Without KILL it must end well.
+func cmdHalt(ts *testscript.TestScript, neg bool, args []string) {
 	s := ts.Value("serve").(*served)
 	if len(args) == 1 && args[0] == "KILL" {
 		_ = s.end(syscall.SIGKILL)
@@ -255,11 +259,23 @@ func cmdPush(ts *testscript.TestScript, _ bool, args []string) {
 // cmdProcesses prints the processes that work in this script's folder, but
 // for serve itself; with !, there must be none.
 func cmdProcesses(ts *testscript.TestScript, neg bool, _ []string) {
-	work := ts.Getenv("WORK")
+	found := processes(ts)
+	for pid, line := range found {
+		fmt.Fprintf(ts.Stdout(), "%d %s\n", pid, line)
+	}
+	if (len(found) == 0) != neg {
+		ts.Fatalf("%d processes are left", len(found))
+	}
+}
+
+// processes are those that work in this script's folder, but for serve itself,
+// with their command lines.
+func processes(ts *testscript.TestScript) map[int]string {
+	work := ts.Getenv("WORK") + "/"
 	s := ts.Value("serve").(*served)
 	entries, err := os.ReadDir("/proc")
 	ts.Check(err)
-	found := 0
+	found := map[int]string{}
 	for _, e := range entries {
 		pid, err := strconv.Atoi(e.Name())
 		if err != nil || pid == os.Getpid() || s.cmd != nil && pid == s.cmd.Process.Pid {
@@ -267,13 +283,46 @@ func cmdProcesses(ts *testscript.TestScript, neg bool, _ []string) {
 		}
 		line, _ := os.ReadFile(filepath.Join("/proc", e.Name(), "cmdline"))
 		cwd, _ := os.Readlink(filepath.Join("/proc", e.Name(), "cwd"))
-		if strings.Contains(string(line), work) || strings.HasPrefix(cwd, work) {
-			found++
-			fmt.Fprintf(ts.Stdout(), "%d %s\n", pid, strings.ReplaceAll(string(line), "\x00", " "))
+		if strings.Contains(string(line), work) || strings.HasPrefix(cwd+"/", work) {
+			found[pid] = strings.ReplaceAll(string(line), "\x00", " ")
 		}
 	}
-	if (found == 0) != neg {
-		ts.Fatalf("%d processes are left", found)
+	return found
+}
+
+// cmdCrash kills the processes of this script's folder whose command line has
+// TEXT in it, as an accident would: crash TEXT. There has to be one. Without
+// TEXT all die, serve too, as when the machine is switched off.
+func cmdCrash(ts *testscript.TestScript, _ bool, args []string) {
+	text := strings.Join(args, " ")
+	if text == "" {
+		_ = ts.Value("serve").(*served).end(syscall.SIGKILL)
+	}
+	killed := 0
+	for again := true; again; { // who dies last may have started another one
+		again = false
+		for pid, line := range processes(ts) {
+			if strings.Contains(line, text) && syscall.Kill(pid, syscall.SIGKILL) == nil {
+				killed++
+				again = text == ""
+			}
+		}
+	}
+	if killed == 0 {
+		ts.Fatalf("there is no process %q", text)
+	}
+}
+
+// cmdAwait waits until FILE is there: await FILE.
+func cmdAwait(ts *testscript.TestScript, _ bool, args []string) {
+	name := ts.MkAbs(args[0])
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(5 * time.Millisecond) {
+		if _, err := os.Stat(name); err == nil {
+			return
+		}
+		if time.Now().After(deadline) {
+			ts.Fatalf("%s does not come", args[0])
+		}
 	}
 }
 
@@ -308,5 +357,36 @@ func cmdPaste(ts *testscript.TestScript, neg bool, args []string) {
 	err := ts.Exec("sh", "-c", strings.TrimSpace(command))
 	if (err != nil) != neg {
 		ts.Fatalf("%q: %v", command, err)
+	}
+}
+
+// cmdEmpty checks that no server's folder and no workspace is left.
+func cmdEmpty(ts *testscript.TestScript, _ bool, _ []string) {
+	for _, name := range []string{"servers", "workspaces"} {
+		entries, err := os.ReadDir(filepath.Join(ts.Getenv("BERTH_DATA"), name))
+		ts.Check(err)
+		for _, e := range entries {
+			if !strings.HasPrefix(e.Name(), ".") { // a lock of Berth's own
+				ts.Fatalf("%s/%s is left", name, e.Name())
+			}
+		}
+	}
+}
+
+// cmdSettled waits until nothing runs or waits for an environment: settled ENV.
+func cmdSettled(ts *testscript.TestScript, _ bool, args []string) {
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(20 * time.Millisecond) {
+		out, err := exec.Command(berth, "env", "history", args[0], "--json", "--data", ts.Getenv("BERTH_DATA")).Output()
+		if err != nil {
+			ts.Fatalf("berth env history %s: %v\n%s", args[0], err, out)
+		}
+		var ops []orchestrator.Operation
+		ts.Check(json.Unmarshal(out, &ops))
+		if !slices.ContainsFunc(ops, func(o orchestrator.Operation) bool { return !o.Status.Ended() }) {
+			return
+		}
+		if time.Now().After(deadline) {
+			ts.Fatalf("%s does not come to rest: %s", args[0], out)
+		}
 	}
 }

@@ -196,6 +196,8 @@ func reason(err error) error {
 func serve(ctx context.Context, o serveOptions) error {
 	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	// Whoever asks a second time does not want to wait.
+	context.AfterFunc(ctx, stop)
 	syscall.Umask(0o077)
 	if err := checkListen(o); err != nil {
 		return err
@@ -271,6 +273,7 @@ func (h *house) serve(ctx context.Context, listener net.Listener, url string) er
 	defer os.Remove(filepath.Join(h.options.Data, "address"))
 	h.ready.Store(true)
 	fmt.Fprintln(h.options.Out, "listening on", url)
+	go h.tellLacks(ctx)
 	select {
 	case <-ctx.Done():
 	case err := <-failed:

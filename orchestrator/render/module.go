@@ -108,7 +108,7 @@ func reachesOutside(files fs.FS) (bool, error) {
 		f, diags := hclsyntax.ParseConfig(data, name, hcl.InitialPos)
 		if diags.HasErrors() {
 			return false, &orchestrator.Error{Code: orchestrator.CodeInvalidCatalog, Cause: diags,
-				Message: fmt.Sprintf("The target's module has an error: %s.", diags[0].Error()),
+				Message: fmt.Sprintf("The target's module has an error: %s.", strings.TrimRight(diags[0].Error(), ".")),
 				Hint:    "Mend the module; `terraform validate` in its folder shows all of its errors."}
 		}
 		for _, block := range f.Body.(*hclsyntax.Body).Blocks {

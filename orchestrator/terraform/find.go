@@ -5,12 +5,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
+	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/berth-dev/berth/orchestrator"
@@ -117,7 +121,7 @@ func Find(ctx context.Context, o FindOptions) (Binary, error) {
 		b, err := probe(ctx, o.Path)
 		if err != nil {
 			return Binary{}, &orchestrator.Error{Code: orchestrator.CodeInvalidValue, Cause: err,
-				Message: fmt.Sprintf("BERTH_TERRAFORM names %s, which does not run: %v.", o.Path, err),
+				Message: fmt.Sprintf("BERTH_TERRAFORM names %s, which does not run: %v.", o.Path, plain(o.Path, err)),
 				Hint:    "Correct the path, or unset BERTH_TERRAFORM to let Berth look for itself."}
 		}
 		if !l.allows(b) {
@@ -140,6 +144,9 @@ func Find(ctx context.Context, o FindOptions) (Binary, error) {
 			return b, nil
 		}
 	}
+	if len(tried) == 0 {
+		tried = []string{"none is on the PATH"}
+	}
 	if !o.Offline && o.Data != "" {
 		b, err := o.install(ctx, l)
 		if err == nil {
@@ -149,9 +156,6 @@ func Find(ctx context.Context, o FindOptions) (Binary, error) {
 			return Binary{}, context.Cause(ctx)
 		}
 		tried = append(tried, err.Error())
-	}
-	if len(tried) == 0 {
-		tried = []string{"none on the PATH"}
 	}
 	return Binary{}, orchestrator.Errorf(orchestrator.CodeInternal, "No Terraform to be had: %s.", strings.Join(tried, "; ")).
 		WithHint("Install %s, or set BERTH_TERRAFORM to the path of one.", l.text)
@@ -233,9 +237,9 @@ func (o FindOptions) install(ctx context.Context, l limits) (Binary, error) {
 		if ctx.Err() != nil {
 			return Binary{}, downloadErr
 		}
-		o.Progress(fmt.Sprintf("Terraform cannot be downloaded (%s)", firstLine(downloadErr.Error())))
+		o.Progress(fmt.Sprintf("Terraform cannot be downloaded (%s)", outOfReach(downloadErr)))
 		if err := o.build(ctx, l, tmp); err != nil {
-			return Binary{}, fmt.Errorf("downloading it failed (%s), building it too (%s)", firstLine(downloadErr.Error()), firstLine(err.Error()))
+			return Binary{}, fmt.Errorf("it cannot be downloaded (%s) nor built (%s)", outOfReach(downloadErr), firstLine(err.Error()))
 		}
 	}
 	b, err := probe(ctx, filepath.Join(tmp, "terraform"))
@@ -314,6 +318,39 @@ func (o FindOptions) build(ctx context.Context, l limits, dir string) error {
 		return fmt.Errorf("go install: %w: %s", err, strings.Join(last, " / "))
 	}
 	return nil
+}
+
+// plain says why a program does not run, in a person's words.
+func plain(path string, err error) error {
+	info, statErr := os.Stat(path)
+	switch {
+	case errors.Is(statErr, fs.ErrNotExist):
+		return errors.New("there is no such file")
+	case statErr == nil && info.IsDir():
+		return errors.New("it is a folder")
+	case errors.Is(err, fs.ErrPermission):
+		return errors.New("its mode forbids to run it")
+	case errors.Is(err, syscall.ENOEXEC):
+		return errors.New("it is no program of this machine's kind")
+	}
+	return err
+}
+
+// outOfReach says why a download failed, without the layers that the error
+// went through.
+func outOfReach(err error) string {
+	var dns *net.DNSError
+	var op *net.OpError
+	var asked *url.Error
+	switch {
+	case errors.As(err, &dns):
+		return "the host " + dns.Name + " is not found"
+	case errors.As(err, &op):
+		return op.Err.Error()
+	case errors.As(err, &asked):
+		return asked.Err.Error()
+	}
+	return firstLine(err.Error())
 }
 
 func firstLine(s string) string {
