@@ -378,3 +378,23 @@ func TestExpiryIsTriedAgain(t *testing.T) {
 		t.Error("a person has to wait for the clock")
 	}
 }
+
+// What a machine lacks is said before anything is stored.
+func TestUnable(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	d.must(t, maria, "server create api main name=qa")
+	d.Able = func(_ context.Context, target orchestrator.Target) error {
+		return orchestrator.Errorf(orchestrator.CodeState, "Nothing can be made on %s.", target.Name)
+	}
+	for _, text := range []string{"env create qb", "env plan qb", "server create api main", "server create web main env=qa"} {
+		if _, err := d.ask(t, maria, text); err == nil || err.Error() != "Nothing can be made on local." {
+			t.Errorf("%s: %v", text, err)
+		}
+	}
+	e := d.must(t, maria, "env show qa").Environment
+	if all := *d.must(t, maria, "env list").Environments; len(all) != 1 || len(e.Servers) != 1 {
+		t.Errorf("stored: %+v", all)
+	}
+	d.must(t, maria, "env destroy qa") // that takes nothing
+}

@@ -106,7 +106,7 @@ func cmdTTY(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	cmd := exec.Command(args[0], args[1:]...)
 	if args[0] == "berth" {
-		cmd.Path = berth
+		cmd.Path, cmd.Err = berth, nil // none need be on the caller's PATH
 	}
 	cmd.Dir = ts.MkAbs(".")
 	for _, name := range []string{"HOME", "PATH", "BERTH_DATA", "BERTH_CATALOG", "GIT_CONFIG_GLOBAL", "NO_COLOR", "TERM", "LC_ALL"} {

@@ -38,6 +38,12 @@ func TestFind(t *testing.T) {
 	tofu := versioned(t, at("tofu/tofu"), "OpenTofu v1.6.2")
 	versioned(t, at("oldtofu/tofu"), "OpenTofu v1.5.9")
 	odd := versioned(t, at("odd/terraform"), "hello")
+	plain, noise := at("plain"), at("noise")
+	for path, mode := range map[string]os.FileMode{plain: 0o644, noise: 0o755} {
+		if err := os.WriteFile(path, []byte("no program"), mode); err != nil {
+			t.Fatal(err)
+		}
+	}
 	data := at("data")
 	installed := versioned(t, filepath.Join(data, "bin", "terraform"), "Terraform v1.9.0")
 	search := func(names ...string) string {
@@ -55,6 +61,10 @@ func TestFind(t *testing.T) {
 		"named":                   {terraform.FindOptions{Path: good, Search: search("dev")}, good, ""},
 		"named, too old":          {terraform.FindOptions{Path: old, Search: search("good")}, "Terraform 1.4.6", orchestrator.CodeInvalidValue},
 		"named, not there":        {terraform.FindOptions{Path: at("none"), Search: search("good")}, at("none"), orchestrator.CodeInvalidValue},
+		"named, a folder":         {terraform.FindOptions{Path: dir}, "it is a folder", orchestrator.CodeInvalidValue},
+		"named, no such file":     {terraform.FindOptions{Path: at("none")}, "there is no such file", orchestrator.CodeInvalidValue},
+		"named, not executable":   {terraform.FindOptions{Path: plain}, "its mode forbids", orchestrator.CodeInvalidValue},
+		"named, no program":       {terraform.FindOptions{Path: noise}, "no program of this machine", orchestrator.CodeInvalidValue},
 		"named, something else":   {terraform.FindOptions{Path: odd}, "does not answer", orchestrator.CodeInvalidValue},
 		"an old one in front":     {terraform.FindOptions{Search: search("old", "odd", "good")}, good, ""},
 		"a pre-release":           {terraform.FindOptions{Search: search("dev")}, dev, ""},

@@ -150,6 +150,40 @@ func TestEmergencyDump(t *testing.T) {
 	}
 }
 
+// TestEmergencyDumpOnFullDisk: what Terraform could not write is written where
+// room was kept for it, also over the beginning that Terraform left.
+func TestEmergencyDumpOnFullDisk(t *testing.T) {
+	t.Parallel()
+	for name, left := range map[string]string{"empty": "", "torn": `{"version":4,"sec`} {
+		dir := t.TempDir()
+		if err := os.Mkdir(filepath.Join(dir, ".berth"), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, errored), []byte(left), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		j, err := openJournal(filepath.Join(dir, "j"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer j.close()
+		w := &worker{paths: paths{dir: dir}, journal: j, redact: func(s string) string { return s }}
+		if err := reserve(w.reserve()); err != nil {
+			t.Fatal(err)
+		}
+		if info, err := os.Stat(w.reserve()); err != nil || info.Size() != reserved {
+			t.Errorf("reserved: %v, %v", info, err)
+		}
+		w.line([]byte(`{"@level":"info","@message":"Emergency state dump","state":{"version":4,"secret":"hunter2"}}`))
+		if state, err := os.ReadFile(filepath.Join(dir, errored)); err != nil || string(state) != `{"version":4,"secret":"hunter2"}` {
+			t.Errorf("%s: kept %q, %v", name, state, err)
+		}
+		if _, err := os.Stat(w.reserve()); err == nil {
+			t.Errorf("%s: the room was not given back", name)
+		}
+	}
+}
+
 func TestMaskPath(t *testing.T) {
 	t.Parallel()
 	parse := func(text string) (v any) {

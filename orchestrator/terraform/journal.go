@@ -84,6 +84,7 @@ func (p paths) request() string { return p.file("request.json") }
 func (p paths) cancel() string  { return p.file("cancel") }
 func (p paths) seen() string    { return p.file("seen") }
 func (p paths) stderr() string  { return p.file("log") }
+func (p paths) reserve() string { return filepath.Join(p.dir, ".berth", "reserve") }
 
 func (p paths) make() error { return os.MkdirAll(p.runs(), 0o700) }
 

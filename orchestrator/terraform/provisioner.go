@@ -201,6 +201,9 @@ func (p *Provisioner) start(ctx context.Context, f paths, action Action, prepare
 	}
 	defer release()
 	if err := prepare(f); err != nil {
+		if errors.Is(err, syscall.ENOSPC) {
+			err = unwritable(f.dir, err)
+		}
 		return nil, err
 	}
 	var t target
@@ -248,6 +251,11 @@ func (p *Provisioner) start(ctx context.Context, f paths, action Action, prepare
 }
 
 func unwritable(dir string, err error) error {
+	if errors.Is(err, syscall.ENOSPC) {
+		return &orchestrator.Error{Code: orchestrator.CodeInternal, Cause: err,
+			Message: fmt.Sprintf("The disk that holds the Terraform workspace %s is full.", dir),
+			Hint:    "Make room on it, then try again."}
+	}
 	return &orchestrator.Error{Code: orchestrator.CodeInternal, Cause: err,
 		Message: fmt.Sprintf("The Terraform workspace %s cannot be written: %v.", dir, err),
 		Hint:    "Look at the disk's free space and at the folder's owner, then try again."}

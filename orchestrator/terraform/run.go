@@ -23,6 +23,7 @@ import (
 
 	"github.com/berth-dev/berth/orchestrator"
 	"github.com/hashicorp/terraform-exec/tfexec"
+	"golang.org/x/sys/unix"
 )
 
 // Action is what a run does.
@@ -179,6 +180,10 @@ func (w *worker) terraform(ctx context.Context) error {
 	if err := w.repair(ctx, tf); err != nil {
 		return err
 	}
+	if err := reserve(w.reserve()); err != nil {
+		return unwritable(w.dir, err)
+	}
+	defer os.Remove(w.reserve())
 	out := &lineWriter{line: w.line}
 	if w.Action == ActionDestroy {
 		err = tf.DestroyJSON(ctx, out)
@@ -281,6 +286,27 @@ func initKey(dir string, b Binary) (key string, local bool, err error) {
 	return hex.EncodeToString(h.Sum(nil)), local, nil
 }
 
+// reserved is how much room a run keeps for a state that finds the disk full:
+// that of some hundred machines.
+const reserved = 1 << 20
+
+// reserve takes that room, and fails when there is none: better before
+// anything is made.
+func reserve(path string) error {
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return err
+	}
+	err = unix.Fallocate(int(f.Fd()), 0, 0, reserved)
+	if errors.Is(err, unix.EOPNOTSUPP) {
+		_, err = f.Write(make([]byte, reserved))
+	}
+	if err = errors.Join(err, f.Close()); err != nil {
+		_ = os.Remove(path)
+	}
+	return err
+}
+
 // errored is where Terraform leaves a state that it could not save.
 const errored = "errored.tfstate"
 
@@ -288,8 +314,15 @@ const errored = "errored.tfstate"
 // Terraform would make those machines once more.
 func (w *worker) repair(ctx context.Context, tf *tfexec.Terraform) error {
 	path := filepath.Join(w.dir, errored)
-	if _, err := os.Stat(path); err != nil {
+	info, err := os.Stat(path)
+	if err != nil {
 		return nil
+	}
+	if info.Size() == 0 {
+		// The disk was full to the last byte: there is nothing to restore, and
+		// Terraform refuses to read it.
+		w.progress(Event{Step: "init", Text: "the earlier run could not save its state at all: it may have made machines that Berth does not know of"})
+		return os.Remove(path)
 	}
 	w.progress(Event{Step: "init", Text: "restoring the state that could not be saved last time"})
 	if err := tf.StatePush(ctx, errored); err != nil {
@@ -337,10 +370,11 @@ func (w *worker) line(raw []byte) {
 		return
 	}
 	if len(m.State) > 0 {
-		// Neither the state nor errored.tfstate could be written. This may
-		// be the one copy of what was made: try once more, and keep it out
-		// of the journal, for it holds secrets.
-		if _, err := os.Stat(filepath.Join(w.dir, errored)); errors.Is(err, fs.ErrNotExist) {
+		// Neither the state nor errored.tfstate could be written whole. This
+		// may be the one copy of what was made: write it where room was kept
+		// for it, and keep it out of the journal, for it holds secrets.
+		_ = os.Remove(w.reserve())
+		if kept, err := os.ReadFile(filepath.Join(w.dir, errored)); err != nil || !json.Valid(kept) {
 			_ = os.WriteFile(filepath.Join(w.dir, errored), m.State, 0o600)
 		}
 		w.log(`{"@level":"error","@message":"Emergency state dump","type":"log"}`)

@@ -560,6 +560,23 @@ func TestUnsavedStateIsRestored(t *testing.T) {
 	}
 }
 
+// A state of which nothing could be saved keeps nobody from going on.
+func TestStateOfNothing(t *testing.T) {
+	h := newHouse(t)
+	if _, err := h.p.Apply(t.Context(), workspace("api"), "r1", h.progress); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(h.p.Dir("e1"), "errored.tfstate"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := h.p.Apply(t.Context(), workspace("api"), "r2", h.progress); err != nil || !strings.Contains(h.heard(), "could not save its state at all") {
+		t.Errorf("%v\n%s", err, h.heard())
+	}
+	if err := h.p.Destroy(t.Context(), "e1", "r3", h.progress); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestModuleFailures(t *testing.T) {
 	h := newHouse(t)
 	module := func(text string) {
