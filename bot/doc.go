@@ -8,6 +8,8 @@
 // either order and small typing errors. The body (body.go) turns the rest into
 // settings and plain words. Assembly (assemble.go) makes the Command of the
 // verb, or says in one sentence what is wrong and which command was meant.
+// Sentences that are no commands are understood in phrase.go; they end in a
+// read or in an offer, never in a change.
 //
 // Two rules hold everywhere: Parse(Canonical(c)) gives c again, and nothing
 // that had to be guessed ever starts a change: the guess is offered instead.
