@@ -184,3 +184,9 @@ var verbs = func() map[string]o.Verb {
 	}
 	return m
 }()
+
+// VerbOf gives the verb that a word stands for, as the grammar takes it.
+func VerbOf(word string) (o.Verb, bool) {
+	v, ok := verbs[strings.ToLower(strings.TrimSpace(word))]
+	return v, ok
+}

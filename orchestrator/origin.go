@@ -37,6 +37,9 @@ type Card struct {
 	State       []byte
 	// Done says that the operation's end has been told.
 	Done bool
+	// Status and LastEvent (the sequence number) are the operation's.
+	Status    OperationStatus
+	LastEvent int64
 }
 
 // sameWithin is how long a second create in the same words counts as the

@@ -12,13 +12,13 @@ import (
 	"os/signal"
 	"path/filepath"
 	"runtime"
-	"slices"
 	"sync/atomic"
 	"syscall"
 	"time"
 
 	"github.com/berth-dev/berth/bot"
 	"github.com/berth-dev/berth/bot/httpapi"
+	"github.com/berth-dev/berth/bot/slack"
 	"github.com/berth-dev/berth/bot/wire"
 	"github.com/berth-dev/berth/orchestrator"
 	"github.com/berth-dev/berth/orchestrator/agent"
@@ -52,6 +52,7 @@ type house struct {
 	service     *orchestrator.Service
 	fleet       *orchestrator.Fleet
 	states      stateArchives
+	slack       *slack.Slack // nil: Slack is off
 	uidBase     int
 	ready       atomic.Bool
 }
@@ -93,10 +94,13 @@ func newHouse(ctx context.Context, o serveOptions, source *catalog.Source, log *
 		Provisioner: h.provisioner, Diagnoser: diagnose.Diagnoser{}, Settings: catalog.Settings, States: h.states.digest, UserData: templates.UserData,
 		Sweep: h.sweep, Wake: h.wake, Now: now, After: time.After, Log: log, PublicURL: o.PublicURL, CallHome: 3 * time.Minute, Converge: 40 * time.Minute, Limit: 2 * time.Hour, InstallationID: installation,
 	}
-	lifetimes := h.lifetimes()
 	h.jobs, err = jobs.New(jobs.Options{
 		DB: h.store.DB(), Execute: executor.Execute, Workers: 8, Timeout: 4 * time.Hour, Logger: log, // an operation ends itself after half of it
-		Periodic: []jobs.Periodic{{Every: time.Minute, Name: "lifetimes", Run: lifetimes.Run}},
+		Deliver: h.deliver,
+		Periodic: []jobs.Periodic{
+			{Every: time.Minute, Name: "lifetimes", Run: func(ctx context.Context) error { return h.lifetimes().Run(ctx) }},
+			{Every: time.Hour, Name: "deliveries", Run: func(ctx context.Context) error { return h.store.ForgetDeliveries(ctx, now().Add(-24*time.Hour)) }},
+		},
 	})
 	if err != nil {
 		return nil, err
@@ -106,13 +110,13 @@ func newHouse(ctx context.Context, o serveOptions, source *catalog.Source, log *
 	h.checker = branch.New(branch.Options{GitHubAPIURL: os.Getenv("BERTH_GITHUB_API_URL"), Token: o.Secrets.GitHubToken,
 		AppID: o.Secrets.GitHubAppID, AppKeyFile: o.Secrets.GitHubAppKey})
 	h.service = &orchestrator.Service{
-		Submitter: h.store, Environments: h.store, Operations: h.store, Catalogs: source, Policy: policy.Rules{},
+		Submitter: h.store, Environments: h.store, Operations: h.store, Catalogs: source, Policy: policy.Rules{TeamsOf: h.teamsOf},
 		Checker:  h.checker,
 		Settings: catalog.Settings, Able: h.able, NewID: newID, Now: now, Canonical: bot.Canonical,
 	}
 	h.fleet = &orchestrator.Fleet{Records: h.store, Environments: h.store, Events: h.store, Diagnoser: diagnose.Diagnoser{}, Catalogs: source,
 		Watcher: h.store, Logs: h.logs, Settings: catalog.Settings, Now: now}
-	return h, nil
+	return h, h.openSlack()
 }
 
 func now() time.Time { return time.Now().UTC() }
@@ -160,6 +164,15 @@ func (h *house) start(ctx context.Context) error {
 	}
 	if err := h.jobs.Ensure(ctx, running...); err != nil {
 		return err
+	}
+	if h.slack != nil {
+		waiting, err := h.store.WaitingDeliveries(ctx)
+		if err != nil {
+			return err
+		}
+		if err := h.jobs.EnsureDeliveries(ctx, waiting...); err != nil {
+			return err
+		}
 	}
 	if err := h.jobs.Start(context.WithoutCancel(ctx)); err != nil {
 		return err
@@ -309,8 +322,12 @@ func (h *house) sweepDir(ctx context.Context, id string, uid int) error {
 
 // lifetimes warns of, and brings about, the end of environments.
 func (h *house) lifetimes() *orchestrator.Lifetimes {
-	return &orchestrator.Lifetimes{Records: h.store, Catalogs: h.source, Now: now, Log: h.log,
+	l := &orchestrator.Lifetimes{Records: h.store, Catalogs: h.source, Now: now, Log: h.log,
 		Destroy: func(ctx context.Context, e orchestrator.Environment) error { return h.service.Expire(ctx, e) }}
+	if h.slack != nil {
+		l.Warner = h.slack
+	}
+	return l
 }
 
 func (h *house) person(osUser string) orchestrator.Actor {
@@ -337,13 +354,7 @@ func (h *house) api() *httpapi.API {
 
 // personByName makes an actor of a catalog's name, for tokens.
 func (h *house) personByName(name string) orchestrator.Actor {
-	c := h.source.Current()
-	for _, p := range c.People {
-		if p.Name == name {
-			return orchestrator.Actor{Name: name, Teams: p.Teams, Ops: slices.Contains(c.Policy.Ops, name)}
-		}
-	}
-	return orchestrator.Actor{Name: name}
+	return policy.ActorNamed(h.source.Current(), name)
 }
 
 // private is what the Unix socket serves.
@@ -355,9 +366,17 @@ func (h *house) public() http.Handler {
 	mux.Handle("/api/v1/", h.api().Handler())
 	agents := &httpapi.Agents{Fleet: h.fleet, Enroller: h.store, Keys: h.store, States: h.states.archive, Binary: ownBinary, Now: now, Log: h.log}
 	mux.Handle("/agent/v1/", agents.Handler())
+	if h.slack != nil {
+		mux.Handle("/slack/", h.slack.Handler())
+	}
 	mux.Handle("/", httpapi.Probes(func(ctx context.Context) error {
 		if !h.ready.Load() {
 			return errors.New("starting or stopping")
+		}
+		if h.slack != nil {
+			if err := h.slack.Ready(); err != nil {
+				return err
+			}
 		}
 		return h.store.DB().PingContext(ctx)
 	}))

@@ -32,21 +32,28 @@ type serveOptions struct {
 	Database                         string
 	TLSCert, TLSKey                  string
 	BehindProxy                      bool
+	Slack                            slackOptions
 	Secrets                          secrets
 	Out, Err                         io.Writer
 }
+
+// slackOptions are how Slack is reached, beside its secrets.
+type slackOptions struct{ APIURL, EnvCommand, ServerCommand string }
 
 // secrets are what serve takes out of its environment at its start.
 type secrets struct {
 	GitHubToken  string
 	GitHubAppID  string
 	GitHubAppKey string // path
+
+	SlackBotToken, SlackAppToken, SlackSigningSecret string
 }
 
 // takeSecrets reads the secrets and removes every variable of Berth's that
 // could hold one, so that no child inherits it.
 func takeSecrets() secrets {
-	s := secrets{GitHubToken: os.Getenv("BERTH_GITHUB_TOKEN"), GitHubAppID: os.Getenv("BERTH_GITHUB_APP_ID"), GitHubAppKey: os.Getenv("BERTH_GITHUB_APP_KEY_FILE")}
+	s := secrets{GitHubToken: os.Getenv("BERTH_GITHUB_TOKEN"), GitHubAppID: os.Getenv("BERTH_GITHUB_APP_ID"), GitHubAppKey: os.Getenv("BERTH_GITHUB_APP_KEY_FILE"),
+		SlackBotToken: os.Getenv("BERTH_SLACK_BOT_TOKEN"), SlackAppToken: os.Getenv("BERTH_SLACK_APP_TOKEN"), SlackSigningSecret: os.Getenv("BERTH_SLACK_SIGNING_SECRET")}
 	for _, pair := range os.Environ() {
 		name, _, _ := strings.Cut(pair, "=")
 		if strings.HasPrefix(name, "BERTH_GITHUB_") && name != "BERTH_GITHUB_API_URL" || strings.HasPrefix(name, "BERTH_SLACK_") || name == "BERTH_TOKEN" {
@@ -88,6 +95,7 @@ BERTH_GITHUB_APP_ID and BERTH_GITHUB_APP_KEY_FILE.`,
 				Catalog: flag("catalog", "BERTH_CATALOG"), Data: dataFolder(cmd), Listen: flag("listen", "BERTH_LISTEN"),
 				PublicURL: strings.TrimSuffix(flag("public-url", "BERTH_PUBLIC_URL"), "/"), Database: flag("database", "BERTH_DATABASE_URL"),
 				TLSCert: flag("tls-cert", "BERTH_TLS_CERT"), TLSKey: flag("tls-key", "BERTH_TLS_KEY"), BehindProxy: proxy || os.Getenv("BERTH_BEHIND_PROXY") != "",
+				Slack:   slackOptions{APIURL: os.Getenv("BERTH_SLACK_API_URL"), EnvCommand: os.Getenv("BERTH_SLACK_ENV_COMMAND"), ServerCommand: os.Getenv("BERTH_SLACK_SERVER_COMMAND")},
 				Secrets: takeSecrets(), Out: cmd.OutOrStdout(), Err: cmd.ErrOrStderr(),
 			})
 		},
@@ -271,6 +279,7 @@ func (h *house) serve(ctx context.Context, listener net.Listener, url string) er
 		return dataError(h.options.Data, err)
 	}
 	defer os.Remove(filepath.Join(h.options.Data, "address"))
+	stopSlack := h.runSlack()
 	h.ready.Store(true)
 	fmt.Fprintln(h.options.Out, "listening on", url)
 	go h.tellLacks(ctx)
@@ -284,7 +293,9 @@ func (h *house) serve(ctx context.Context, listener net.Listener, url string) er
 	endPolls()
 	grace, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
-	return errors.Join(public.Shutdown(grace), private.Shutdown(grace), h.jobs.Stop(grace))
+	err = errors.Join(public.Shutdown(grace), private.Shutdown(grace), h.jobs.Stop(grace))
+	stopSlack() // last: until now jobs may have had something to answer
+	return err
 }
 
 // writeFile replaces path as a whole.

@@ -495,3 +495,33 @@ func AnswerView(cmd o.Command, a o.Answer, now time.Time) View {
 	}
 	return EnvironmentView(*a.Environment, now)
 }
+
+// HomeViews is a person's home: their environments with what can be done, what
+// runs now, and everybody else's below.
+func HomeViews(name string, all []o.Environment, now time.Time) []View {
+	var mine, others, busy []o.Environment
+	for _, e := range all {
+		if e.Owner == name {
+			mine = append(mine, e)
+		} else {
+			others = append(others, e)
+		}
+		if e.Operation != nil && !e.Operation.Status.Ended() {
+			busy = append(busy, e)
+		}
+	}
+	views := []View{EnvironmentsView(mine, true, now)}
+	if len(busy) > 0 {
+		v := View{Text: "Running now: " + names(busy), Parts: []Part{Heading{"Running now"}}}
+		for _, e := range busy[:min(len(busy), 10)] {
+			v.Parts = append(v.Parts, Lines{[]Line{{State: StateWorking, Spans: []Span{person(e.Operation.Actor), plain(" "), code(e.Operation.Text)}}}})
+		}
+		views = append(views, v)
+	}
+	if len(others) > 0 {
+		v := EnvironmentsView(others, false, now)
+		v.Parts[0] = Heading{"Everybody else's"}
+		views = append(views, v)
+	}
+	return views
+}

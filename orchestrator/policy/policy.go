@@ -13,14 +13,18 @@ import (
 )
 
 // Rules answers from the catalog's policy block.
-type Rules struct{}
+type Rules struct {
+	// TeamsOf gives a person's teams that the catalog does not list, such as
+	// Slack's user groups; nil: there are none.
+	TeamsOf func(name string) []string
+}
 
 var _ orchestrator.Policy = Rules{}
 
 // Allow says whether actor may use verb on what owner owns. Ops may all, and
 // everybody may read. Creating and planning go by the rule "create", destroying
 // by "destroy", every other change by "deploy".
-func (Rules) Allow(c *orchestrator.Catalog, a orchestrator.Actor, verb orchestrator.Verb, owner string) error {
+func (r Rules) Allow(c *orchestrator.Catalog, a orchestrator.Actor, verb orchestrator.Verb, owner string) error {
 	rule := ""
 	switch verb {
 	case orchestrator.VerbCreate, orchestrator.VerbPlan:
@@ -35,7 +39,10 @@ func (Rules) Allow(c *orchestrator.Catalog, a orchestrator.Actor, verb orchestra
 	if rule == "" || rule == "all" || a.Ops || a.Name != "" && a.Name == owner {
 		return nil
 	}
-	teams := teamsOf(c, owner)
+	teams := slices.Clone(teamsOf(c, owner))
+	if r.TeamsOf != nil {
+		teams = append(teams, r.TeamsOf(owner)...)
+	}
 	if rule == "team" && slices.ContainsFunc(a.Teams, func(t string) bool { return slices.Contains(teams, t) }) {
 		return nil
 	}
@@ -129,6 +136,17 @@ func ActorFor(c *orchestrator.Catalog, osUser string) orchestrator.Actor {
 	}
 	// Ops may name an account that they did not describe as a person.
 	return orchestrator.Actor{Name: osUser, Ops: osUser != "" && slices.Contains(c.Policy.Ops, osUser)}
+}
+
+// ActorNamed makes an actor of the name of a person; who is not listed is a
+// developer without teams.
+func ActorNamed(c *orchestrator.Catalog, name string) orchestrator.Actor {
+	for _, p := range c.People {
+		if p.Name == name {
+			return person(c, p)
+		}
+	}
+	return orchestrator.Actor{Name: name}
 }
 
 func person(c *orchestrator.Catalog, p orchestrator.Person) orchestrator.Actor {

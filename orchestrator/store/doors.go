@@ -80,21 +80,25 @@ func (s *Store) OpenCards(ctx context.Context, door string) ([]orchestrator.Card
 		c, err := scanCard(scan)
 		all = append(all, c)
 		return err
-	}, `SELECT c.operation_id, c.door, c.place, c.state, c.done FROM cards c JOIN operations o ON o.id = c.operation_id WHERE c.door = ? AND c.done = 0 ORDER BY o.seq`, door)
+	}, `SELECT `+cardColumns+` WHERE c.door = ? AND c.done = 0 ORDER BY o.seq`, door)
 	return all, s.fail(err)
 }
 
 // Card gives what a door shows of an operation, if anything.
 func (s *Store) Card(ctx context.Context, operationID string) (orchestrator.Card, bool, error) {
-	c, err := scanCard(s.read.QueryRowContext(ctx, `SELECT operation_id, door, place, state, done FROM cards WHERE operation_id = ?`, operationID).Scan)
+	c, err := scanCard(s.read.QueryRowContext(ctx, `SELECT `+cardColumns+` WHERE c.operation_id = ?`, operationID).Scan)
 	if errors.Is(err, sql.ErrNoRows) {
 		return c, false, nil
 	}
 	return c, err == nil, s.fail(err)
 }
 
+const cardColumns = `c.operation_id, c.door, c.place, c.state, c.done, o.status,
+	(SELECT coalesce(max(v.seq), 0) FROM events v WHERE v.operation_id = c.operation_id)
+	FROM cards c JOIN operations o ON o.id = c.operation_id`
+
 func scanCard(scan func(...any) error) (c orchestrator.Card, err error) {
-	err = scan(&c.OperationID, &c.Door, &c.Place, &c.State, &c.Done)
+	err = scan(&c.OperationID, &c.Door, &c.Place, &c.State, &c.Done, &c.Status, &c.LastEvent)
 	return c, err
 }
 

@@ -1158,6 +1158,11 @@ func testCards(t *testing.T, open Open) {
 	if _, ok, err := s.Card(t.Context(), "o-qc"); ok || err != nil {
 		t.Errorf("of a terminal: %v, %v", ok, err)
 	}
+	before := c.LastEvent
+	end(t, s, "o-qa", orchestrator.OperationFailed, orchestrator.StatusFailed)
+	if c, _, err := s.Card(t.Context(), "o-qa"); err != nil || c.Status != orchestrator.OperationFailed || c.LastEvent <= before {
+		t.Errorf("after its end: %+v, %v; before it the last event was %d", c, err, before)
+	}
 	if all, err := s.OpenCards(t.Context(), "web"); err != nil || len(all) != 0 {
 		t.Errorf("another door: %v, %v", all, err)
 	}

@@ -1,0 +1,301 @@
+package slack
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"regexp"
+	"strings"
+	"time"
+
+	slackgo "github.com/slack-go/slack"
+	"github.com/slack-go/slack/slackevents"
+
+	"github.com/berth-dev/berth/bot"
+	"github.com/berth-dev/berth/bot/slack/blocks"
+	"github.com/berth-dev/berth/bot/view"
+	"github.com/berth-dev/berth/orchestrator"
+)
+
+const (
+	// giveUpAfter is how long a delivery is tried again: after that nobody
+	// waits for its answer any more.
+	giveUpAfter = 30 * time.Minute
+	// admitAfter is how long trouble on Berth's own side is kept from a person.
+	admitAfter = 20 * time.Second
+)
+
+// Deliver works through one delivery; the job queue calls it. It may be called
+// again for the same key: a change is known by its key and happens once.
+func (s *Slack) Deliver(ctx context.Context, key string) error {
+	d, waiting, err := s.Inbox.Delivery(ctx, key)
+	if err != nil || !waiting {
+		return err
+	}
+	if err := s.work(ctx, d); err != nil {
+		if s.Now().Sub(d.ReceivedAt) < giveUpAfter && !refused(err) {
+			return err
+		}
+		s.trouble("working through a "+d.Kind, err)
+	}
+	return s.Inbox.EndDelivery(ctx, key, s.Now())
+}
+
+func (s *Slack) work(ctx context.Context, d orchestrator.Delivery) error {
+	switch d.Kind {
+	case kindCommand:
+		var c slackgo.SlashCommand
+		if err := json.Unmarshal(d.Body, &c); err != nil {
+			return s.unreadable(d, err)
+		}
+		return s.asked(ctx, ask{key: d.Key, at: d.ReceivedAt, text: s.commandText(c),
+			place: place{Channel: c.ChannelID, User: c.UserID, ResponseURL: c.ResponseURL, At: d.ReceivedAt}})
+	case kindInteraction:
+		var c slackgo.InteractionCallback
+		if err := json.Unmarshal(d.Body, &c); err != nil {
+			return s.unreadable(d, err)
+		}
+		if c.Type == slackgo.InteractionTypeViewSubmission {
+			return s.forms.work(ctx, d, c)
+		}
+		return s.clicked(ctx, d, c)
+	case kindEvent:
+		ev, err := slackevents.ParseEvent(d.Body, slackevents.OptionNoVerifyToken())
+		if err != nil {
+			return s.unreadable(d, err)
+		}
+		return s.happened(ctx, d, ev)
+	}
+	return s.unreadable(d, fmt.Errorf("the kind %q is not known", d.Kind))
+}
+
+// unreadable drops what can never be understood.
+func (s *Slack) unreadable(d orchestrator.Delivery, err error) error {
+	s.Log.Error("a delivery from Slack cannot be read", "delivery", d.Key, "error", err)
+	return nil
+}
+
+// commandText is what a slash command says in the grammar.
+func (s *Slack) commandText(c slackgo.SlashCommand) string {
+	noun := string(orchestrator.NounEnv)
+	if c.Command == s.ServerCommand {
+		noun = string(orchestrator.NounServer)
+	}
+	return strings.TrimSpace(noun + " " + c.Text)
+}
+
+// mention is a call of a user at the head of a message.
+var mention = regexp.MustCompile(`<@([UW][A-Z0-9]+)(\|[^>]*)?>`)
+
+// happened takes an event: a mention, a direct message or an opened home.
+func (s *Slack) happened(ctx context.Context, d orchestrator.Delivery, ev slackevents.EventsAPIEvent) error {
+	switch e := ev.InnerEvent.Data.(type) {
+	case *slackevents.AppMentionEvent:
+		if e.User == "" || e.BotID != "" {
+			return nil
+		}
+		return s.asked(ctx, ask{key: d.Key, at: d.ReceivedAt, text: s.unmention(e.Text),
+			place: place{Channel: e.Channel, User: e.User, Thread: e.ThreadTimeStamp, At: d.ReceivedAt}})
+	case *slackevents.MessageEvent:
+		if e.ChannelType != "im" || e.User == "" || e.BotID != "" || e.SubType != "" {
+			return nil
+		}
+		return s.asked(ctx, ask{key: d.Key, at: d.ReceivedAt, text: s.unmention(e.Text),
+			place: place{Channel: e.Channel, User: e.User, Thread: e.ThreadTimeStamp, At: d.ReceivedAt, Direct: true}})
+	case *slackevents.AppHomeOpenedEvent:
+		if e.Tab != "messages" {
+			return s.homes.opened(ctx, e.User)
+		}
+	}
+	return nil
+}
+
+// unmention takes the call of Berth itself out of a message.
+func (s *Slack) unmention(text string) string {
+	us, _ := s.self.get()
+	first := true
+	return strings.TrimSpace(mention.ReplaceAllStringFunc(text, func(m string) string {
+		id := mention.FindStringSubmatch(m)[1]
+		if id == us || us == "" && first {
+			first = false
+			return " "
+		}
+		return m
+	}))
+}
+
+// ask is something that a person wants.
+type ask struct {
+	key   string
+	at    time.Time
+	text  string
+	place place
+	// confirmed says that the person has confirmed it already, by a click.
+	confirmed bool
+}
+
+// asked answers what a person typed.
+func (s *Slack) asked(ctx context.Context, a ask) error {
+	actor, err := s.people.actor(ctx, a.place.User)
+	if err != nil {
+		return s.refuse(ctx, a, err, orchestrator.Command{})
+	}
+	if a.text == "" {
+		a.text = "env"
+	}
+	parsed, err := bot.Parse(a.text)
+	if err != nil {
+		return s.refuse(ctx, a, err, orchestrator.Command{})
+	}
+	return s.do(ctx, a, actor, parsed.Command)
+}
+
+// refuse tells a person why not. What is no refusal is tried again for a
+// while, then admitted.
+func (s *Slack) refuse(ctx context.Context, a ask, err error, cmd orchestrator.Command) error {
+	var e *orchestrator.Error
+	if !errors.As(err, &e) {
+		if s.Now().Sub(a.at) < admitAfter {
+			return err
+		}
+		s.Log.Error("a command failed", "delivery", a.key, "error", err)
+	}
+	return s.reply(ctx, a.place, view.ErrorView(err, cmd))
+}
+
+// do runs a command and answers it.
+func (s *Slack) do(ctx context.Context, a ask, actor orchestrator.Actor, cmd orchestrator.Command) error {
+	switch {
+	case cmd.Verb == orchestrator.VerbHelp:
+		return s.reply(ctx, a.place, view.HelpView(string(cmd.Noun), cmd.Name))
+	case cmd.Verb == orchestrator.VerbLogs:
+		return s.logs(ctx, a, actor, cmd)
+	case cmd.Verb == orchestrator.VerbDestroy && !a.confirmed:
+		return s.confirm(ctx, a, actor, cmd)
+	}
+	if cmd.Changes() {
+		actor.From = orchestrator.Origin{Door: Door, Key: a.key, Place: a.place.json()}
+	}
+	answer, err := s.Doer.Do(ctx, actor, cmd)
+	if err != nil {
+		return s.refuse(ctx, a, err, cmd)
+	}
+	if answer.Operation == nil || !cmd.Changes() {
+		return s.reply(ctx, a.place, view.AnswerView(cmd, answer, s.Now()))
+	}
+	return s.accepted(ctx, a, cmd, answer)
+}
+
+// accepted lets the operation's card speak; where it has none of this
+// delivery's, the answer says what is going on.
+func (s *Slack) accepted(ctx context.Context, a ask, cmd orchestrator.Command, answer orchestrator.Answer) error {
+	card, ok, err := s.Cards.Card(ctx, answer.Operation.ID)
+	if err != nil {
+		return err
+	}
+	if ok && cmd.Verb != orchestrator.VerbCancel && answer.Note == "" || ok && string(card.Place) == string(a.place.json()) && cmd.Verb != orchestrator.VerbCancel {
+		s.cards.kick()
+		if a.place.Replace {
+			return s.reply(ctx, a.place, view.View{Text: "Berth is on it: " + answer.Operation.Text, Parts: []view.Part{
+				view.Paragraph{Spans: []view.Span{{Text: "Berth is on it: "}, {Text: answer.Operation.Text, Code: true}}}}})
+		}
+		return nil
+	}
+	if answer.Note == "" {
+		answer.Note = "It is being done: " + answer.Operation.Text
+	}
+	answer = orchestrator.Answer{Environment: answer.Environment, Note: answer.Note}
+	return s.reply(ctx, a.place, view.AnswerView(orchestrator.Command{Noun: cmd.Noun, Verb: cmd.Verb, Environment: cmd.Environment}, answer, s.Now()))
+}
+
+// confirm asks before a destroy that was typed, naming what goes.
+func (s *Slack) confirm(ctx context.Context, a ask, actor orchestrator.Actor, cmd orchestrator.Command) error {
+	noun, verb := cmd.Noun, orchestrator.VerbShow
+	answer, err := s.Doer.Do(ctx, actor, orchestrator.Command{Noun: noun, Verb: verb, Environment: cmd.Environment, App: cmd.App})
+	if err != nil {
+		return s.refuse(ctx, a, err, cmd)
+	}
+	app := ""
+	if answer.Server != nil && len(answer.Environment.Servers) > 1 {
+		app = answer.Server.App
+	}
+	return s.reply(ctx, a.place, view.ConfirmDestroyView(*answer.Environment, app, bot.Canonical(cmd)))
+}
+
+// clicked takes a pressed button. It is checked as if it had been typed; one
+// that is about something that has changed since says so instead.
+func (s *Slack) clicked(ctx context.Context, d orchestrator.Delivery, c slackgo.InteractionCallback) error {
+	if len(c.ActionCallback.BlockActions) == 0 {
+		return nil
+	}
+	pressed := c.ActionCallback.BlockActions[0]
+	action, ok := blocks.DecodeAction(pressed.ActionID, pressed.Value)
+	if !ok || action.Command == "" {
+		return nil // a link, or a button of a version that is gone
+	}
+	channel := c.Channel.ID
+	if channel == "" {
+		channel = c.Container.ChannelID
+	}
+	thread := c.Message.ThreadTimestamp
+	if thread == "" {
+		thread = c.Container.ThreadTs
+	}
+	a := ask{key: d.Key, at: d.ReceivedAt, text: action.Command, confirmed: true,
+		place: place{Channel: channel, User: c.User.ID, Thread: thread, ResponseURL: c.ResponseURL, At: d.ReceivedAt, Replace: c.Container.IsEphemeral}}
+	actor, err := s.people.actor(ctx, c.User.ID)
+	if err != nil {
+		return s.refuse(ctx, a, err, orchestrator.Command{})
+	}
+	parsed, err := bot.Parse(action.Command)
+	if err != nil {
+		return s.refuse(ctx, a, err, orchestrator.Command{})
+	}
+	cmd := parsed.Command
+	stale, err := s.stale(ctx, action.About, &cmd)
+	if err != nil {
+		return s.refuse(ctx, a, err, cmd)
+	}
+	if stale != nil {
+		return s.reply(ctx, a.place, *stale)
+	}
+	if cmd.Verb == orchestrator.VerbLogs && a.place.Thread == "" && !c.Container.IsEphemeral {
+		a.place.Thread = c.Container.MessageTs // the log goes below its card
+	}
+	return s.do(ctx, a, actor, cmd)
+}
+
+// stale answers what has happened since a button was shown, if that matters,
+// and follows the environment to the name that it has now.
+func (s *Slack) stale(ctx context.Context, about view.About, cmd *orchestrator.Command) (*view.View, error) {
+	if about.Environment == "" {
+		return nil, nil
+	}
+	e, err := s.Reader.EnvironmentByID(ctx, about.Environment)
+	if err != nil {
+		return nil, err
+	}
+	if e.Status == orchestrator.StatusDestroyed {
+		text := e.Name + " is gone: it has been destroyed since."
+		return &view.View{Text: text, Parts: []view.Part{view.Paragraph{Spans: []view.Span{{Text: text}}}}}, nil
+	}
+	cmd.Environment = e.Name
+	switch cmd.Verb {
+	case orchestrator.VerbDeploy, orchestrator.VerbRetry, orchestrator.VerbDestroy, orchestrator.VerbCancel:
+	default:
+		return nil, nil
+	}
+	if e.Operation == nil || about.Operation == "" || e.Operation.ID == about.Operation {
+		return nil, nil
+	}
+	op, err := s.Reader.Operation(ctx, about.Operation)
+	if err == nil && !op.Status.Ended() {
+		return nil, nil // it waits: the one that runs is another
+	}
+	text := fmt.Sprintf("Something has happened to %s since: %s asked for “%s” (%s). Look again before you change it.", e.Name, e.Operation.Actor, e.Operation.Text, e.Operation.Status)
+	v := view.EnvironmentView(e, s.Now())
+	v.Text = text
+	v.Parts = append([]view.Part{view.Paragraph{Spans: []view.Span{{Text: text}}}}, v.Parts...)
+	return &v, nil
+}

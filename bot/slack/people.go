@@ -1,0 +1,201 @@
+package slack
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"time"
+
+	slackgo "github.com/slack-go/slack"
+
+	"github.com/berth-dev/berth/orchestrator"
+)
+
+// knownFor is how long what Slack said of a person is believed.
+const knownFor = 10 * time.Minute
+
+// people maps Slack's users to Berth's people, and back.
+type people struct {
+	slack *Slack
+	mu    sync.Mutex
+	known map[string]known  // by Slack ID
+	ids   map[string]string // Slack IDs by name
+	// groups are the members of each user group by its handle; groupsUntil is
+	// when they are asked for again.
+	groups      map[string][]string
+	groupsUntil time.Time
+}
+
+// known is what is known of a user: an address, which an unlisted person is
+// called by, or why Berth does not serve them.
+type known struct {
+	email   string
+	refusal *orchestrator.Error
+	until   time.Time
+}
+
+// actor says who a Slack user is. The refusal of one whom Berth does not serve
+// is an *orchestrator.Error; any other error may pass.
+func (p *people) actor(ctx context.Context, userID string) (orchestrator.Actor, error) {
+	p.mu.Lock()
+	k, ok := p.known[userID]
+	p.mu.Unlock()
+	if !ok || p.slack.Now().After(k.until) {
+		user, err := p.slack.api.GetUserInfoContext(ctx, userID)
+		if err != nil && !refused(err) {
+			return orchestrator.Actor{}, err
+		}
+		if err != nil {
+			p.slack.trouble("looking up a person", err)
+			user = &slackgo.User{ID: userID}
+		}
+		k = p.judge(userID, user)
+		p.mu.Lock()
+		p.known[userID] = k
+		p.mu.Unlock()
+	}
+	if k.refusal != nil {
+		return orchestrator.Actor{}, k.refusal
+	}
+	// The catalog may have changed since: teams and ops are asked anew.
+	actor, _ := p.slack.Directory.Person(userID, k.email)
+	p.mu.Lock()
+	p.ids[actor.Name] = userID
+	p.mu.Unlock()
+	actor.Teams = append(slices.Clone(actor.Teams), p.groupsOf(ctx, userID)...)
+	return actor, nil
+}
+
+// judge decides whom Berth serves. Whoever the catalog lists by Slack ID is
+// served, guests and people of other workspaces too: ops named them.
+func (p *people) judge(userID string, u *slackgo.User) known {
+	k := known{until: p.slack.Now().Add(knownFor)}
+	_, team := p.slack.self.get()
+	_, listed := p.slack.Directory.Person(userID, "")
+	guest := u.IsRestricted || u.IsUltraRestricted
+	stranger := u.IsStranger || team != "" && u.TeamID != "" && u.TeamID != team && u.Enterprise.ID == ""
+	switch {
+	case u.Deleted:
+		k.refusal = orchestrator.Errorf(orchestrator.CodeNotAllowed, "Your account in Slack is deactivated, so Berth does nothing for it.").WithHint("ask an admin of the workspace")
+	case u.IsBot || u.IsWorkflowBot:
+		k.refusal = orchestrator.Errorf(orchestrator.CodeNotAllowed, "Berth takes commands from people, not from other apps.").WithHint("apps use the API with a token: ops make one with berth token create")
+	case listed:
+	case guest:
+		k.refusal = orchestrator.Errorf(orchestrator.CodeNotAllowed, "Guests of this workspace cannot use Berth.").WithHint("ask ops to list you in the catalog: person \"NAME\" { slack = %q }", userID)
+	case stranger:
+		k.refusal = orchestrator.Errorf(orchestrator.CodeNotAllowed, "You belong to another workspace, and Berth serves this one.").WithHint("ask ops to list you in the catalog: person \"NAME\" { slack = %q }", userID)
+	case u.Profile.Email == "":
+		k.refusal = orchestrator.Errorf(orchestrator.CodeNotAllowed, "Berth does not know who you are: Slack tells it no e-mail address of yours.").WithHint("ask ops to list you in the catalog: person \"NAME\" { slack = %q }", userID)
+	}
+	k.email = u.Profile.Email
+	return k
+}
+
+// refused reports an answer of Slack that asking again does not change.
+func refused(err error) bool {
+	var e slackgo.SlackErrorResponse
+	if !errors.As(err, &e) {
+		return false
+	}
+	return !slices.Contains([]string{"ratelimited", "internal_error", "fatal_error", "service_unavailable", "request_timeout", "team_added_to_org"}, e.Err)
+}
+
+// idOf finds how to mention a person; it never asks Slack.
+func (p *people) idOf(name string) (string, bool) {
+	if id, _ := p.slack.Directory.SlackOf(name); id != "" {
+		return id, true
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if id, ok := p.ids[name]; ok && id != "" {
+		return id, true
+	}
+	return "", false
+}
+
+// find is idOf that asks Slack for whom it does not know yet. False means that
+// Slack knows no such person.
+func (p *people) find(ctx context.Context, name string) (string, bool, error) {
+	if id, ok := p.idOf(name); ok {
+		return id, true, nil
+	}
+	_, email := p.slack.Directory.SlackOf(name)
+	if email == "" {
+		return "", false, nil
+	}
+	u, err := p.slack.api.GetUserByEmailContext(ctx, email)
+	if err != nil {
+		if refused(err) {
+			if errorCode(err) != "users_not_found" {
+				p.slack.trouble("looking up a person by e-mail", err)
+			}
+			return "", false, nil
+		}
+		return "", false, err
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.ids[name] = u.ID
+	return u.ID, true, nil
+}
+
+// groupsOf are the handles of the user groups that a person is in. Without the
+// scope there are none.
+func (p *people) groupsOf(ctx context.Context, userID string) []string {
+	p.mu.Lock()
+	stale := p.slack.Now().After(p.groupsUntil)
+	if stale {
+		p.groupsUntil = p.slack.Now().Add(knownFor)
+	}
+	p.mu.Unlock()
+	if stale && p.slack.usesTeams() {
+		all, err := p.slack.api.GetUserGroupsContext(ctx, slackgo.GetUserGroupsOptionIncludeUsers(true))
+		if err != nil {
+			p.slack.trouble("reading the user groups, which count as teams", err)
+		} else {
+			groups := map[string][]string{}
+			for _, g := range all {
+				groups[g.Handle] = g.Users
+			}
+			p.mu.Lock()
+			p.groups = groups
+			p.mu.Unlock()
+		}
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var out []string
+	for handle, users := range p.groups {
+		if slices.Contains(users, userID) {
+			out = append(out, handle)
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
+// usesTeams says whether the catalog's policy asks for teams at all.
+func (s *Slack) usesTeams() bool {
+	p := s.Catalog().Policy
+	return slices.Contains([]string{p.Create, p.Deploy, p.Destroy}, "team")
+}
+
+// TeamsOf are the user groups of a person by their name in Berth, as far as
+// they are known; the policy counts them as teams.
+func (s *Slack) TeamsOf(name string) []string {
+	id, ok := s.people.idOf(name)
+	if !ok {
+		return nil
+	}
+	s.people.mu.Lock()
+	defer s.people.mu.Unlock()
+	var out []string
+	for handle, users := range s.people.groups {
+		if slices.Contains(users, id) {
+			out = append(out, handle)
+		}
+	}
+	slices.Sort(out)
+	return out
+}

@@ -1,0 +1,341 @@
+// Package slack is Berth's door to Slack: it takes commands, clicks and forms
+// in Socket Mode or over HTTP, answers them, keeps one card for each operation
+// up to date and tells its end.
+//
+// What Slack delivers is kept in the database before it is acknowledged and
+// worked through from there, exactly once (deliver.go); only what needs a
+// trigger of three seconds is answered on the way (forms.go). Cards are rows
+// too (cards.go): a restarted Berth goes on editing the same message, and a
+// scheduler keeps its calls within Slack's limits (pace.go).
+package slack
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	slackgo "github.com/slack-go/slack"
+
+	"github.com/berth-dev/berth/orchestrator"
+)
+
+// Door is this door's name in origins, deliveries and cards.
+const Door = "slack"
+
+// Doer runs commands.
+type Doer interface {
+	Do(ctx context.Context, actor orchestrator.Actor, cmd orchestrator.Command) (orchestrator.Answer, error)
+}
+
+// Inbox keeps what was delivered until it has been worked through.
+type Inbox interface {
+	AcceptDelivery(ctx context.Context, d orchestrator.Delivery) (fresh bool, err error)
+	Delivery(ctx context.Context, key string) (d orchestrator.Delivery, waiting bool, err error)
+	EndDelivery(ctx context.Context, key string, at time.Time) error
+}
+
+// Cards keeps what is shown of operations.
+type Cards interface {
+	OpenCards(ctx context.Context, door string) ([]orchestrator.Card, error)
+	Card(ctx context.Context, operationID string) (orchestrator.Card, bool, error)
+	SaveCard(ctx context.Context, operationID string, state []byte, done bool) error
+}
+
+// Reader is what cards and clicks look up.
+type Reader interface {
+	Operation(ctx context.Context, id string) (orchestrator.Operation, error)
+	Events(ctx context.Context, operationID string, after int64) ([]orchestrator.Event, error)
+	EnvironmentByID(ctx context.Context, id string) (orchestrator.Environment, error)
+	Watch() (changed <-chan struct{}, stop func())
+}
+
+// Directory knows people: the catalog's, and who is not listed there.
+type Directory interface {
+	// Person finds who has this Slack ID or, else, this e-mail address; listed
+	// says whether the catalog names them.
+	Person(slackID, email string) (actor orchestrator.Actor, listed bool)
+	// SlackOf gives what the catalog or an unlisted person's name says of how to
+	// reach somebody: a Slack ID or an e-mail address, either may be empty.
+	SlackOf(name string) (slackID, email string)
+}
+
+// Options say how to reach Slack and what to do with what comes from there.
+type Options struct {
+	BotToken, AppToken, SigningSecret string
+	// APIURL is Slack's Web API; empty: Slack's own. A trailing slash is optional.
+	APIURL string
+	// EnvCommand and ServerCommand are the slash commands; empty: /env, /server.
+	EnvCommand, ServerCommand string
+
+	Doer      Doer
+	Inbox     Inbox
+	Cards     Cards
+	Reader    Reader
+	Directory Directory
+	Catalog   func() *orchestrator.Catalog
+	// Branches lists an app's branches; it is asked in the background only.
+	Branches func(ctx context.Context, app string) ([]string, error)
+	// Logs gives what the servers of an environment printed, oldest first; app
+	// narrows it to one.
+	Logs func(environmentID, app string) (string, error)
+
+	// HTTP makes every call; nil: a client with a timeout of its own.
+	HTTP *http.Client
+	Now  func() time.Time
+	// After is time.After but in tests.
+	After func(time.Duration) <-chan time.Time
+	Log   *slog.Logger
+}
+
+// Mode is how Slack reaches Berth.
+type Mode string
+
+// The modes. An app token means Socket Mode, else a signing secret HTTP mode.
+const (
+	ModeOff    Mode = "off"
+	ModeSocket Mode = "socket"
+	ModeHTTP   Mode = "http"
+)
+
+// ModeOf says which mode a configuration means, or what it lacks.
+func ModeOf(botToken, appToken, signingSecret string) (Mode, error) {
+	mode := ModeOff
+	switch {
+	case appToken != "":
+		mode = ModeSocket
+	case signingSecret != "":
+		mode = ModeHTTP
+	case botToken == "":
+		return ModeOff, nil
+	}
+	switch {
+	case botToken == "":
+		return mode, orchestrator.Errorf(orchestrator.CodeInvalidValue, "Slack's bot token is missing.").WithHint("set BERTH_SLACK_BOT_TOKEN to the token that begins with xoxb-")
+	case mode == ModeOff:
+		return mode, orchestrator.Errorf(orchestrator.CodeInvalidValue, "There is a bot token for Slack, but nothing by which Slack can reach Berth.").
+			WithHint("set BERTH_SLACK_APP_TOKEN (xapp-…) for Socket Mode, or BERTH_SLACK_SIGNING_SECRET for HTTP mode")
+	case !strings.HasPrefix(botToken, "xoxb-"):
+		return mode, orchestrator.Errorf(orchestrator.CodeInvalidValue, "BERTH_SLACK_BOT_TOKEN holds no bot token.").WithHint("a bot token begins with xoxb-")
+	case mode == ModeSocket && !strings.HasPrefix(appToken, "xapp-"):
+		return mode, orchestrator.Errorf(orchestrator.CodeInvalidValue, "BERTH_SLACK_APP_TOKEN holds no app token.").WithHint("an app token begins with xapp-")
+	}
+	return mode, nil
+}
+
+// Slack is the door. Run works until its context ends; Deliver is called by
+// the job queue.
+type Slack struct {
+	Options
+	mode   Mode
+	api    *slackgo.Client
+	people *people
+	cards  *cards
+	forms  *forms
+	homes  *homes
+	clicks recent // clicks of the last moments: a double click is one
+	// signatures are those of the last minutes, in HTTP mode.
+	signatures recent
+	health     health
+	self       self
+}
+
+// New makes the door; nothing is connected before Run. A configuration that
+// cannot work is an *orchestrator.Error.
+func New(o Options) (*Slack, error) {
+	mode, err := ModeOf(o.BotToken, o.AppToken, o.SigningSecret)
+	if err != nil {
+		return nil, err
+	}
+	if o.EnvCommand == "" {
+		o.EnvCommand = "/env"
+	}
+	if o.ServerCommand == "" {
+		o.ServerCommand = "/server"
+	}
+	if o.HTTP == nil {
+		o.HTTP = &http.Client{Timeout: 20 * time.Second}
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.After == nil {
+		o.After = time.After
+	}
+	s := &Slack{Options: o, mode: mode}
+	s.api = slackgo.New(o.BotToken, s.apiOptions()...)
+	s.people = &people{slack: s, known: map[string]known{}, ids: map[string]string{}}
+	s.cards = newCards(s)
+	s.forms = &forms{slack: s, branches: map[string]branchList{}}
+	s.homes = &homes{slack: s, shown: map[string]string{}, asked: map[string]bool{}, wake: make(chan struct{}, 1)}
+	s.clicks = recent{ttl: doubleClick, now: o.Now}
+	s.signatures = recent{ttl: 6 * time.Minute, now: o.Now}
+	s.health.set("it has not been connected yet")
+	return s, nil
+}
+
+func (s *Slack) apiOptions() []slackgo.Option {
+	options := []slackgo.Option{slackgo.OptionHTTPClient(s.HTTP)}
+	if s.APIURL != "" {
+		options = append(options, slackgo.OptionAPIURL(strings.TrimSuffix(s.APIURL, "/")+"/"))
+	}
+	if s.AppToken != "" {
+		options = append(options, slackgo.OptionAppLevelToken(s.AppToken))
+	}
+	return options
+}
+
+// Mode says how Slack reaches this door.
+func (s *Slack) Mode() Mode { return s.mode }
+
+// Ready answers nil, or what keeps Slack from working.
+func (s *Slack) Ready() error { return s.health.get() }
+
+// Run connects and works until ctx ends.
+func (s *Slack) Run(ctx context.Context) {
+	var wg sync.WaitGroup
+	wg.Go(func() { s.introduce(ctx) })
+	wg.Go(func() { s.cards.run(ctx) })
+	wg.Go(func() { s.homes.run(ctx) })
+	wg.Go(func() { s.forms.run(ctx) })
+	if s.mode == ModeSocket {
+		for range connections {
+			wg.Go(func() { s.connect(ctx) })
+		}
+	}
+	wg.Wait()
+}
+
+// self is who this app is in Slack.
+type self struct {
+	mu           sync.Mutex
+	user, bot    string
+	team, domain string
+}
+
+func (s *self) get() (user, team string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.user, s.team
+}
+
+// introduce asks Slack who this app is until it answers. In HTTP mode that is
+// also how the health is known.
+func (s *Slack) introduce(ctx context.Context) {
+	for wait := time.Second; ; wait = min(2*wait, time.Minute) {
+		r, err := s.api.AuthTestContext(ctx)
+		if err == nil {
+			s.self.mu.Lock()
+			s.self.user, s.self.bot, s.self.team, s.self.domain = r.UserID, r.BotID, r.TeamID, r.Team
+			s.self.mu.Unlock()
+			s.health.works()
+			s.Log.Info("Slack knows this app", "team", r.Team, "user", r.User)
+			return
+		}
+		if ctx.Err() != nil {
+			return
+		}
+		s.trouble("asking Slack who this app is", err)
+		select {
+		case <-ctx.Done():
+			return
+		case <-s.After(wait):
+		}
+	}
+}
+
+// health is what keeps Slack from working, for the readiness probe.
+type health struct {
+	mu  sync.Mutex
+	why string
+}
+
+func (h *health) set(why string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.why = why
+}
+
+func (h *health) works() { h.set("") }
+
+func (h *health) get() error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.why == "" {
+		return nil
+	}
+	return fmt.Errorf("Slack does not work: %s", h.why)
+}
+
+// fatal are the errors that only ops can mend.
+var fatal = map[string]string{
+	"invalid_auth": "the token is not valid", "not_authed": "there is no token", "token_revoked": "the token was revoked",
+	"token_expired": "the token has expired", "account_inactive": "the app was removed from the workspace",
+	"missing_scope": "a scope is missing", "not_allowed_token_type": "the token is of the wrong kind",
+}
+
+// trouble logs what went wrong with Slack in words that ops can act on, and
+// keeps the health true.
+func (s *Slack) trouble(what string, err error) {
+	code := errorCode(err)
+	why, isFatal := fatal[code]
+	if !isFatal {
+		s.Log.Warn("Slack: "+what, "error", err)
+		return
+	}
+	var e slackgo.SlackErrorResponse
+	if code == "missing_scope" && errors.As(err, &e) && e.Needed != "" {
+		why = "the scope " + e.Needed + " is missing"
+	}
+	s.Log.Error("Slack refuses Berth: "+why, "while", what, "do", "look at the app's installation and BERTH_SLACK_… (berth doctor)")
+	// A scope that lacks breaks one feature, not the connection.
+	if code != "missing_scope" {
+		s.health.set(why)
+	}
+}
+
+// errorCode is Slack's own code for an error, or empty.
+func errorCode(err error) string {
+	var e slackgo.SlackErrorResponse
+	if errors.As(err, &e) {
+		return e.Err
+	}
+	if err != nil {
+		if _, ok := fatal[err.Error()]; ok {
+			return err.Error()
+		}
+	}
+	return ""
+}
+
+// recent remembers keys for a while.
+type recent struct {
+	ttl  time.Duration
+	now  func() time.Time
+	mu   sync.Mutex
+	seen map[string]time.Time
+}
+
+// again reports whether key was seen within the time, and notes it.
+func (r *recent) again(key string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	now := r.now()
+	if r.seen == nil {
+		r.seen = map[string]time.Time{}
+	}
+	for k, t := range r.seen {
+		if now.Sub(t) > r.ttl {
+			delete(r.seen, k)
+		}
+	}
+	_, ok := r.seen[key]
+	if !ok {
+		r.seen[key] = now
+	}
+	return ok
+}

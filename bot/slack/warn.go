@@ -1,0 +1,28 @@
+package slack
+
+import (
+	"context"
+	"strconv"
+	"time"
+
+	"github.com/berth-dev/berth/bot/view"
+	"github.com/berth-dev/berth/orchestrator"
+)
+
+// slackTime is a time as Slack's timestamps are.
+func slackTime(t time.Time) string {
+	return strconv.FormatFloat(float64(t.UnixMicro())/1e6, 'f', 6, 64)
+}
+
+// Warn tells an owner in their own conversation with Berth that an environment
+// ends soon; see orchestrator.Warner.
+func (s *Slack) Warn(ctx context.Context, e orchestrator.Environment, end time.Time) (bool, error) {
+	ctx, cancel := context.WithTimeout(ctx, callWithin)
+	defer cancel()
+	id, ok, err := s.people.find(ctx, e.Owner)
+	if err != nil || !ok {
+		return false, err
+	}
+	_, err = s.postDirect(ctx, id, s.render(view.WarningView(e, end, s.Now())))
+	return err == nil, err
+}
