@@ -71,6 +71,7 @@ func needSalt(t *testing.T) {
 func TestScripts(t *testing.T) {
 	needSalt(t)
 	t.Parallel()
+	noEarlyEnd(t)
 	testscript.Run(t, testscript.Params{
 		Dir:   filepath.Join("..", "..", "testdata", "scripts"),
 		Setup: setupScript,
@@ -82,6 +83,27 @@ func TestScripts(t *testing.T) {
 		},
 		RequireExplicitExec: true,
 	})
+}
+
+// noEarlyEnd refuses testscript's own stop, which ends a script, and well,
+// whatever comes behind it.
+func noEarlyEnd(t *testing.T) {
+	t.Helper()
+	scripts, err := filepath.Glob(filepath.Join("..", "..", "testdata", "scripts", "*.txtar"))
+	if err != nil || len(scripts) == 0 {
+		t.Fatalf("no scripts: %v", err)
+	}
+	for _, name := range scripts {
+		raw, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, line := range strings.Split(string(raw), "\n") {
+			if words := strings.Fields(line); len(words) > 0 && words[0] == "stop" {
+				t.Errorf("%s:%d: stop ends the script here; serve is ended with halt", name, i+1)
+			}
+		}
+	}
 }
 
 // setupScript gives a script its own Berth: a catalog with the two sample apps

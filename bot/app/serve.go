@@ -257,7 +257,7 @@ func (h *house) serve(ctx context.Context, listener net.Listener, url string) er
 	if err != nil {
 		return err
 	}
-	defer os.Remove(path)
+	defer removeSocket(path, h.options.Data)
 	failed := make(chan error, 2)
 	// A request must not outlive the shutdown: long polls end with base.
 	base, endPolls := context.WithCancel(context.Background())

@@ -68,6 +68,15 @@ func listenSocket(path string) (net.Listener, error) {
 	return l, nil
 }
 
+// removeSocket removes the socket, and the folder that was made for it where
+// the data folder's path is too long.
+func removeSocket(path, data string) {
+	_ = os.Remove(path) // the next serve does it otherwise
+	if dir := filepath.Dir(path); dir != data {
+		_ = os.Remove(dir)
+	}
+}
+
 // peers names the callers of the Unix socket.
 type peers struct {
 	// person makes an actor of an operating-system name.
