@@ -2,6 +2,8 @@ package orchestrator
 
 import (
 	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
 	"net/url"
 	"regexp"
 	"slices"
@@ -12,23 +14,35 @@ import (
 // secretKey matches names whose values are secret however short they are.
 var secretKey = regexp.MustCompile(`(?i)(pass|secret|token|key|credential|private|auth|dsn|salt$)`)
 
-// urlPassword matches the password of a URL.
-var urlPassword = regexp.MustCompile(`([a-zA-Z][a-zA-Z0-9+.-]*://[^\s/:@]*):[^\s/@]+@`)
+// urlPassword matches the password of a URL, which may hold an @ itself,
+// urlToken a login that is longer than names are.
+var (
+	urlPassword = regexp.MustCompile(`([a-zA-Z][a-zA-Z0-9+.-]*://[^\s/:@]*):[^\s/"'<>,]+@`)
+	urlToken    = regexp.MustCompile(`([a-zA-Z][a-zA-Z0-9+.-]*://)[A-Za-z0-9_.~%-]{20,}@`)
+)
 
 const masked = "••••"
 
+// longSecret is the number of bytes from which on every value is hidden.
+const longSecret = 8
+
 // Masker gives a function that hides, in any text, passwords in URLs and those
 // values that are secret: every one of eight characters or more and every one
-// whose key looks secret, also in URL and base64 encoding. Keys in public are
-// left alone.
+// whose key looks secret, also in the encodings in which programs print them.
+// Keys in public are left alone.
 func Masker(values map[string]string, public []string) func(string) string {
 	var secrets []string
 	for key, value := range values {
-		if value == "" || slices.Contains(public, key) || len(value) < 8 && !secretKey.MatchString(key) {
+		if value == "" || slices.Contains(public, key) || len(value) < longSecret && !secretKey.MatchString(key) {
 			continue
 		}
-		secrets = append(secrets, value, url.QueryEscape(value), url.PathEscape(value),
-			base64.StdEncoding.EncodeToString([]byte(value)), base64.URLEncoding.EncodeToString([]byte(value)))
+		secrets = append(secrets, encodings(value)...)
+		// Logs show a key of several lines line by line.
+		for line := range strings.Lines(value) {
+			if line = strings.TrimSpace(line); len(line) >= longSecret {
+				secrets = append(secrets, encodings(line)...)
+			}
+		}
 	}
 	// The longest first: one secret may be a part of another.
 	sort.Slice(secrets, func(i, j int) bool {
@@ -43,8 +57,39 @@ func Masker(values map[string]string, public []string) func(string) string {
 	}
 	replacer := strings.NewReplacer(pairs...)
 	return func(text string) string {
-		return urlPassword.ReplaceAllString(replacer.Replace(text), "$1:"+masked+"@")
+		text = urlPassword.ReplaceAllString(replacer.Replace(text), "$1:"+masked+"@")
+		return urlToken.ReplaceAllString(text, "${1}"+masked+"@")
 	}
+}
+
+var percent = regexp.MustCompile(`%[0-9A-F]{2}`)
+
+// encodings are the forms in which a secret may be printed: as it is, in a
+// URL, in JSON, in hex, and in base64, also within a longer text in base64.
+func encodings(secret string) []string {
+	out := []string{secret, hex.EncodeToString([]byte(secret)), strings.ToUpper(hex.EncodeToString([]byte(secret)))}
+	for _, s := range []string{url.QueryEscape(secret), url.PathEscape(secret)} {
+		out = append(out, s, percent.ReplaceAllStringFunc(s, strings.ToLower))
+	}
+	for _, html := range []bool{true, false} {
+		var b strings.Builder
+		e := json.NewEncoder(&b)
+		e.SetEscapeHTML(html)
+		if e.Encode(secret) == nil {
+			out = append(out, strings.TrimSuffix(b.String()[1:], "\"\n"))
+		}
+	}
+	for _, encoding := range []*base64.Encoding{base64.StdEncoding, base64.URLEncoding} {
+		out = append(out, encoding.EncodeToString([]byte(secret)), encoding.WithPadding(base64.NoPadding).EncodeToString([]byte(secret)))
+		for before := range 3 {
+			// Six bits a character: those that hold bits of the secret alone.
+			from, to := (before*8+5)/6, (before+len(secret))*8/6
+			if to-from >= longSecret {
+				out = append(out, encoding.EncodeToString([]byte(strings.Repeat("\x00", before) + secret))[from:to])
+			}
+		}
+	}
+	return out
 }
 
 // maskerOf hides an app's settings; settings that cannot be read hide nothing

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path"
+	"slices"
 	"sort"
 	"strings"
 	"sync"
@@ -122,7 +123,8 @@ func (s *Service) list(ctx context.Context, actor Actor, cmd Command) (Answer, e
 	if cmd.Noun == NounEnv {
 		return Answer{Environments: &all}, nil
 	}
-	if cmd.App != "" {
+	// An app may have servers that the catalog no longer has.
+	if runs := slices.ContainsFunc(all, func(e Environment) bool { return hasApp(e, cmd.App) }); cmd.App != "" && !runs {
 		if _, err := s.app(cmd.App); err != nil {
 			return Answer{}, err
 		}
@@ -190,6 +192,33 @@ func (s *Service) app(name string) (App, error) {
 		return a, nil
 	}
 	return App{}, s.unknownApp(name, names(c.Apps, func(a App) string { return a.Name }))
+}
+
+// appOf is an app for a change of e. Ops may have taken it out of the catalog
+// while its server runs on.
+func (s *Service) appOf(e Environment, name string) (App, error) {
+	a, err := s.app(name)
+	if err == nil || !hasApp(e, name) {
+		return a, err
+	}
+	gone := Errorf(CodeAppUnknown, "%s/%s runs on as it is: its app %s is no longer in the catalog, so nothing can be deployed to it.", e.Name, name, name)
+	for _, v := range e.Servers {
+		if _, err := s.app(v.App); err == nil {
+			return a, gone.WithHint("to deploy another app: berth env deploy %s %s=%s; to remove this one: berth server destroy %s/%s; ops can put %s back",
+				e.Name, v.App, plainRef(v.Branch), e.Name, name, name)
+		}
+	}
+	return a, gone.WithHint("ops can put %s back; berth env destroy %s needs no catalog", name, e.Name)
+}
+
+// targetStays refuses a change of e that needs its target when ops have taken
+// that out of the catalog.
+func (s *Service) targetStays(e Environment) error {
+	if _, ok := s.Catalogs.Current().Target(e.Target); ok {
+		return nil
+	}
+	return Errorf(CodeTargetUnknown, "%s runs on as it is: its target %s is no longer in the catalog, so nothing can be changed on it.", e.Name, e.Target).
+		WithHint("ops can put %s back; berth env destroy %s needs no catalog", e.Target, e.Name)
 }
 
 // unknownApp is the refusal of an app that the catalog lacks. Whoever wrote
@@ -574,6 +603,9 @@ func (s *Service) addServer(ctx context.Context, actor Actor, cmd Command, a App
 	if cmd.Target != "" && cmd.Target != e.Target {
 		return Answer{}, Errorf(CodeTargetUnknown, "%s runs on %s: a server of it cannot be on %s.", e.Name, e.Target, cmd.Target).WithHint("leave target= out")
 	}
+	if err := s.targetStays(e); err != nil {
+		return Answer{}, err
+	}
 	target, err := chooseTarget(c, e.Target)
 	if err != nil {
 		return Answer{}, err
@@ -661,9 +693,12 @@ func (s *Service) deploy(ctx context.Context, actor Actor, cmd Command) (Answer,
 			refs[v.App] = v.Branch
 		}
 	}
+	if err := s.targetStays(e); err != nil {
+		return Answer{}, err
+	}
 	var apps []App
 	for _, name := range sortedKeys(refs) {
-		a, err := s.app(name)
+		a, err := s.appOf(e, name)
 		if err != nil {
 			return Answer{}, err
 		}
@@ -703,13 +738,16 @@ func (s *Service) retry(ctx context.Context, actor Actor, cmd Command) (Answer, 
 		sub.Operation.Apps = last.Apps
 		return s.submit(ctx, sub)
 	}
+	if err := s.targetStays(e); err != nil {
+		return Answer{}, err
+	}
 	var apps []App
 	refs := map[string]string{}
 	for _, v := range e.Servers {
 		if v.Status == StatusReady {
 			continue
 		}
-		a, err := s.app(v.App)
+		a, err := s.appOf(e, v.App)
 		if err != nil {
 			return Answer{}, err
 		}

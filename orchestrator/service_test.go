@@ -398,3 +398,43 @@ func TestUnable(t *testing.T) {
 	}
 	d.must(t, maria, "env destroy qa") // that takes nothing
 }
+
+// Ops take an app, a target or a person out of the catalog while servers run:
+// what runs can be seen and destroyed, and every other refusal says why.
+func TestCatalogChangesUnderRunningEnvironments(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	d.must(t, maria, "env create qa")
+	d.end(t, "qa", orchestrator.OperationSucceeded, orchestrator.StatusReady)
+	refused := func(text string, want orchestrator.Code, message, hint string) {
+		t.Helper()
+		_, err := d.ask(t, maria, text)
+		var e *orchestrator.Error
+		if !errors.As(err, &e) || e.Code != want || !strings.Contains(e.Message, message) || !strings.Contains(e.Hint, hint) {
+			t.Errorf("%s: %#v, want %s %q, next %q", text, err, want, message, hint)
+		}
+	}
+	whole := *d.catalog
+	without := whole
+	without.Apps, without.Blueprints = whole.Apps[:1], []orchestrator.Blueprint{{Name: "shop", Apps: []string{"api"}}}
+	d.catalog = &without
+	for _, text := range []string{"env deploy qa", "env deploy qa web=main", "server deploy qa/web"} {
+		refused(text, orchestrator.CodeAppUnknown, "qa/web runs on as it is: its app web is no longer in the catalog", "berth env deploy qa api=main; to remove this one: berth server destroy qa/web")
+	}
+	refused("env create other web=main", orchestrator.CodeAppUnknown, `There is no app "web" in the catalog.`, "")
+	if a := d.must(t, maria, "server list app=web"); len(*a.Servers) != 1 {
+		t.Errorf("servers of an app that is gone: %+v", *a.Servers)
+	}
+	d.must(t, maria, "server show qa/web")
+	d.must(t, maria, "env deploy qa api=feature/login")
+	d.end(t, "qa", orchestrator.OperationFailed, orchestrator.StatusFailed)
+	refused("env retry qa", orchestrator.CodeAppUnknown, "its app web is no longer in the catalog", "berth server destroy qa/web")
+
+	elsewhere := whole
+	elsewhere.Targets = []orchestrator.Target{{Name: "here", Module: "local"}}
+	d.catalog = &elsewhere
+	for _, text := range []string{"env deploy qa", "env retry qa"} {
+		refused(text, orchestrator.CodeTargetUnknown, "qa runs on as it is: its target local is no longer in the catalog", "berth env destroy qa needs no catalog")
+	}
+	d.must(t, maria, "env destroy qa")
+}
