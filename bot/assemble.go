@@ -68,7 +68,8 @@ var mostWords = map[string]int{"env create": 2, "env plan": 2, "env rename": 2, 
 var whyFillers = set("did do does is has was fail fails failed failing broken red down not working happened it")
 
 // turn refuses a change with a word too many that turns it round, puts it off
-// or makes it one of everything.
+// or makes it one of everything. In a shell a word is what it is: an
+// environment may be called mine, and whoever types its name there means it.
 func (p *parser) turn(b body) *o.Error {
 	if !p.changes() {
 		return nil
@@ -77,7 +78,7 @@ func (p *parser) turn(b body) *o.Error {
 	for i, w := range b.words {
 		if text := lower(w.text); !w.quoted && len(b.words) > max(most, 1) && turns[text] && !(p.verb == o.VerbExtend && (i == 0 || text == "tomorrow")) {
 			return turned(w.text)
-		} else if i == 0 && !w.quoted && everything[text] && (most == 1 || p.verb != o.VerbCreate && len(b.words) == 1) {
+		} else if i == 0 && !w.quoted && !p.exact && everything[text] && (most == 1 || p.verb != o.VerbCreate && len(b.words) == 1) {
 			return o.Errorf(o.CodeGrammar, "%s would be every one: %s %s takes one name.", show(w.text), p.noun, p.verb).WithHint("%s list shows them", p.noun)
 		}
 	}

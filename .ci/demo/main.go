@@ -455,7 +455,7 @@ Where to go next:
 The environment qa is up, and so is berth serve. Play with it:
   export BERTH_DATA=%s
   %s env show qa
-  %s env create mine shop api=hotfix/1.2.3
+  %s env create try shop api=hotfix/1.2.3
 The repositories are in %s: commit there, then berth env deploy qa.
 Ops' catalog and settings are in %s.
   make demo-stop         ends it all
