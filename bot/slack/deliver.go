@@ -238,10 +238,7 @@ func (s *Slack) clicked(ctx context.Context, d orchestrator.Delivery, c slackgo.
 	if channel == "" {
 		channel = c.Container.ChannelID
 	}
-	thread := c.Message.ThreadTimestamp
-	if thread == "" {
-		thread = c.Container.ThreadTs
-	}
+	thread := threadOf(c)
 	a := ask{key: d.Key, at: d.ReceivedAt, text: action.Command, confirmed: true,
 		place: place{Channel: channel, User: c.User.ID, Thread: thread, ResponseURL: c.ResponseURL, At: d.ReceivedAt, Replace: c.Container.IsEphemeral}}
 	actor, err := s.people.actor(ctx, c.User.ID)
@@ -264,6 +261,19 @@ func (s *Slack) clicked(ctx context.Context, d orchestrator.Delivery, c slackgo.
 		a.place.Thread = c.Container.MessageTs // the log goes below its card
 	}
 	return s.do(ctx, a, actor, cmd)
+}
+
+// threadOf is the thread that a button stands in. A message that others have
+// replied to is the first of its own thread: that is no thread to answer in.
+func threadOf(c slackgo.InteractionCallback) string {
+	thread := c.Message.ThreadTimestamp
+	if thread == "" {
+		thread = c.Container.ThreadTs
+	}
+	if thread == c.Container.MessageTs || thread == c.Message.Timestamp {
+		return ""
+	}
+	return thread
 }
 
 // stale answers what has happened since a button was shown, if that matters,

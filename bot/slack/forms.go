@@ -230,7 +230,7 @@ func (f *forms) acted(ctx context.Context, c slackgo.InteractionCallback) (bool,
 	if channel == "" {
 		channel = c.Container.ChannelID
 	}
-	p := place{Channel: channel, User: c.User.ID, Thread: c.Message.ThreadTimestamp, ResponseURL: c.ResponseURL, At: f.slack.Now()}
+	p := place{Channel: channel, User: c.User.ID, Thread: threadOf(c), ResponseURL: c.ResponseURL, At: f.slack.Now()}
 	if action.Form == view.FormCreate {
 		return true, f.openCreate(ctx, c.TriggerID, c.User.ID, p, orchestrator.Command{})
 	}
