@@ -208,6 +208,7 @@ func unwrapped(comment string) string {
 	if before, _, ok := strings.Cut(c, "\n\nChanges already made: "); ok {
 		c = before
 	}
+	c = failedCall.ReplaceAllString(c, "$1: $2")
 	// With an identity every failure is said to be one of authentication.
 	const wrapper = "Unable to authenticate using identity file:\n\n"
 	if i := strings.Index(c, wrapper); i >= 0 && strings.TrimSpace(c[i+len(wrapper):]) != "" {
@@ -215,6 +216,10 @@ func unwrapped(comment string) string {
 	}
 	return strings.TrimSpace(c)
 }
+
+// failedCall is a command that Salt could not start, with everything that it
+// was called with before the reason.
+var failedCall = regexp.MustCompile(`(Unable to run command '[^\n]*?') with the context '\{[^\n]*\}', reason: ([^\n]+)`)
 
 // failure gathers what is known of a failed state.
 func (s *saltRun) failure(st salt.State) (*failure, masker) {
@@ -546,6 +551,7 @@ func reasonOf(reason string) string {
 		head = lastException(reason)
 	}
 	head = regexp.MustCompile(`; line \d+.*$`).ReplaceAllString(head, "")
+	head = failedCall.ReplaceAllString(head, "$1: $2")
 	head = strings.TrimPrefix(head, "Problem running salt function in Jinja template: ")
 	head = regexp.MustCompile(`^Jinja (?:syntax |template )?error:? `).ReplaceAllString(head, "")
 	head = regexp.MustCompile(`^Conflicting ID`).ReplaceAllString(head, "conflicting ID")

@@ -199,3 +199,24 @@ func BenchmarkRead(b *testing.B) {
 		Read(in)
 	}
 }
+
+// TestManual: the examples in a manual, and values in log lines, are nobody's
+// answer; what a recipe printed on the same line before the document does not
+// hide it.
+func TestManual(t *testing.T) {
+	t.Parallel()
+	for in, servers := range map[string]int{
+		"Usage:\n\n    salt '*' state.apply stuff pillar='{\"foo\": \"bar\"}'\n": 0,
+		"[INFO    ] missing: [\"tsc@2.0.4\"]\n":                                  0,
+		`printed {"local":{}}`:                                                   1,
+		`printed {"m1":["No matching sls found"]}`:                               1,
+		"{\"m1\":\"Minion did not return\"}\n":                                   1,
+		`  {"m1":"Minion did not return"}`:                                       1,
+		`{"m1":["x"]}{"m2":"Minion did not return"}`:                             2,
+		"a: {\"x\": \"y\"}\n{\"local\":[\"refused\"]}\n":                         1,
+	} {
+		if r := Read([]byte(in)); len(r.Servers) != servers {
+			t.Errorf("%q: %+v", in, r)
+		}
+	}
+}

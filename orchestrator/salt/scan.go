@@ -245,7 +245,7 @@ func documents(b []byte) (docs []document, noise string) {
 		end, v := skipValue(b, i, 0)
 		budget -= end - i + 1
 		switch {
-		case v == whole && (b[i] == '{' || list(b[i:end])):
+		case v == whole && (b[i] == '{' || list(b[i:end])) && (first(bytes.TrimLeft(b[max(last, bytes.LastIndexAny(b[:i], "\r\n")+1):i], " \t")) == 0 || nested(b[i:end])):
 			keep(i)
 			docs = append(docs, document{b[i:end], true})
 			last, i = end, end-1
@@ -275,6 +275,22 @@ func opens(b []byte, i int) bool {
 // list tells a document from brackets in a log line: a list counts when it has
 // something in it and stands alone.
 func list(val []byte) bool { return len(items(val)) > 0 }
+
+// nested tells a document that something was printed before, on its line, from
+// the examples of a manual and the values in a log line: those are flat.
+func nested(val []byte) bool {
+	for _, f := range object(val) {
+		if f.key == "local" || first(f.val) == '{' || first(f.val) == '[' {
+			return true
+		}
+	}
+	for _, v := range items(val) {
+		if first(v) == '{' && nested(v) {
+			return true
+		}
+	}
+	return false
+}
 
 // promising tells a cut document from a stray bracket: its first key is there.
 func promising(b []byte) bool {
