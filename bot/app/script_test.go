@@ -79,7 +79,7 @@ func TestScripts(t *testing.T) {
 		// its stop ends the script, and well.
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
 			"serve": cmdServe, "halt": cmdHalt, "get": cmdGet, "field": cmdField, "push": cmdPush, "processes": cmdProcesses,
-			"crash": cmdCrash, "await": cmdAwait, "empty": cmdEmpty, "settled": cmdSettled, "tty": cmdTTY, "status": cmdStatus, "paste": cmdPaste, "valid": cmdValid,
+			"crash": cmdCrash, "await": cmdAwait, "empty": cmdEmpty, "settled": cmdSettled, "tty": cmdTTY, "session": cmdSession, "status": cmdStatus, "paste": cmdPaste, "valid": cmdValid,
 		},
 		RequireExplicitExec: true,
 	})

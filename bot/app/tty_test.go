@@ -83,6 +83,29 @@ func (s *screen) expect(want string) error {
 	}
 }
 
+// startOnTTY starts cmd, in a script's folder and with its environment, on a
+// terminal of its own.
+func startOnTTY(ts *testscript.TestScript, cmd *exec.Cmd, columns, rows int) *screen {
+	cmd.Dir = ts.MkAbs(".")
+	for _, name := range []string{"HOME", "PATH", "BERTH_DATA", "BERTH_CATALOG", "GIT_CONFIG_GLOBAL", "NO_COLOR", "TERM", "LC_ALL"} {
+		if v := ts.Getenv(name); v != "" {
+			cmd.Env = append(cmd.Env, name+"="+v)
+		}
+	}
+	if ts.Getenv("TERM") == "" {
+		cmd.Env = append(cmd.Env, "TERM=xterm-256color")
+	}
+	f, err := pty.StartWithSize(cmd, &pty.Winsize{Cols: uint16(columns), Rows: uint16(rows)})
+	ts.Check(err)
+	s := &screen{pty: f, emulator: vt.NewSafeEmulator(columns, rows), done: make(chan struct{}), changed: make(chan struct{})}
+	go func() { _, _ = io.Copy(f, s.emulator) }() // what the terminal answers to questions
+	go func() {
+		_, _ = io.Copy(s, f) // ends with EIO when the program does
+		close(s.done)
+	}()
+	return s
+}
+
 // cmdTTY runs a program on a terminal: tty [-size 80x24] [-in FILE] [-status N] PROGRAM [ARG…].
 // FILE has a line for each thing to do there: expect TEXT, send TEXT (with \t,
 // \r and \x03 as in Go), resize 40x24. Standard output is the screen at the end;
@@ -106,26 +129,11 @@ func cmdTTY(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	cmd := exec.Command(args[0], args[1:]...)
 	if args[0] == "berth" {
-		cmd.Path, cmd.Err = berth, nil // none need be on the caller's PATH
+		cmd.Path = berth
 	}
-	cmd.Dir = ts.MkAbs(".")
-	for _, name := range []string{"HOME", "PATH", "BERTH_DATA", "BERTH_CATALOG", "GIT_CONFIG_GLOBAL", "NO_COLOR", "TERM", "LC_ALL"} {
-		if v := ts.Getenv(name); v != "" {
-			cmd.Env = append(cmd.Env, name+"="+v)
-		}
-	}
-	if ts.Getenv("TERM") == "" {
-		cmd.Env = append(cmd.Env, "TERM=xterm-256color")
-	}
-	f, err := pty.StartWithSize(cmd, &pty.Winsize{Cols: uint16(columns), Rows: uint16(rows)})
-	ts.Check(err)
+	s := startOnTTY(ts, cmd, columns, rows)
+	f := s.pty
 	defer f.Close()
-	s := &screen{pty: f, emulator: vt.NewSafeEmulator(columns, rows), done: make(chan struct{}), changed: make(chan struct{})}
-	go func() { _, _ = io.Copy(f, s.emulator) }() // what the terminal answers to questions
-	go func() {
-		_, _ = io.Copy(s, f) // ends with EIO when the program does
-		close(s.done)
-	}()
 	fail := func(format string, args ...any) {
 		_ = cmd.Process.Kill()
 		text, _ := s.text()
@@ -159,7 +167,7 @@ func cmdTTY(ts *testscript.TestScript, neg bool, args []string) {
 	case <-time.After(patience):
 		fail("the program did not end")
 	}
-	err = cmd.Wait()
+	err := cmd.Wait()
 	var exit *exec.ExitError
 	if err != nil && !errors.As(err, &exit) {
 		ts.Fatalf("%v", err)
