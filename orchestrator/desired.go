@@ -82,6 +82,9 @@ type Report struct {
 	HealthDetail string `json:"health_detail,omitempty"`
 	// AppLog is the tail of the app's own output (at most 16 KiB).
 	AppLog string `json:"app_log,omitempty"`
+	// Later marks a report about an app that had been started before and has
+	// become healthy or ceased to be: Salt did not run, Stdout is empty.
+	Later bool `json:"later,omitempty"`
 }
 
 // Progress is one line that an agent streams while it works, or of the app's

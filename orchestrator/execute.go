@@ -196,13 +196,17 @@ func (r *run) end(ctx context.Context, status Status, err error) error {
 	}
 	ending.Event = Event{OperationID: r.op.ID, At: ending.At, Step: string(ending.Status), Text: text}
 	if ending.Diagnosis != nil {
-		// Who diagnoses does not know which environment it is about.
-		for i := range ending.Diagnosis.Causes {
-			c := &ending.Diagnosis.Causes[i]
-			c.Next = strings.ReplaceAll(c.Next, "NAME", r.env.Name)
-		}
+		r.name(ending.Diagnosis)
 	}
 	return r.Ledger.End(context.WithoutCancel(ctx), ending)
+}
+
+// name puts the environment's name into what to do next: who diagnoses does
+// not know which one it is about.
+func (r *run) name(d *Diagnosis) {
+	for i := range d.Causes {
+		d.Causes[i].Next = strings.ReplaceAll(d.Causes[i].Next, "NAME", r.env.Name)
+	}
 }
 
 // surprise makes a diagnosis of an error that nobody foresaw: an Error keeps
@@ -556,6 +560,27 @@ func (r *run) overdue(v Server, started time.Time) *Cause {
 			Sentence: fmt.Sprintf("%s has not finished its set-up within %s.", v.Name, r.Converge), Next: "env logs " + r.env.Name + ", then env retry " + r.env.Name}
 	}
 	return nil
+}
+
+// Explain diagnoses each failed server of an environment by its last report.
+func (x *Executor) Explain(ctx context.Context, e Environment) (*Diagnosis, error) {
+	out := &Diagnosis{Outcome: OutcomeFailed}
+	r := &run{Executor: x, env: e}
+	for _, v := range e.Servers {
+		if v.Status != StatusFailed {
+			continue
+		}
+		d, err := r.diagnose(ctx, v)
+		if err != nil {
+			return nil, err
+		}
+		out.Causes, out.Blocked, out.Total = append(out.Causes, d.Causes...), out.Blocked+d.Blocked, out.Total+d.Total
+	}
+	if len(out.Causes) == 0 {
+		return nil, nil
+	}
+	r.name(out)
+	return out, nil
 }
 
 func (r *run) diagnose(ctx context.Context, v Server) (Diagnosis, error) {

@@ -11,7 +11,7 @@ import (
 type AgentRecords interface {
 	Server(ctx context.Context, id string) (Server, error)
 	Seen(ctx context.Context, serverID string, at time.Time) error
-	SaveReport(ctx context.Context, serverID string, r Report) (fresh bool, err error)
+	SaveReport(ctx context.Context, serverID string, r Report) (newest bool, err error)
 	UpdateServer(ctx context.Context, id string, change func(*Server) error) (Server, error)
 }
 
@@ -105,11 +105,13 @@ func (f *Fleet) Progress(ctx context.Context, serverID string, lines []Progress)
 	return f.Events.AddEvents(ctx, events)
 }
 
-// Report takes the result of one run. A report about an older generation is
-// kept as evidence and changes nothing; one sent twice counts once.
+// Report takes the result of one run, or what has become of an app since. A
+// report about an older generation is kept as evidence and changes nothing. The
+// newest one about the current generation counts however often it comes: the
+// first time, Berth may have died between keeping it and heeding it.
 func (f *Fleet) Report(ctx context.Context, serverID string, r Report) error {
-	fresh, err := f.Records.SaveReport(ctx, serverID, r)
-	if err != nil || !fresh {
+	newest, err := f.Records.SaveReport(ctx, serverID, r)
+	if err != nil || !newest {
 		return err
 	}
 	before, err := f.Records.Server(ctx, serverID)
@@ -123,7 +125,8 @@ func (f *Fleet) Report(ctx context.Context, serverID string, r Report) error {
 		if r.Generation != s.Generation || s.Status == StatusDestroying || s.Status == StatusDestroyed {
 			return nil
 		}
-		counted = true
+		status, ran := s.Status, s.Revision
+		defer func() { counted = s.Status != status || s.Revision != ran }()
 		// Only a run that went through has restarted the app: after a failed
 		// one the server still runs what it ran before.
 		if r.Revision != "" && r.Exit == 0 && r.Problem == "" {
@@ -144,6 +147,9 @@ func (f *Fleet) Report(ctx context.Context, serverID string, r Report) error {
 	}
 	mask := maskerOf(a, f.Settings)
 	text := "ready"
+	if v.Status == StatusReady && r.Later {
+		text = "the app is healthy again"
+	}
 	if v.Status == StatusFailed {
 		text = "failed"
 		if len(diagnosis.Causes) > 0 {

@@ -69,6 +69,9 @@ type Service struct {
 	// Able says what this machine lacks to make servers on a target, before
 	// anything is stored. Nil: nothing is known to lack.
 	Able func(ctx context.Context, t Target) error
+	// Explain says why servers of an environment fail although its operation
+	// succeeded; nil: nobody knows.
+	Explain func(ctx context.Context, e Environment) (*Diagnosis, error)
 	// Canonical gives a command's canonical text, for the history.
 	Canonical func(Command) string
 }
@@ -145,6 +148,11 @@ func (s *Service) show(ctx context.Context, cmd Command) (Answer, error) {
 	e, err := s.Environments.Environment(ctx, cmd.Environment)
 	if err != nil {
 		return Answer{}, err
+	}
+	if e.Status == StatusFailed && e.Diagnosis == nil && s.Explain != nil {
+		if e.Diagnosis, err = s.Explain(ctx, e); err != nil {
+			return Answer{}, err
+		}
 	}
 	if cmd.Noun == NounEnv {
 		return Answer{Environment: &e}, nil

@@ -112,7 +112,7 @@ func newHouse(ctx context.Context, o serveOptions, source *catalog.Source, log *
 	h.service = &orchestrator.Service{
 		Submitter: h.store, Environments: h.store, Operations: h.store, Catalogs: source, Policy: policy.Rules{TeamsOf: h.teamsOf},
 		Checker:  h.checker,
-		Settings: catalog.Settings, Able: h.able, NewID: newID, Now: now, Canonical: bot.Canonical,
+		Settings: catalog.Settings, Able: h.able, Explain: executor.Explain, NewID: newID, Now: now, Canonical: bot.Canonical,
 	}
 	h.fleet = &orchestrator.Fleet{Records: h.store, Environments: h.store, Events: h.store, Diagnoser: diagnose.Diagnoser{}, Catalogs: source,
 		Watcher: h.store, Logs: h.logs, Settings: catalog.Settings, Now: now}

@@ -40,6 +40,12 @@ func (d Diagnoser) Report(app orchestrator.App, branch string, r orchestrator.Re
 	if r.Problem != "" {
 		return c.problem(r)
 	}
+	if r.Later && !r.Healthy {
+		return orchestrator.Diagnosis{Outcome: orchestrator.OutcomeFailed, Causes: []orchestrator.Cause{c.health(r)}, Total: 1}
+	}
+	if r.Later {
+		return orchestrator.Diagnosis{Outcome: orchestrator.OutcomeOK}
+	}
 	out := c.salt([]byte(r.Stdout), []byte(r.Stderr), r.Exit)
 	if out.Outcome == orchestrator.OutcomeOK && !r.Healthy {
 		out.Outcome = orchestrator.OutcomeFailed
@@ -124,6 +130,9 @@ func (c context) health(r orchestrator.Report) orchestrator.Cause {
 		what = fmt.Sprintf("it was started, but port %d takes no connection", c.app.Port)
 	default:
 		what = "it was started, but does not stay alive"
+	}
+	if r.Later {
+		what = "it ran, but is not well any more"
 	}
 	f.vars["what"] = what
 	found := match(healthRecords, f)

@@ -119,9 +119,18 @@ func (s *Store) UpdateServer(ctx context.Context, id string, f func(*orchestrato
 		if v.Status == orchestrator.StatusDestroyed {
 			return s.removeServer(ctx, c, id)
 		}
+		if settled(was.Status) && settled(v.Status) && was.Status != v.Status {
+			// No operation moves it: an app has failed, or is well again.
+			return c.exec(ctx, `UPDATE environments SET status = CASE WHEN EXISTS (SELECT 1 FROM servers WHERE environment_id = ?
+				AND destroyed_at IS NULL AND status <> 'ready') THEN 'failed' ELSE 'ready' END WHERE id = ? AND status IN ('ready', 'failed')`, v.EnvironmentID, v.EnvironmentID)
+		}
 		return nil
 	})
 	return v, err
+}
+
+func settled(s orchestrator.Status) bool {
+	return s == orchestrator.StatusReady || s == orchestrator.StatusFailed
 }
 
 // live refuses a server that does not exist or is destroyed.
@@ -296,10 +305,11 @@ func hear(v *orchestrator.Server, heard, now time.Time) {
 	}
 }
 
-// SaveReport keeps a report and says whether it is new: the same server,
-// generation and run twice is one report. Of each server the newest twenty are
+// SaveReport keeps a report and says whether it is the newest about its
+// generation: the same server, generation and run twice is one report. Of each
+// server the newest twenty are
 // kept.
-func (s *Store) SaveReport(ctx context.Context, serverID string, r orchestrator.Report) (fresh bool, err error) {
+func (s *Store) SaveReport(ctx context.Context, serverID string, r orchestrator.Report) (newest bool, err error) {
 	doc, err := json.Marshal(r)
 	if err != nil {
 		return false, err
@@ -313,15 +323,21 @@ func (s *Store) SaveReport(ctx context.Context, serverID string, r orchestrator.
 		if err != nil {
 			return err
 		}
-		n, err := c.count(ctx, `INSERT INTO reports (server_id, generation, run, document, received_at) VALUES (?,?,?,?,?)
+		_, err = c.count(ctx, `INSERT INTO reports (server_id, generation, run, document, received_at) VALUES (?,?,?,?,?)
 			ON CONFLICT DO NOTHING`, serverID, r.Generation, r.Run, doc, micros(s.now()))
-		if fresh = n > 0; err != nil || !fresh {
+		if err != nil {
 			return err
 		}
+		var run string
+		if err := c.QueryRowContext(ctx, `SELECT run FROM reports WHERE server_id = ? AND generation = ? ORDER BY seq DESC LIMIT 1`,
+			serverID, r.Generation).Scan(&run); err != nil {
+			return err
+		}
+		newest = run == r.Run
 		return c.exec(ctx, `DELETE FROM reports WHERE server_id = ? AND seq NOT IN
 			(SELECT seq FROM reports WHERE server_id = ? ORDER BY seq DESC LIMIT ?)`, serverID, serverID, reportsKept)
 	})
-	return fresh && err == nil, err
+	return newest && err == nil, err
 }
 
 // LastReport gives the newest report of a server about a generation, or nil.

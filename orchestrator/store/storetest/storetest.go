@@ -30,6 +30,7 @@ func Run(t *testing.T, open Open) {
 		"names":                  testNames,
 		"ports":                  testPorts,
 		"no port":                testPortless,
+		"at rest":                testRest,
 		"queue":                  testQueue,
 		"concurrent submits":     testConcurrent,
 		"end":                    testEnd,
@@ -954,20 +955,50 @@ func testAgents(t *testing.T, open Open) {
 	}
 }
 
+// An environment at rest follows its servers.
+func testRest(t *testing.T, open Open) {
+	s := open(t, store.Options{})
+	submit(t, s, NewEnvironment("qa", "maria", "api", "web"))
+	set := func(id string, status orchestrator.Status) {
+		t.Helper()
+		if _, err := s.UpdateServer(t.Context(), id, func(v *orchestrator.Server) error { v.Status = status; return nil }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	set("s-qa-api", orchestrator.StatusReady)
+	set("s-qa-api", orchestrator.StatusFailed)
+	same(t, "while an operation runs", environment(t, s, "qa").Status, orchestrator.StatusCreating)
+	set("s-qa-api", orchestrator.StatusReady)
+	set("s-qa-web", orchestrator.StatusReady)
+	end(t, s, "o-qa", orchestrator.OperationSucceeded, orchestrator.StatusReady)
+	for _, step := range []struct {
+		id           string
+		status, want orchestrator.Status
+	}{
+		{"s-qa-web", orchestrator.StatusFailed, orchestrator.StatusFailed},
+		{"s-qa-api", orchestrator.StatusFailed, orchestrator.StatusFailed},
+		{"s-qa-web", orchestrator.StatusReady, orchestrator.StatusFailed},
+		{"s-qa-api", orchestrator.StatusReady, orchestrator.StatusReady},
+	} {
+		set(step.id, step.status)
+		same(t, step.id+" "+string(step.status), environment(t, s, "qa").Status, step.want)
+	}
+}
+
 func testReports(t *testing.T, open Open) {
 	s := open(t, store.Options{})
 	submit(t, s, NewEnvironment("qa", "maria", "web"))
 	r := orchestrator.Report{Generation: 1, Run: "r1", StartedAt: Start, EndedAt: Start.Add(time.Second), Stdout: "{}", Exit: 2, Revision: "abc", AppLog: "line\n"}
-	for i, want := range []bool{true, false} {
-		fresh, err := s.SaveReport(t.Context(), "s-qa-web", r)
-		if err != nil || fresh != want {
-			t.Errorf("time %d: %v, %v", i, fresh, err)
-		}
-	}
 	second := r
 	second.Run, second.Exit = "r2", 0
-	if fresh, err := s.SaveReport(t.Context(), "s-qa-web", second); err != nil || !fresh {
-		t.Errorf("%v, %v", fresh, err)
+	for i, step := range []struct {
+		report orchestrator.Report
+		newest bool
+	}{{r, true}, {r, true}, {second, true}, {r, false}, {second, true}} {
+		newest, err := s.SaveReport(t.Context(), "s-qa-web", step.report)
+		if err != nil || newest != step.newest {
+			t.Errorf("report %d: %v, %v", i, newest, err)
+		}
 	}
 	got, err := s.LastReport(t.Context(), "s-qa-web", 1)
 	if err != nil || got == nil || *got != second {

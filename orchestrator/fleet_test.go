@@ -1,0 +1,125 @@
+package orchestrator_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/berth-dev/berth/orchestrator"
+	"github.com/berth-dev/berth/orchestrator/diagnose"
+	"github.com/berth-dev/berth/orchestrator/store"
+	"github.com/berth-dev/berth/orchestrator/store/storetest"
+)
+
+type oneCatalog struct{ orchestrator.Catalog }
+
+func (c *oneCatalog) Current() *orchestrator.Catalog { return &c.Catalog }
+
+// dying is a store whose process dies before it can change a server.
+type dying struct {
+	*store.Store
+	dead bool
+}
+
+func (d *dying) UpdateServer(ctx context.Context, id string, f func(*orchestrator.Server) error) (orchestrator.Server, error) {
+	if d.dead {
+		return orchestrator.Server{}, errors.New("killed")
+	}
+	return d.Store.UpdateServer(ctx, id, f)
+}
+
+// A report counts although Berth died between keeping and heeding it; and an
+// app that fails later, or is well again, changes what is shown.
+func TestReports(t *testing.T) {
+	t.Parallel()
+	s, err := store.Open(t.Context(), store.Options{Path: filepath.Join(t.TempDir(), "berth.db")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	if _, err := s.Submit(t.Context(), storetest.NewEnvironment("qa", "maria", "web")); err != nil {
+		t.Fatal(err)
+	}
+	const id, operation = "s-qa-web", "o-qa"
+	desired, err := json.Marshal(orchestrator.Desired{Generation: 1, ServerID: id, Operation: operation})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.UpdateServer(t.Context(), id, func(v *orchestrator.Server) error {
+		v.Generation, v.Desired = 1, desired
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	records := &dying{Store: s, dead: true}
+	catalogs := &oneCatalog{orchestrator.Catalog{Apps: []orchestrator.App{{Name: "web", Health: "/healthz", Port: 8080}}}}
+	fleet := &orchestrator.Fleet{Records: records, Environments: s, Events: s, Diagnoser: diagnose.Diagnoser{}, Catalogs: catalogs, Watcher: s, Now: time.Now}
+	executor := &orchestrator.Executor{Servers: s, Environments: s, Catalogs: catalogs, Diagnoser: diagnose.Diagnoser{}, Now: time.Now}
+	shown := func(want orchestrator.Status) orchestrator.Environment {
+		t.Helper()
+		e, err := s.Environment(t.Context(), "qa")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if e.Servers[0].Status != want {
+			t.Errorf("the server is %s, want %s", e.Servers[0].Status, want)
+		}
+		return e
+	}
+
+	const salt = `{"local":{"cmd_|-a_|-true_|-run":{"result":true,"comment":"","changes":{},"__sls__":"app","__id__":"a","__run_num__":0,"name":"true"}}}`
+	first := orchestrator.Report{Generation: 1, Run: "r1", Stdout: salt, Healthy: true, Revision: strings.Repeat("a", 40)}
+	if err := fleet.Report(t.Context(), id, first); err == nil {
+		t.Fatal("the agent was told that its report was heeded")
+	}
+	shown(orchestrator.StatusCreating)
+	records.dead = false
+	for range 2 {
+		if err := fleet.Report(t.Context(), id, first); err != nil {
+			t.Fatal(err)
+		}
+	}
+	shown(orchestrator.StatusReady)
+	if err := s.End(t.Context(), orchestrator.Ending{OperationID: operation, Status: orchestrator.OperationSucceeded, At: time.Now(), Environment: orchestrator.StatusReady}); err != nil {
+		t.Fatal(err)
+	}
+
+	crash := orchestrator.Report{Generation: 1, Run: "r2", Later: true, HealthDetail: "the app ended with exit status 3 (4 times)", AppLog: "out of cheese\n", Revision: first.Revision}
+	if err := fleet.Report(t.Context(), id, crash); err != nil {
+		t.Fatal(err)
+	}
+	e := shown(orchestrator.StatusFailed)
+	d, err := executor.Explain(t.Context(), e)
+	if err != nil || e.Status != orchestrator.StatusFailed || d == nil || len(d.Causes) != 1 || d.Causes[0].Server != "qa/web" ||
+		!strings.Contains(d.Causes[0].Sentence, "exit status 3") || !strings.Contains(d.Causes[0].Next, "env logs qa") {
+		t.Errorf("%s: %+v, %v", e.Status, d, err)
+	}
+	// What was true before does not come back by being said again.
+	if err := fleet.Report(t.Context(), id, first); err != nil {
+		t.Fatal(err)
+	}
+	shown(orchestrator.StatusFailed)
+	if err := fleet.Report(t.Context(), id, orchestrator.Report{Generation: 1, Run: "r3", Later: true, Healthy: true, Revision: first.Revision}); err != nil {
+		t.Fatal(err)
+	}
+	if e := shown(orchestrator.StatusReady); e.Status != orchestrator.StatusReady {
+		t.Errorf("the environment is %s", e.Status)
+	}
+	events, err := s.Events(t.Context(), operation, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var texts []string
+	for _, ev := range events {
+		if ev.Server != "" {
+			texts = append(texts, ev.Step+": "+ev.Text)
+		}
+	}
+	if got := strings.Join(texts, "\n"); len(texts) != 3 || texts[0] != "ready: ready" || texts[2] != "ready: the app is healthy again" {
+		t.Errorf("events:\n%s", got)
+	}
+}
