@@ -594,6 +594,96 @@ func TestFailures(t *testing.T) {
 	}
 }
 
+// An app that fails after it was healthy is reported, and that it is well
+// again, also by an agent that was killed meanwhile.
+func TestAppFailsLater(t *testing.T) {
+	t.Parallel()
+	b := newBerth(t)
+	s := newServer(t, b)
+	r := newRepo(t)
+	commit := r.commit("main", map[string]string{"app.py": webApp, "version": "one", "builds": "none"})
+	app := orchestrator.PillarApp{Start: "test ! -e broken || exit 9; exec python3 app.py"}
+	b.want(orchestrator.Desired{Repository: "file://" + r.bare, Branch: "main", Commit: commit, Port: s.port}, orchestrator.Pillar{App: app})
+	s.start()
+	if got := b.report(); !got.Healthy {
+		t.Fatalf("the first report: %+v", got)
+	}
+	broken := filepath.Join(s.dir, "root", "app", "broken")
+	if err := os.WriteFile(broken, nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	// As if the app had crashed.
+	for _, line := range processesWith(t, s.dir, "app.py") {
+		if err := syscall.Kill(line, syscall.SIGKILL); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := b.report(); got.Healthy || !got.Later || got.Generation != 1 || !strings.Contains(got.HealthDetail, "ended with exit status 9") || got.Revision != commit {
+		t.Errorf("after the crash: %+v", got)
+	}
+	if err := syscall.Kill(s.pid(), syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the agent is dead", func() bool { return !agent.Alive(s.dir) })
+	if err := os.Remove(broken); err != nil {
+		t.Fatal(err)
+	}
+	s.start()
+	if got := b.report(); !got.Healthy || !got.Later || got.Generation != 1 || got.HealthDetail != "" {
+		t.Errorf("well again: %+v", got)
+	}
+}
+
+// processesWith are the processes of a server whose arguments have a word.
+func processesWith(t *testing.T, dir, word string) []int {
+	t.Helper()
+	names, err := filepath.Glob("/proc/[0-9]*/environ")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out []int
+	for _, name := range names {
+		env, _ := os.ReadFile(name)
+		args, _ := os.ReadFile(filepath.Join(filepath.Dir(name), "cmdline"))
+		if bytes.Contains(env, []byte("BERTH_SERVER_DIR="+dir+"\x00")) && bytes.Contains(args, []byte(word)) {
+			pid, err := strconv.Atoi(filepath.Base(filepath.Dir(name)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			out = append(out, pid)
+		}
+	}
+	return out
+}
+
+// An answer on the app's port is not the app's when another program gives it;
+// the addresses of peers hold whatever stands before them in .env.
+func TestStrangerOnPort(t *testing.T) {
+	t.Parallel()
+	b := newBerth(t)
+	s := newServer(t, b)
+	r := newRepo(t)
+	stranger := &http.Server{Addr: fmt.Sprintf("127.0.0.1:%d", s.port), Handler: http.NotFoundHandler()}
+	l, err := net.Listen("tcp", stranger.Addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	go func() { _ = stranger.Serve(l) }()
+	d := orchestrator.Desired{Repository: "file://" + r.bare, Branch: "main", Commit: r.commit("main", map[string]string{"app.py": webApp, "version": "one", "builds": "none"}), Port: s.port, HealthTimeout: 2}
+	// It lives, but does not get the port.
+	b.want(d, orchestrator.Pillar{App: orchestrator.PillarApp{Start: "exec sleep 600"}})
+	s.start()
+	if got := b.report(); got.Healthy || !strings.Contains(got.HealthDetail, fmt.Sprintf("port %d is taken by another program on this machine (process %d)", s.port, os.Getpid())) {
+		t.Errorf("with a stranger on the port: %+v", got)
+	}
+	stranger.Close()
+	d.HealthTimeout = 60
+	b.want(d, orchestrator.Pillar{App: orchestrator.PillarApp{Start: "exec python3 app.py"}, Env: "A='\nAPI_URL=http://127.0.0.1:9\nB='\n", Needs: map[string]string{"API_URL": "http://127.0.0.1:9"}})
+	if got := b.report(); !got.Healthy || s.get("/peer") != "http://127.0.0.1:9" {
+		t.Errorf("without it: %+v, peer %q", got, s.get("/peer"))
+	}
+}
+
 // A report that Berth will never take gives way to one that says so.
 func TestReportNeverTaken(t *testing.T) {
 	t.Parallel()

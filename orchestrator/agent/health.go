@@ -47,15 +47,7 @@ func (a *agent) awaitHealth(ctx context.Context, d *orchestrator.Desired, p *app
 	// Most apps answer at once, some take long: ask often at first.
 	gap := 20 * time.Millisecond
 	for {
-		err := probe(ctx, d)
-		if err == nil && d.Port == 0 {
-			err = a.alive(ctx, p, began)
-		} else if p != nil {
-			// Some other program might answer on the port.
-			if since, _, _ := p.state(); err == nil && since.IsZero() {
-				err = errors.New("the app does not run")
-			}
-		}
+		err := a.look(ctx, d, p, began)
 		if err == nil {
 			return true, ""
 		}
@@ -75,14 +67,45 @@ func (a *agent) awaitHealth(ctx context.Context, d *orchestrator.Desired, p *app
 	}
 	if p != nil {
 		if _, ends, last := p.state(); ends > 0 {
-			times := ""
-			if ends > 1 {
-				times = fmt.Sprintf(" (%d times)", ends)
-			}
-			return false, fmt.Sprintf("the app %s%s; %s", last, times, detail)
+			return false, endedDetail(ends, last, detail)
 		}
 	}
 	return false, fmt.Sprintf("%s within %s", detail, healthLimit(d))
+}
+
+// look says what is wrong with the app now, if anything. began is since when
+// it is looked at.
+func (a *agent) look(ctx context.Context, d *orchestrator.Desired, p *app, began time.Time) error {
+	err := probe(ctx, d)
+	switch {
+	case d.Port == 0:
+		return a.alive(ctx, p, began)
+	case p == nil:
+		return err
+	}
+	// Whatever answers on the port must be the app.
+	if stranger, ok := p.stranger(d.Port); ok {
+		return fmt.Errorf("port %d is taken by another program on this machine%s", d.Port, stranger)
+	}
+	if since, _, _ := p.state(); err == nil && since.IsZero() {
+		return errors.New("the app does not run")
+	}
+	return err
+}
+
+// endedDetail says how the app ended, how often, and what that led to.
+func endedDetail(ends int, last, detail string) string {
+	text := "the app " + last
+	if ends > 1 {
+		text += fmt.Sprintf(" (%d times)", ends)
+	}
+	if last == endedWell {
+		text += "; it has to stay in the foreground"
+	}
+	if detail != "" {
+		text += "; " + detail
+	}
+	return text
 }
 
 func probe(ctx context.Context, d *orchestrator.Desired) error {
@@ -133,14 +156,11 @@ func (a *agent) alive(ctx context.Context, p *app, began time.Time) error {
 	return nil
 }
 
-// portFree waits a little until nobody takes connections on the port.
-func portFree(ctx context.Context, port int) bool {
-	for deadline := time.Now().Add(3 * time.Second); ; {
-		if port == 0 || probe(ctx, &orchestrator.Desired{Port: port}) != nil {
-			return true
-		}
-		if time.Now().After(deadline) || pause(ctx, 100*time.Millisecond) != nil {
-			return false
+// waitForPort waits a little until nobody takes connections on the port.
+func (a *agent) waitForPort(ctx context.Context, port int) {
+	for deadline := time.Now().Add(3 * time.Second); port != 0 && time.Now().Before(deadline); {
+		if probe(ctx, &orchestrator.Desired{Port: port}) != nil || pause(ctx, 100*time.Millisecond) != nil {
+			return
 		}
 	}
 }

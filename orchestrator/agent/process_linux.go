@@ -5,7 +5,9 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -89,6 +91,66 @@ func (p process) marked(variable string) bool {
 	}
 	for kv := range bytes.SplitSeq(raw, []byte{0}) {
 		if string(kv) == variable {
+			return true
+		}
+	}
+	return false
+}
+
+// below gives the descendants of a process.
+func below(pid int, all []process) []process {
+	known := map[int]bool{pid: true}
+	var out []process
+	for grown := true; grown; {
+		grown = false
+		for _, p := range all {
+			if !known[p.PID] && known[p.Parent] {
+				known[p.PID], grown = true, true
+				out = append(out, p)
+			}
+		}
+	}
+	return out
+}
+
+// listeners are the sockets that listen on a TCP port of this machine, with
+// the user of each.
+func listeners(port int) (map[string]int, error) {
+	out := map[string]int{}
+	for _, name := range []string{"/proc/self/net/tcp", "/proc/self/net/tcp6"} {
+		raw, err := os.ReadFile(name)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue // a machine without IPv6
+		}
+		if err != nil {
+			return nil, err
+		}
+		for line := range strings.Lines(string(raw)) {
+			// sl local_address rem_address st … uid timeout inode
+			f := strings.Fields(line)
+			if len(f) < 10 || f[3] != "0A" {
+				continue
+			}
+			if _, at, _ := strings.Cut(f[1], ":"); at == fmt.Sprintf("%04X", port) {
+				if out["socket:["+f[9]+"]"], err = strconv.Atoi(f[7]); err != nil {
+					return nil, fmt.Errorf("reading %s: %w", name, err)
+				}
+			}
+		}
+	}
+	return out, nil
+}
+
+// holds reports whether the process has one of the sockets open.
+func (p process) holds(sockets map[string]int) bool {
+	folder := filepath.Join("/proc", strconv.Itoa(p.PID), "fd")
+	entries, err := os.ReadDir(folder)
+	if err != nil {
+		return false
+	}
+	for _, e := range entries {
+		target, err := os.Readlink(filepath.Join(folder, e.Name()))
+		if _, ok := sockets[target]; ok && err == nil {
 			return true
 		}
 	}

@@ -41,6 +41,8 @@ type state struct {
 	// Dirty says that a run has touched the checkout since the app last ran
 	// from it.
 	Dirty bool `json:"dirty"`
+	// Health is what Berth was told last of the app.
+	Health health `json:"health"`
 }
 
 // agent is one server's agent while it runs.
@@ -69,7 +71,8 @@ type agent struct {
 	supersede context.CancelFunc
 	mailed    chan struct{}
 
-	app *app // the worker's alone
+	app     *app // the worker's alone, like watcher
+	watcher *watcher
 }
 
 // RunOptions says how `berth agent run` was called.
@@ -251,6 +254,7 @@ func run(ctx context.Context, dir string, ready func()) (err error) {
 	wg.Wait()
 	cause := context.Cause(ctx)
 	a.log.Info("the agent stops", "why", cause)
+	a.watcher.stop()
 	a.app.stop()
 	if errors.Is(cause, errGone) || errors.Is(cause, errStop) {
 		if a.config.Systemd {
@@ -417,11 +421,16 @@ func (a *agent) comeBack(soft context.Context, good *orchestrator.Desired) {
 	if a.dirty() {
 		a.restore(soft, good)
 	}
-	if a.config.Systemd {
-		return
+	if !a.config.Systemd {
+		if command := a.appCommand(good); command != "" {
+			a.app = a.startApp(good, command)
+		}
 	}
-	if command := a.appCommand(good); command != "" {
-		a.app = a.startApp(good, command)
+	a.stateMu.Lock()
+	known := a.state.Health
+	a.stateMu.Unlock()
+	if known.Generation == good.Generation {
+		a.watchApp(good, a.app, known.Healthy)
 	}
 }
 
@@ -494,6 +503,8 @@ func (a *agent) runApp(ctx, soft context.Context, d *orchestrator.Desired, r *or
 		return err
 	}
 	a.forgetStates(d.StatesDigest)
+	a.watcher.stop()
+	a.watcher = nil
 	if !a.config.Systemd {
 		a.stream.add("starting", "", "the app starts")
 		a.app.stop()
@@ -502,12 +513,8 @@ func (a *agent) runApp(ctx, soft context.Context, d *orchestrator.Desired, r *or
 		command := a.appCommand(d)
 		switch {
 		case command != "":
-			free := portFree(ctx, d.Port)
+			a.waitForPort(ctx, d.Port)
 			a.app = a.startApp(d, command)
-			if !free {
-				r.HealthDetail = fmt.Sprintf("port %d is taken by another program on this machine", d.Port)
-				return nil
-			}
 		case len(d.States) == 0 || slices.Equal(d.States, []string{"app"}):
 			r.HealthDetail = "there is nothing to start: the catalog has no start for this app, and its Makefile no target run or start"
 			return nil
@@ -515,6 +522,13 @@ func (a *agent) runApp(ctx, soft context.Context, d *orchestrator.Desired, r *or
 	}
 	a.stream.add("health", "", "waiting for the app to be healthy")
 	r.Healthy, r.HealthDetail = a.awaitHealth(soft, d, a.app)
+	if soft.Err() != nil {
+		return nil
+	}
+	if err := a.update(func(s *state) { s.Health = health{d.Generation, r.Healthy} }); err != nil {
+		return err
+	}
+	a.watchApp(d, a.app, r.Healthy)
 	return nil
 }
 

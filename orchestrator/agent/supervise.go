@@ -27,6 +27,11 @@ const (
 // appRunVariable marks the processes of one run of the app.
 const appRunVariable = "BERTH_APP_RUN"
 
+const endedStatus = "ended with exit status %d"
+
+// endedWell is how a program ends that goes on in the background.
+var endedWell = fmt.Sprintf(endedStatus, 0)
+
 // app is the app at one generation: a command that is kept running.
 type app struct {
 	agent   *agent
@@ -36,10 +41,11 @@ type app struct {
 	cancel  context.CancelFunc
 	done    chan struct{}
 
-	mu    sync.Mutex
-	since time.Time // when the running process started; zero: none runs
-	ends  int       // how often it has ended
-	last  string    // how it ended last
+	mu      sync.Mutex
+	session int       // of the process that was started last
+	since   time.Time // when the running process started; zero: none runs
+	ends    int       // how often it has ended
+	last    string    // how it ended last
 }
 
 // appCommand is what starts the app: the catalog's start, else the Makefile's
@@ -86,6 +92,10 @@ func (a *agent) appEnv(d *orchestrator.Desired, run string) []string {
 	}
 	if len(skipped) > 0 {
 		a.stream.add("log", "app", fmt.Sprintf("The settings file has lines that are not KEY=VALUE: %v.", skipped))
+	}
+	// Whatever ops' file makes of the lines after it, the addresses hold.
+	for name, value := range pillar.Berth.Needs {
+		env = setEnv(env, name, value)
 	}
 	if d.Port > 0 {
 		env = setEnv(env, "PORT", strconv.Itoa(d.Port))
@@ -139,7 +149,7 @@ func (p *app) once(ctx context.Context) string {
 		return fmt.Sprintf("could not be started: %v", plainExec(err))
 	}
 	p.mu.Lock()
-	p.since = time.Now()
+	p.since, p.session = time.Now(), cmd.Process.Pid
 	p.mu.Unlock()
 	ended := make(chan struct{})
 	go func() {
@@ -164,7 +174,7 @@ func (p *app) once(ctx context.Context) string {
 	if status := exitStatus(cmd.ProcessState); status > 128 {
 		return fmt.Sprintf("was ended by signal %d", status-128)
 	} else {
-		return fmt.Sprintf("ended with exit status %d", status)
+		return fmt.Sprintf(endedStatus, status)
 	}
 }
 
@@ -181,6 +191,50 @@ func (p *app) processes(session int) ([]process, error) {
 		}
 	}
 	return out, nil
+}
+
+// stranger reports whether a program that is none of the app's listens on the
+// port, and names its process if it can be seen.
+func (p *app) stranger(port int) (name string, ok bool) {
+	sockets, err := listeners(port)
+	if err != nil || len(sockets) == 0 {
+		return "", false
+	}
+	p.mu.Lock()
+	session := p.session
+	p.mu.Unlock()
+	own, err := p.processes(session)
+	if err != nil {
+		return "", false
+	}
+	mine := map[int]bool{}
+	for _, q := range own {
+		mine[q.PID] = true
+	}
+	// A descendant may have changed its session and its environment: whatever
+	// the agent has below it, and is not of a recipe, is the app's.
+	all, err := processes()
+	if err != nil {
+		return "", false
+	}
+	for _, q := range below(os.Getpid(), all) {
+		mine[q.PID] = true
+	}
+	for _, q := range all {
+		if q.Zombie || !q.holds(sockets) {
+			continue
+		}
+		if mine[q.PID] {
+			return "", false
+		}
+		name, ok = fmt.Sprintf(" (process %d)", q.PID), true
+	}
+	if !ok { // it lets nobody look; its user is what is known
+		for _, uid := range sockets {
+			ok = ok || uid != os.Getuid()
+		}
+	}
+	return name, ok
 }
 
 // stop ends the app and everything that it started.
