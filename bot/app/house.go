@@ -12,6 +12,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"runtime"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -54,7 +55,9 @@ type house struct {
 	states      stateArchives
 	slack       *slack.Slack // nil: Slack is off
 	uidBase     int
-	ready       atomic.Bool
+	// folders is held by whoever wakes or sweeps a local server.
+	folders sync.Mutex
+	ready   atomic.Bool
 }
 
 func newHouse(ctx context.Context, o serveOptions, source *catalog.Source, log *slog.Logger) (*house, error) {
@@ -99,6 +102,7 @@ func newHouse(ctx context.Context, o serveOptions, source *catalog.Source, log *
 		Deliver: h.deliver,
 		Periodic: []jobs.Periodic{
 			{Every: time.Minute, Name: "lifetimes", Run: func(ctx context.Context) error { return h.lifetimes().Run(ctx) }},
+			{Every: 15 * time.Second, Name: "agents", Run: h.watchAgents},
 			{Every: time.Hour, Name: "deliveries", Run: func(ctx context.Context) error { return h.store.ForgetDeliveries(ctx, now().Add(-24*time.Hour)) }},
 		},
 	})
@@ -216,14 +220,9 @@ func (h *house) bringBack(ctx context.Context) error {
 	for _, e := range all {
 		for _, v := range e.Servers {
 			live[v.ID] = true
-			if v.Status == orchestrator.StatusDestroying || h.provisioner.Running(e.ID) {
-				continue // it is on its way out, or on its way in and will be woken
-			}
-			if err := h.wake(ctx, v); err != nil {
-				h.log.Error("an agent did not start", "server", v.Name, "error", err)
-			}
 		}
 	}
+	h.wakeAll(ctx, all)
 	entries, err := os.ReadDir(h.serversDir())
 	if err != nil {
 		return dataError(h.options.Data, err)
@@ -235,6 +234,30 @@ func (h *house) bringBack(ctx context.Context) error {
 			}
 		}
 	}
+	return nil
+}
+
+// wakeAll starts the agents of local servers that should run and do not.
+func (h *house) wakeAll(ctx context.Context, all []orchestrator.Environment) {
+	for _, e := range all {
+		if h.provisioner.Running(e.ID) {
+			continue // Terraform starts and stops agents itself
+		}
+		for _, v := range e.Servers {
+			if err := h.wake(ctx, v); err != nil && ctx.Err() == nil {
+				h.log.Error("an agent did not start", "server", v.Name, "error", err)
+			}
+		}
+	}
+}
+
+// watchAgents starts agents again that died while serve ran.
+func (h *house) watchAgents(ctx context.Context) error {
+	all, err := h.store.Environments(ctx, "")
+	if err != nil {
+		return err
+	}
+	h.wakeAll(ctx, all)
 	return nil
 }
 
@@ -295,12 +318,22 @@ func (h *house) wake(ctx context.Context, v orchestrator.Server) error {
 	if _, err := os.Stat(filepath.Join(dir, agent.ConfigFile)); errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
+	// What is being removed must not come back.
+	h.folders.Lock()
+	defer h.folders.Unlock()
+	switch now, err := h.store.Server(ctx, v.ID); {
+	case err != nil:
+		return err
+	case now.Status == orchestrator.StatusDestroying || now.Status == orchestrator.StatusDestroyed:
+		return nil
+	}
 	if err := agent.Point(dir, h.options.PublicURL); err != nil {
 		return err
 	}
 	if agent.Alive(dir) {
 		return nil
 	}
+	h.log.Info("starting an agent again", "server", v.Name)
 	return agent.Restart(ctx, dir)
 }
 
@@ -314,6 +347,8 @@ func (h *house) sweepDir(ctx context.Context, id string, uid int) error {
 	if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) && uid == 0 {
 		return nil
 	}
+	h.folders.Lock()
+	defer h.folders.Unlock()
 	if err := agent.Stop(ctx, dir, uid); err != nil {
 		return err
 	}

@@ -75,6 +75,7 @@ berth-app-code:
     - force_checkout: True
     - force_reset: True
     - force_fetch: True
+    - submodules: True
 {%- if user %}
     - user: {{ user }}
 {%- endif %}
