@@ -164,7 +164,7 @@ func TestSameDelivery(t *testing.T) {
 		t.Errorf("deploy: %+v", again)
 	}
 	cards, err := d.store.OpenCards(t.Context(), "slack")
-	if err != nil || len(cards) != 3 {
+	if err != nil || len(cards) != 2 {
 		t.Errorf("cards %+v, %v", cards, err)
 	}
 }

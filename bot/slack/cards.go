@@ -385,9 +385,7 @@ func (c *cards) post(ctx context.Context, k *card, op orchestrator.Operation, e 
 		}
 		thread = ""
 	}
-	if thread != "" {
-		m = append(m, slackgo.MsgOptionTS(thread))
-	}
+	m = append(m, inThread(thread)...)
 	_, ts, err := c.slack.api.PostMessageContext(ctx, channel, m...)
 	if cannotPost(err) && !k.state.Direct {
 		k.state.Direct = true
@@ -468,11 +466,9 @@ func (c *cards) tell(ctx context.Context, k *card, op orchestrator.Operation, e 
 		thread = k.state.TS
 	}
 	m := options(c.slack.render(view.EndView(op, e)), slackgo.MsgOptionMetadata(meta(metaEnd, op)))
-	if thread != "" {
-		m = append(m, slackgo.MsgOptionTS(thread))
-		if op.Status == orchestrator.OperationFailed {
-			m = append(m, slackgo.MsgOptionBroadcast())
-		}
+	m = append(m, inThread(thread)...)
+	if thread != "" && op.Status == orchestrator.OperationFailed {
+		m = append(m, slackgo.MsgOptionBroadcast())
 	}
 	channel := k.state.Channel
 	_, _, err := c.slack.api.PostMessageContext(ctx, channel, m...)

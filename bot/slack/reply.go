@@ -48,7 +48,7 @@ func (s *Slack) render(v view.View) blocks.Message {
 func (s *Slack) reply(ctx context.Context, p place, v view.View) error {
 	m := s.render(v)
 	if v.Public && p.Channel != "" && !p.Replace {
-		_, err := s.post(ctx, p.Channel, m, slackgo.MsgOptionTS(p.Thread))
+		_, err := s.post(ctx, p.Channel, m, inThread(p.Thread)...)
 		if err == nil || !cannotPost(err) {
 			return err
 		}
@@ -66,7 +66,7 @@ func (s *Slack) reply(ctx context.Context, p place, v view.View) error {
 		// Used up or over: there are other ways.
 	}
 	if p.Channel != "" && !p.Direct {
-		_, err := s.api.PostEphemeralContext(ctx, p.Channel, p.User, options(m, slackgo.MsgOptionTS(p.Thread))...)
+		_, err := s.api.PostEphemeralContext(ctx, p.Channel, p.User, options(m, inThread(p.Thread)...)...)
 		if err == nil || !cannotPost(err) {
 			return err
 		}
@@ -78,6 +78,14 @@ func (s *Slack) reply(ctx context.Context, p place, v view.View) error {
 func options(m blocks.Message, more ...slackgo.MsgOption) []slackgo.MsgOption {
 	return append([]slackgo.MsgOption{slackgo.MsgOptionText(m.Text, false), slackgo.MsgOptionBlocks(m.Blocks...),
 		slackgo.MsgOptionDisableLinkUnfurl(), slackgo.MsgOptionDisableMediaUnfurl()}, more...)
+}
+
+// inThread puts a message into a thread, if there is one.
+func inThread(ts string) []slackgo.MsgOption {
+	if ts == "" {
+		return nil
+	}
+	return []slackgo.MsgOption{slackgo.MsgOptionTS(ts)}
 }
 
 // post sends a message, waiting for its turn, and gives its timestamp.

@@ -229,7 +229,8 @@ func (s *Store) Relabel(ctx context.Context, sub orchestrator.Submission, f func
 				return err
 			}
 		}
-		if err := insertOperation(ctx, c, sub.Operation, sub.Origin); err != nil {
+		// It has ended already: there is no course to show.
+		if err := insertOperation(ctx, c, sub.Operation, orchestrator.Origin{Key: sub.Origin.Key}); err != nil {
 			return err
 		}
 		if err := c.exec(ctx, `UPDATE operations SET status = 'succeeded', started_at = ?, ended_at = ? WHERE id = ?`, micros(at), micros(at), sub.Operation.ID); err != nil {

@@ -22,8 +22,6 @@ const (
 	BlockTarget    = "target"
 
 	appBlock = "app:"
-	// field is the action_id of every field: the block says which it is.
-	field = "value"
 )
 
 // AppBlock is the field of an app's branch.
@@ -50,7 +48,7 @@ func (f CreateForm) View() slackgo.ModalViewRequest {
 		in.DispatchAction = true // another blueprint has other apps
 		all = append(all, in)
 	}
-	name := slackgo.NewPlainTextInputBlockElement(label("A name for it"), field)
+	name := slackgo.NewPlainTextInputBlockElement(label("A name for it"), BlockName)
 	name.InitialValue, name.MaxLength = Clip(f.Name, 32), 32
 	in := slackgo.NewInputBlock(BlockName, label("Name"), label("Lower-case letters, digits and dashes."), name)
 	all = append(all, in)
@@ -73,7 +71,7 @@ func (f CreateForm) View() slackgo.ModalViewRequest {
 func branchFields(apps []string, initial map[string]string) []slackgo.Block {
 	var out []slackgo.Block
 	for _, app := range apps[:min(len(apps), 60)] {
-		pick := slackgo.NewOptionsSelectBlockElement(slackgo.OptTypeExternal, label("A branch"), field)
+		pick := slackgo.NewOptionsSelectBlockElement(slackgo.OptTypeExternal, label("A branch"), AppBlock(app))
 		zero := 0
 		pick.MinQueryLength = &zero
 		if b := initial[app]; b != "" && len(b) <= maxOptionID {
@@ -105,7 +103,7 @@ func lifetimes(f CreateForm) slackgo.Block {
 			initial = o
 		}
 	}
-	pick := slackgo.NewOptionsSelectBlockElement(slackgo.OptTypeStatic, label("How long"), field, options...)
+	pick := slackgo.NewOptionsSelectBlockElement(slackgo.OptTypeStatic, label("How long"), BlockTTL, options...)
 	pick.InitialOption = initial
 	return slackgo.NewInputBlock(BlockTTL, label("Lives for"), nil, pick)
 }
@@ -134,7 +132,7 @@ func (f ExtendForm) View() slackgo.ModalViewRequest {
 	for _, d := range []time.Duration{4 * time.Hour, 12 * time.Hour, day, 2 * day, 3 * day, 7 * day} {
 		options = append(options, option(view.Duration(d), d.String()))
 	}
-	pick := slackgo.NewOptionsSelectBlockElement(slackgo.OptTypeStatic, label("How long"), field, options...)
+	pick := slackgo.NewOptionsSelectBlockElement(slackgo.OptTypeStatic, label("How long"), BlockTTL, options...)
 	pick.InitialOption = options[2]
 	return modal("Extend", "Extend", view.FormExtend, f.Private, []slackgo.Block{section("How much longer shall *" + plain(f.Environment) + "* live?"),
 		slackgo.NewInputBlock(BlockTTL, label("Longer by"), nil, pick)})
@@ -178,7 +176,7 @@ func menu(block, title, placeholder string, choices []string, chosen string) *sl
 			initial = o
 		}
 	}
-	pick := slackgo.NewOptionsSelectBlockElement(slackgo.OptTypeStatic, label(placeholder), field, options...)
+	pick := slackgo.NewOptionsSelectBlockElement(slackgo.OptTypeStatic, label(placeholder), block, options...)
 	pick.InitialOption = initial
 	return slackgo.NewInputBlock(block, label(title), nil, pick)
 }
@@ -188,7 +186,7 @@ func answer(state *slackgo.ViewState, block string) string {
 	if state == nil {
 		return ""
 	}
-	a := state.Values[block][field]
+	a := state.Values[block][block] // a field's action has the name of its block
 	if a.SelectedOption.Value != "" {
 		return a.SelectedOption.Value
 	}

@@ -678,7 +678,7 @@ func testRelabel(t *testing.T, open Open) {
 
 	sub := Change("e-qa", "o-later", orchestrator.KindExtend)
 	sub.Operation.CreatedAt = Start.Add(time.Hour)
-	sub.Origin.Key = "slack:1"
+	sub.Origin = orchestrator.Origin{Door: "slack", Key: "slack:1", Place: []byte("{}")}
 	for range 2 { // delivered twice, done once
 		op, err := s.Relabel(t.Context(), sub, func(e *orchestrator.Environment) error {
 			e.Name, e.ExpiresAt = "qc", e.ExpiresAt.Add(time.Hour)
@@ -699,6 +699,9 @@ func testRelabel(t *testing.T, open Open) {
 	ops, err := s.Operations(t.Context(), "e-qa")
 	if err != nil || len(ops) != 2 || ops[0].Kind != orchestrator.KindExtend || ops[0].Status != orchestrator.OperationSucceeded || ops[0].EndedAt == nil {
 		t.Errorf("history %+v, %v", ops, err)
+	}
+	if cards, err := s.OpenCards(t.Context(), "slack"); err != nil || len(cards) != 0 {
+		t.Errorf("a card of what has ended already: %+v, %v", cards, err)
 	}
 	stop := errors.New("no")
 	if err := relabel(t, s, "e-qa", func(e *orchestrator.Environment) error { e.Name = "qd"; return stop }); !errors.Is(err, stop) {
