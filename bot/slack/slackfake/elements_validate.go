@@ -292,11 +292,11 @@ func (c *checker) dispatch(e Object, path string) {
 func (c *checker) view(v Object, path string) {
 	known := []string{"type", "blocks", "private_metadata", "callback_id", "external_id"}
 	if c.surface == inModal {
-		known = append(known, "title", "close", "submit", "clear_on_close", "notify_on_close", "submit_disabled")
+		known = append(known, "title", "close", "submit", "clear_on_close", "notify_on_close")
 		c.requiredText(v, "title", path, plainText, maxViewTitle)
 		c.optionalText(v, "close", path, plainText, maxViewTitle)
 		c.optionalText(v, "submit", path, plainText, maxViewTitle)
-		c.optionalBool(v, []string{"clear_on_close", "notify_on_close", "submit_disabled"}, path)
+		c.optionalBool(v, []string{"clear_on_close", "notify_on_close"}, path)
 	}
 	for _, key := range slices.Sorted(maps.Keys(v)) {
 		if v[key] == nil && key != "blocks" {

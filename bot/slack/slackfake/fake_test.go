@@ -76,6 +76,7 @@ type app struct {
 // says what to acknowledge with; silent, not to do so at all.
 func startApp(t *testing.T, fake *slackfake.Server, handle func(a *app, e socketmode.Event) any) *app {
 	t.Helper()
+	before := fake.Connections()
 	a := &app{Client: client(fake)}
 	a.sm = socketmode.New(a.Client)
 	ctx, cancel := context.WithCancel(context.Background())
@@ -107,7 +108,6 @@ func startApp(t *testing.T, fake *slackfake.Server, handle func(a *app, e socket
 		}
 	})
 	t.Cleanup(func() { cancel(); work.Wait() })
-	before := fake.Connections()
 	wait(t, fake, func() bool { return fake.Connections() > before })
 	return a
 }

@@ -112,9 +112,13 @@ func (s *Server) notify(m *Message, linkNames, edited bool) {
 		n.Quiet = edited || m.Ephemeral()
 		s.pings = append(s.pings, n)
 	}
+	if len(s.pings) >= 2*s.opts.Keep {
+		s.pings = slices.Clone(s.pings[len(s.pings)-s.opts.Keep:])
+	}
 }
 
-// Notifications are whom the app's messages called, in order. Mentions that
+// Notifications are whom the app's messages called, in order, as far back as
+// the transcript is kept. Mentions that
 // are shown but call nobody are Quiet.
 func (s *Server) Notifications() []Notification {
 	s.mu.Lock()

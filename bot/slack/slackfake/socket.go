@@ -29,6 +29,7 @@ type socket struct {
 	conn    *websocket.Conn
 	writing sync.Mutex
 	leaving bool // told to go: gets nothing more; Server.mu guards it
+	broken  bool // about to be cut: what it still carries is lost; as leaving
 	stops   []func() bool
 	ended   chan struct{}
 }
@@ -84,19 +85,21 @@ func (s *Server) serveSocket(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		return // Upgrade has answered
 	}
-	c := &socket{conn: conn, ended: make(chan struct{})}
+	c := &socket{conn: conn, ended: make(chan struct{}), leaving: true} // nothing comes before hello
 	s.mu.Lock()
-	if s.ctx.Err() != nil {
-		s.mu.Unlock()
+	full, over := len(s.sockets) >= maxSockets, s.ctx.Err() != nil
+	if !full && !over {
+		s.log.stats.Connects++
+		c.number = s.log.stats.Connects
+		s.sockets = append(s.sockets, c)
+	}
+	number := len(s.sockets)
+	s.mu.Unlock()
+	switch {
+	case over:
 		_ = conn.Close()
 		return
-	}
-	s.log.stats.Connects++
-	c.number = s.log.stats.Connects
-	full := len(s.sockets) >= maxSockets
-	number := len(s.sockets) + 1
-	s.mu.Unlock()
-	if full {
+	case full:
 		_ = c.write(s.disconnectJSON(TooManyWebsockets))
 		_ = conn.Close()
 		return
@@ -109,16 +112,17 @@ func (s *Server) serveSocket(w http.ResponseWriter, r *http.Request) {
 		"type": "hello", "num_connections": number, "connection_info": Object{"app_id": s.opts.AppID},
 		"debug_info": Object{"host": "applink-fake", "build_number": 1, "approximate_connection_time": int(life / time.Second)},
 	}
-	if c.write(hello) != nil {
-		_ = conn.Close()
-		return
-	}
+	failed := c.write(hello) != nil
 	s.mu.Lock()
-	s.sockets = append(s.sockets, c)
-	c.stops = append(c.stops,
-		s.clock.AfterFunc(life-warningLead, func() { s.tell(c, Warning) }),
-		s.clock.AfterFunc(life, func() { s.tell(c, RefreshRequested) }))
-	s.record(Entry{Kind: "connect", Conn: c.number})
+	if failed {
+		c.cut()
+	} else {
+		c.leaving = false
+		c.stops = append(c.stops,
+			s.clock.AfterFunc(life-warningLead, func() { s.tell(c, Warning) }),
+			s.clock.AfterFunc(life, func() { s.tell(c, RefreshRequested) }))
+		s.record(Entry{Kind: "connect", Conn: c.number})
+	}
 	s.mu.Unlock()
 
 	s.background(func() { s.ping(c) })
@@ -166,6 +170,7 @@ func (s *Server) read(c *socket) {
 		alive()
 		s.mu.Lock()
 		s.log.stats.Pongs++
+		s.change(Change{Kind: "socket"})
 		s.mu.Unlock()
 		return nil
 	})
@@ -182,6 +187,9 @@ func (s *Server) read(c *socket) {
 func (s *Server) took(c *socket, frame []byte) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if c.broken {
+		return
+	}
 	if len(frame) >= maxAckSize { // Slack takes it and does nothing
 		s.log.stats.DroppedAcks++
 		s.record(Entry{Kind: "ack", Conn: c.number, Err: "dropped", Note: fmt.Sprintf("%d bytes", len(frame))})
@@ -239,6 +247,7 @@ func (s *Server) overSocket(d *delivery) {
 		cut := s.faults.cut > 0
 		if cut {
 			s.faults.cut--
+			c.leaving, c.broken = true, true
 		}
 		var second *socket
 		if s.faults.duplicate > 0 {

@@ -3,6 +3,8 @@ package slackfake
 import (
 	"regexp"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 )
 
 // token is a part of what a person typed.
@@ -10,6 +12,7 @@ type token struct {
 	kind string // text, code, user, channel, group, link, email, broadcast
 	text string // as typed
 	id   string // of a user, channel or group
+	name string // as the workspace writes it
 	url  string
 }
 
@@ -20,7 +23,11 @@ var tokens = regexp.MustCompile("(?i)(`[^`\n]+`)" + // code
 	`|(#[a-z0-9][a-z0-9_-]*)` +
 	`|((?:[a-z0-9](?:[a-z0-9-]*[a-z0-9])?\.)+(?:com|org|net|dev|io|app|co|ai|sh|me|eu|nl|de|uk|us|info|biz|tech|cloud|xyz)\b(?:/[^\s<>"` + "`" + `]*)?)`)
 
-var wordBefore = regexp.MustCompile(`[\w@./=:-]$`)
+// wordBefore says that what follows s is the rest of a word.
+func wordBefore(s string) bool {
+	last, _ := utf8.DecodeLastRuneInString(s)
+	return last != utf8.RuneError && (unicode.IsLetter(last) || unicode.IsDigit(last) || strings.ContainsRune("_@./=:-", last))
+}
 
 // typed takes what a person typed apart as Slack's composer does: names become
 // mentions, addresses and host names become links.
@@ -43,7 +50,7 @@ func (w *workspace) typed(text string) []token {
 		last = end
 		whole := text[start:end]
 		group := func(n int) bool { return m[2*n] >= 0 }
-		glued := wordBefore.MatchString(text[:start])
+		glued := wordBefore(text[:start])
 		trailing := ""
 		if group(2) || group(6) {
 			trimmed := strings.TrimRight(whole, ".,;:!?)'")
@@ -67,7 +74,7 @@ func (w *workspace) typed(text string) []token {
 			}
 		case group(5) && !glued:
 			if ch := w.channelByName(whole[1:]); ch != nil && !ch.Private {
-				all = append(all, token{kind: "channel", text: whole, id: ch.ID})
+				all = append(all, token{kind: "channel", text: whole, id: ch.ID, name: ch.Name})
 			} else {
 				plain(whole)
 			}
@@ -88,11 +95,11 @@ func (w *workspace) addressee(name string) (token, bool) {
 		return token{kind: "broadcast", id: name}, true
 	}
 	if u := w.userByName(name); u != nil {
-		return token{kind: "user", id: u.ID}, true
+		return token{kind: "user", id: u.ID, name: u.Name}, true
 	}
 	for _, g := range w.groups {
 		if strings.EqualFold(g.Handle, name) && !g.Disabled {
-			return token{kind: "group", id: g.ID}, true
+			return token{kind: "group", id: g.ID, name: "@" + g.Handle}, true
 		}
 	}
 	return token{}, false
@@ -107,17 +114,14 @@ func (w *workspace) markup(all []token, labels bool) string {
 	for _, t := range all {
 		label := ""
 		if labels {
-			label = "|" + strings.TrimLeft(t.text, "@#")
+			label = "|" + t.name
 		}
 		switch t.kind {
 		case "user":
 			b.WriteString("<@" + t.id + label + ">")
 		case "channel":
-			b.WriteString("<#" + t.id + "|" + strings.TrimPrefix(t.text, "#") + ">")
+			b.WriteString("<#" + t.id + "|" + t.name + ">")
 		case "group":
-			if labels {
-				label = "|@" + strings.TrimPrefix(t.text, "@")
-			}
 			b.WriteString("<!subteam^" + t.id + label + ">")
 		case "broadcast":
 			b.WriteString("<!" + t.id + ">")
