@@ -689,6 +689,71 @@ func TestStrangerOnPort(t *testing.T) {
 	}
 }
 
+// hidden starts programs that have left their session and their environment
+// behind, one of which ignores SIGTERM, and stays.
+const hidden = `import os, sys, time
+for code in ("import time; time.sleep(600)", "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(600)"):
+    if os.fork() == 0:
+        os.setsid()
+        if os.fork() == 0:
+            os.execve(sys.executable, [sys.executable, "-c", code, sys.argv[1]], {})
+        os._exit(0)
+    os.wait()
+time.sleep(600)
+`
+
+// What an app has hidden ends with it: at the next generation, and at the
+// server's end, also when the agent was killed before.
+func TestHiddenProcesses(t *testing.T) {
+	t.Parallel()
+	b := newBerth(t)
+	s := newServer(t, b)
+	r := newRepo(t)
+	mark := filepath.Base(s.dir) + "-" + strconv.Itoa(s.port)
+	d := orchestrator.Desired{Repository: "file://" + r.bare, Branch: "main", Commit: r.commit("main", map[string]string{"hide.py": hidden})}
+	start := func(name string) {
+		t.Helper()
+		b.want(d, orchestrator.Pillar{App: orchestrator.PillarApp{Start: "exec python3 hide.py " + name}})
+		if got := b.report(); !got.Healthy {
+			t.Fatalf("%+v", got)
+		}
+		eventually(t, "two are hidden", func() bool { return len(hiddenBy(name)) == 2 })
+	}
+	s.start()
+	start(mark + "-one")
+	start(mark + "-two")
+	if left := hiddenBy(mark + "-one"); len(left) > 0 {
+		t.Errorf("the first generation left %v", left)
+	}
+	eventually(t, "the agent has written them down", func() bool {
+		raw, err := os.ReadFile(filepath.Join(s.dir, "processes.json"))
+		return err == nil && strings.Contains(string(raw), `"strays":[{`)
+	})
+	if err := syscall.Kill(s.pid(), syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the agent is dead", func() bool { return !agent.Alive(s.dir) })
+	s.stop()
+	if left := hiddenBy(mark); len(left) > 0 {
+		t.Errorf("the server left %v", left)
+	}
+}
+
+// hiddenBy are the processes with an environment of nothing whose last argument
+// begins with name.
+func hiddenBy(name string) []string {
+	var out []string
+	names, _ := filepath.Glob("/proc/[0-9]*/cmdline")
+	for _, file := range names {
+		args, _ := os.ReadFile(file)
+		fields := strings.Split(strings.TrimSuffix(string(args), "\x00"), "\x00")
+		if env, err := os.ReadFile(filepath.Join(filepath.Dir(file), "environ")); err == nil && len(env) == 0 && strings.HasPrefix(fields[len(fields)-1], name) {
+			out = append(out, file)
+		}
+	}
+	return out
+}
+
 // A repository's submodules come along.
 func TestSubmodules(t *testing.T) {
 	t.Parallel()

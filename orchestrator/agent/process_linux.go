@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -180,6 +181,9 @@ type record struct {
 	BootID   string   `json:"boot_id"`
 	Agent    leader   `json:"agent"`
 	Sessions []leader `json:"sessions"`
+	// Strays are sessions that the agent did not start and that do not bear
+	// the server's mark any more.
+	Strays []leader `json:"strays,omitempty"`
 }
 
 func bootID() string {
@@ -241,7 +245,7 @@ func belongs(dir string, uid int) ([]process, error) {
 			continue
 		}
 		found := uid != 0 || p.marked(serverDirVariable+"="+dir)
-		for _, l := range append([]leader{r.Agent}, r.Sessions...) {
+		for _, l := range slices.Concat([]leader{r.Agent}, r.Sessions, r.Strays) {
 			found = found || l.holds(p, table)
 		}
 		if found {

@@ -255,6 +255,7 @@ func run(ctx context.Context, dir string, ready func()) (err error) {
 	cause := context.Cause(ctx)
 	a.log.Info("the agent stops", "why", cause)
 	a.watcher.stop()
+	a.noteStrays()
 	a.app.stop()
 	if errors.Is(cause, errGone) || errors.Is(cause, errStop) {
 		if a.config.Systemd {
@@ -668,12 +669,52 @@ func (a *agent) replaceReport(name string, raw []byte, refused *statusError) err
 	return os.Rename(name, name+".refused")
 }
 
-// reapAll takes adopted children that have ended.
+// reapAll takes adopted children that have ended and writes down those that
+// have left everything behind by which they could be known.
 func (a *agent) reapAll(ctx context.Context) error {
 	for pause(ctx, 5*time.Second) == nil {
 		reap()
+		a.noteStrays()
 	}
 	return nil
+}
+
+// noteStrays writes down the sessions of descendants that have changed both
+// their session and their environment: once this agent is dead, nothing else
+// tells whose they are.
+func (a *agent) noteStrays() {
+	all, err := processes()
+	if err != nil {
+		return
+	}
+	table := map[int]process{}
+	for _, p := range all {
+		table[p.PID] = p
+	}
+	a.recordMu.Lock()
+	defer a.recordMu.Unlock()
+	known := len(a.record.Strays)
+	a.record.Strays = slices.DeleteFunc(a.record.Strays, func(l leader) bool {
+		return !slices.ContainsFunc(all, func(p process) bool { return l.holds(p, table) && !p.Zombie })
+	})
+	changed := len(a.record.Strays) != known
+	for _, p := range below(os.Getpid(), all) {
+		if p.Zombie || p.marked(serverDirVariable+"="+a.dir) ||
+			slices.ContainsFunc(slices.Concat(a.record.Sessions, a.record.Strays, []leader{a.record.Agent}), func(l leader) bool { return l.holds(p, table) }) {
+			continue
+		}
+		l := leader{p.Session, p.Start}
+		if head, ok := table[p.Session]; ok {
+			l.Start = head.Start
+		}
+		a.record.Strays, changed = append(a.record.Strays, l), true
+	}
+	if !changed {
+		return
+	}
+	if err := a.saveRecord(); err != nil {
+		a.log.Warn("a process was not written down", "error", err)
+	}
 }
 
 func (a *agent) good() (*orchestrator.Desired, error) {

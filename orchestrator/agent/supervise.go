@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"sync"
 	"syscall"
@@ -43,6 +44,7 @@ type app struct {
 
 	mu      sync.Mutex
 	session int       // of the process that was started last
+	born    uint64    // when the first process was started, in ticks as process.Start
 	since   time.Time // when the running process started; zero: none runs
 	ends    int       // how often it has ended
 	last    string    // how it ended last
@@ -150,6 +152,9 @@ func (p *app) once(ctx context.Context) string {
 	}
 	p.mu.Lock()
 	p.since, p.session = time.Now(), cmd.Process.Pid
+	if first, ok := readProcess(cmd.Process.Pid); ok && p.born == 0 {
+		p.born = first.Start
+	}
 	p.mu.Unlock()
 	ended := make(chan struct{})
 	go func() {
@@ -178,15 +183,28 @@ func (p *app) once(ctx context.Context) string {
 	}
 }
 
-// processes are those of the app: its session, and what left the session.
+// processes are those of the app: its session, what left the session, and what
+// left its environment behind too.
 func (p *app) processes(session int) ([]process, error) {
 	all, err := processes()
 	if err != nil {
 		return nil, err
 	}
+	p.agent.recordMu.Lock()
+	others := slices.DeleteFunc(slices.Clone(p.agent.record.Sessions), func(l leader) bool { return l.PID == session })
+	p.agent.recordMu.Unlock()
+	p.mu.Lock()
+	born := p.born
+	p.mu.Unlock()
+	mine := map[int]bool{}
+	for _, q := range below(os.Getpid(), all) {
+		// Commands of recipes run in sessions of their own, or bear the mark.
+		mine[q.PID] = born > 0 && q.Start >= born && !q.marked(serverDirVariable+"="+p.agent.dir) &&
+			!slices.ContainsFunc(others, func(l leader) bool { return l.PID == q.Session })
+	}
 	var out []process
 	for _, q := range all {
-		if !q.Zombie && q.PID != os.Getpid() && (q.Session == session || q.UID == os.Getuid() && q.marked(appRunVariable+"="+p.run)) {
+		if !q.Zombie && q.PID != os.Getpid() && (mine[q.PID] || q.Session == session || q.UID == os.Getuid() && q.marked(appRunVariable+"="+p.run)) {
 			out = append(out, q)
 		}
 	}
@@ -211,14 +229,9 @@ func (p *app) stranger(port int) (name string, ok bool) {
 	for _, q := range own {
 		mine[q.PID] = true
 	}
-	// A descendant may have changed its session and its environment: whatever
-	// the agent has below it, and is not of a recipe, is the app's.
 	all, err := processes()
 	if err != nil {
 		return "", false
-	}
-	for _, q := range below(os.Getpid(), all) {
-		mine[q.PID] = true
 	}
 	for _, q := range all {
 		if q.Zombie || !q.holds(sockets) {

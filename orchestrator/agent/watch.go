@@ -49,9 +49,11 @@ func (a *agent) watchApp(d *orchestrator.Desired, p *app, told bool) {
 
 func (a *agent) lookAfter(ctx context.Context, d *orchestrator.Desired, p *app, told bool) {
 	began := time.Now()
-	seen, otherwise := 0, 0
+	// How often it had ended at the last look, and when it was well last.
+	seen, before, otherwise := 0, 0, 0
 	if p != nil {
 		_, seen, _ = p.state()
+		before = seen
 	}
 	for pause(ctx, watchEvery) == nil {
 		detail := ""
@@ -60,12 +62,14 @@ func (a *agent) lookAfter(ctx context.Context, d *orchestrator.Desired, p *app, 
 			detail = err.Error()
 		}
 		if p != nil {
-			// Between two looks it may have ended and been started again.
 			_, ends, last := p.state()
-			if ends > seen {
-				detail = endedDetail(ends, last, detail)
+			// Between two looks it may have ended and been started again.
+			if err != nil && ends > before || ends > seen {
+				detail = endedDetail(ends-before, last, detail)
 			}
-			seen = ends
+			if seen = ends; detail == "" {
+				before = ends
+			}
 		}
 		if ctx.Err() != nil {
 			return
