@@ -9,6 +9,7 @@ import (
 
 	slackgo "github.com/slack-go/slack"
 
+	"github.com/berth-dev/berth/bot/slack/blocks"
 	"github.com/berth-dev/berth/bot/view"
 	"github.com/berth-dev/berth/orchestrator"
 )
@@ -59,8 +60,10 @@ type card struct {
 	last, shown int64
 	shownStatus orchestrator.OperationStatus
 	edited      time.Time
-	// busy says that a call about it runs; after a failure it rests until then.
+	// busy says that a call about it runs, in the conversation where; until the
+	// call ends, the state is the call's alone. After a failure the card rests.
 	busy   bool
+	where  string
 	resume time.Time
 	fails  int
 	// found says that what Posting and Telling left open has been looked up.
@@ -155,7 +158,7 @@ func (c *cards) refresh(ctx context.Context) error {
 		order = append(order, k)
 	}
 	for _, k := range c.order {
-		if k.state.Final && k.state.Told && !k.busy {
+		if !k.busy && k.state.Final && k.state.Told {
 			delete(c.known, k.op)
 		}
 	}
@@ -184,9 +187,9 @@ func (c *cards) start(ctx context.Context) time.Duration {
 	}
 	wait := moveEvery
 	busy := map[string]bool{}
-	for _, k := range c.order {
+	for _, k := range c.known {
 		if k.busy {
-			busy[k.channel()] = true
+			busy[k.where] = true
 		}
 	}
 	urgent := false
@@ -211,8 +214,8 @@ func (c *cards) start(ctx context.Context) time.Duration {
 				wait = min(wait, in)
 				continue
 			}
-			k.busy = true
-			busy[k.channel()] = true
+			k.busy, k.where = true, k.channel()
+			busy[k.where] = true
 			c.calls++
 			go c.call(ctx, k, step)
 		}
@@ -338,6 +341,17 @@ func (c *cards) show(ctx context.Context, op orchestrator.Operation, e orchestra
 	return view.CardView(op, e, events, c.slack.Now()), last, nil
 }
 
+// render writes a view about an operation; who asked for it is known by where
+// they asked, whatever else is known of people.
+func (c *cards) render(k *card, op orchestrator.Operation, v view.View) blocks.Message {
+	return blocks.Render(v, blocks.Options{Person: func(name string) (string, bool) {
+		if name == op.Actor {
+			return k.place.User, true
+		}
+		return c.slack.people.idOf(name)
+	}})
+}
+
 // save writes down what has been shown.
 func (c *cards) save(ctx context.Context, k *card) error {
 	state, err := json.Marshal(k.state)
@@ -377,7 +391,7 @@ func (c *cards) post(ctx context.Context, k *card, op orchestrator.Operation, e 
 	if err := c.save(ctx, k); err != nil {
 		return err
 	}
-	m := options(c.slack.render(v), slackgo.MsgOptionMetadata(meta(metaCard, op)))
+	m := options(c.render(k, op, v), slackgo.MsgOptionMetadata(meta(metaCard, op)))
 	channel, thread := k.place.Channel, k.place.Thread
 	if k.state.Direct || channel == "" {
 		if channel, err = c.slack.direct(ctx, k.place.User); err != nil {
@@ -426,7 +440,7 @@ func (c *cards) edit(ctx context.Context, k *card, op orchestrator.Operation, e 
 	if err != nil {
 		return err
 	}
-	_, _, _, err = c.slack.api.UpdateMessageContext(ctx, k.state.Channel, k.state.TS, options(c.slack.render(v))...)
+	_, _, _, err = c.slack.api.UpdateMessageContext(ctx, k.state.Channel, k.state.TS, options(c.render(k, op, v))...)
 	switch errorCode(err) {
 	case "message_not_found", "cant_update_message", "channel_not_found", "is_archived", "edit_window_closed", "is_inactive":
 		c.slack.Log.Warn("a card cannot be edited any more", "operation", op.ID, "error", err)
@@ -465,7 +479,7 @@ func (c *cards) tell(ctx context.Context, k *card, op orchestrator.Operation, e 
 	if thread == "" || k.state.Direct {
 		thread = k.state.TS
 	}
-	m := options(c.slack.render(view.EndView(op, e)), slackgo.MsgOptionMetadata(meta(metaEnd, op)))
+	m := options(c.render(k, op, view.EndView(op, e)), slackgo.MsgOptionMetadata(meta(metaEnd, op)))
 	m = append(m, inThread(thread)...)
 	if thread != "" && op.Status == orchestrator.OperationFailed {
 		m = append(m, slackgo.MsgOptionBroadcast())
@@ -475,7 +489,7 @@ func (c *cards) tell(ctx context.Context, k *card, op orchestrator.Operation, e 
 	if cannotPost(err) && !k.state.Direct {
 		// The conversation is closed to Berth by now: the person still has one.
 		if channel, err = c.slack.direct(ctx, k.place.User); err == nil {
-			_, _, err = c.slack.api.PostMessageContext(ctx, channel, options(c.slack.render(view.EndView(op, e)))...)
+			_, _, err = c.slack.api.PostMessageContext(ctx, channel, options(c.render(k, op, view.EndView(op, e)))...)
 		}
 	}
 	if err != nil {

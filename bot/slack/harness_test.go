@@ -171,8 +171,18 @@ func (o *office) SlackOf(name string) (id, email string) {
 	return "", name
 }
 
-// start starts Berth, or starts it again on the same database.
+// start starts Berth, or starts it again on the same database, and waits for
+// its connections.
 func (o *office) start(http bool) {
+	o.t.Helper()
+	o.open(http)
+	if !http {
+		o.until("two connections", func() bool { return o.fake.Connections() == 2 })
+	}
+}
+
+// open starts Berth and waits for nothing.
+func (o *office) open(http bool) {
 	o.t.Helper()
 	ctx := context.Background()
 	s, err := store.Open(ctx, store.Options{Path: o.path})
@@ -269,9 +279,6 @@ func (o *office) start(http bool) {
 		})
 	}
 	o.t.Cleanup(o.stop)
-	if !http {
-		o.until("two connections", func() bool { return o.fake.Connections() == 2 })
-	}
 }
 
 func now() time.Time { return time.Now().UTC() }
@@ -364,6 +371,20 @@ func (o *office) until(what string, cond func() bool) {
 	o.t.Helper()
 	if err := o.fake.Wait(o.ctx(), cond); err != nil {
 		o.t.Fatalf("waiting for %s: %v\n%s", what, err, o.log)
+	}
+}
+
+// await waits for something that the stand-in cannot see.
+func (o *office) await(what string, cond func() bool) {
+	o.t.Helper()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for ctx := o.ctx(); !cond(); {
+		select {
+		case <-ctx.Done():
+			o.t.Fatalf("waiting for %s\n%s", what, o.log)
+		case <-tick.C:
+		}
 	}
 }
 
