@@ -1,11 +1,13 @@
 package blocks
 
 import (
+	"cmp"
 	"encoding/json"
+	"fmt"
 	"slices"
-	"sort"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	slackgo "github.com/slack-go/slack"
 
@@ -13,7 +15,7 @@ import (
 	"github.com/berth-dev/berth/orchestrator"
 )
 
-// The fields of forms, by block_id: errors are shown at them.
+// The fields of forms, by block_id and action_id: errors are shown at them.
 const (
 	BlockBlueprint = "blueprint"
 	BlockName      = "name"
@@ -43,24 +45,26 @@ type CreateForm struct {
 // View is the form as a modal.
 func (f CreateForm) View() slackgo.ModalViewRequest {
 	var all []slackgo.Block
-	if len(f.Blueprints) > 1 {
-		in := menu(BlockBlueprint, "Blueprint", "Which set of apps", f.Blueprints, f.Blueprint)
+	if in := menu(BlockBlueprint, "Blueprint", "Which set of apps", f.Blueprints, f.Blueprint); in != nil && len(f.Blueprints) > 1 {
 		in.DispatchAction = true // another blueprint has other apps
 		all = append(all, in)
 	}
 	name := slackgo.NewPlainTextInputBlockElement(label("A name for it"), BlockName)
-	name.InitialValue, name.MaxLength = Clip(f.Name, 32), 32
-	in := slackgo.NewInputBlock(BlockName, label("Name"), label("Lower-case letters, digits and dashes."), name)
+	name.MaxLength = 32
+	if len(f.Name) <= name.MaxLength { // half a name would be another one
+		name.InitialValue = oneLine(f.Name)
+	}
+	in := slackgo.NewInputBlock(BlockName, label("Name"), label("Lower-case letters, digits and dashes; it begins with a letter."), name)
 	all = append(all, in)
-	all = append(all, branchFields(f.Apps, f.Branches)...)
+	const others = 6 // blocks besides branches, and the note
+	branches := branchFields(f.Apps, f.Branches)
+	all = append(all, crowded(branches, maxViewBlocks-others)...)
 	all = append(all, lifetimes(f))
-	if len(f.Sizes) > 0 {
-		in := menu(BlockSize, "Size", "The target's own", f.Sizes, f.Size)
+	if in := menu(BlockSize, "Size", "The target's own", f.Sizes, f.Size); in != nil {
 		in.Optional = true
 		all = append(all, in)
 	}
-	if len(f.Targets) > 1 {
-		in := menu(BlockTarget, "Target", "Where the servers run", f.Targets, f.Target)
+	if in := menu(BlockTarget, "Target", "Where the servers run", f.Targets, f.Target); in != nil && len(f.Targets) > 1 {
 		in.Optional = true
 		all = append(all, in)
 	}
@@ -70,14 +74,19 @@ func (f CreateForm) View() slackgo.ModalViewRequest {
 // branchFields has a menu of branches for each app, filled as a person types.
 func branchFields(apps []string, initial map[string]string) []slackgo.Block {
 	var out []slackgo.Block
-	for _, app := range apps[:min(len(apps), 60)] {
+	var seen []string
+	for _, app := range apps {
+		if len(AppBlock(app)) > maxID || slices.Contains(seen, app) {
+			continue // it takes the catalog's branch
+		}
+		seen = append(seen, app)
 		pick := slackgo.NewOptionsSelectBlockElement(slackgo.OptTypeExternal, label("A branch"), AppBlock(app))
 		zero := 0
 		pick.MinQueryLength = &zero
-		if b := initial[app]; b != "" && len(b) <= maxOptionID {
+		if b := initial[app]; selectable(b) {
 			pick.InitialOption = option(b, b)
 		}
-		out = append(out, slackgo.NewInputBlock(AppBlock(app), label("Branch of "+app), nil, pick))
+		out = append(out, slackgo.NewInputBlock(AppBlock(app), label("Branch of "+Clip(oneLine(app), maxButton-10)), nil, pick))
 	}
 	return out
 }
@@ -86,19 +95,28 @@ func branchFields(apps []string, initial map[string]string) []slackgo.Block {
 func lifetimes(f CreateForm) slackgo.Block {
 	const day = 24 * time.Hour
 	chosen := f.TTL
-	if chosen == 0 {
+	if chosen <= 0 {
 		chosen = f.Lifetime
 	}
-	all := []time.Duration{4 * time.Hour, 8 * time.Hour, day, 2 * day, 3 * day, 7 * day, 14 * day}
-	all = slices.DeleteFunc(all, func(d time.Duration) bool { return f.MaxLifetime > 0 && d > f.MaxLifetime })
-	if chosen > 0 && !slices.Contains(all, chosen) {
-		all = append(all, chosen)
-		slices.Sort(all)
+	if f.MaxLifetime > 0 {
+		chosen = min(chosen, f.MaxLifetime)
 	}
+	all := []time.Duration{4 * time.Hour, 8 * time.Hour, day, 2 * day, 3 * day, 7 * day, 14 * day}
+	for _, d := range []time.Duration{chosen, f.Lifetime, f.MaxLifetime} {
+		if d > 0 && !slices.Contains(all, d) {
+			all = append(all, d)
+		}
+	}
+	all = slices.DeleteFunc(all, func(d time.Duration) bool { return f.MaxLifetime > 0 && d > f.MaxLifetime })
+	slices.Sort(all)
 	var options []*slackgo.OptionBlockObject
 	var initial *slackgo.OptionBlockObject
 	for _, d := range all {
-		o := option(view.Duration(d), d.String())
+		text := view.Duration(d)
+		if d == f.Lifetime {
+			text += " (the usual)"
+		}
+		o := option(text, d.String())
 		if options = append(options, o); d == chosen {
 			initial = o
 		}
@@ -118,7 +136,8 @@ type DeployForm struct {
 
 // View is the form as a modal.
 func (f DeployForm) View() slackgo.ModalViewRequest {
-	all := append([]slackgo.Block{section("Deploy to *" + plain(f.Environment) + "*. The same branch again takes its newest commit.")}, branchFields(f.Apps, f.Branches)...)
+	all := append([]slackgo.Block{about("Deploy to ", f.Environment, ". The same branch again takes its newest commit.")},
+		crowded(branchFields(f.Apps, f.Branches), maxViewBlocks-2)...)
 	return modal("Deploy", "Deploy", view.FormDeploy, f.Private, all)
 }
 
@@ -134,47 +153,76 @@ func (f ExtendForm) View() slackgo.ModalViewRequest {
 	}
 	pick := slackgo.NewOptionsSelectBlockElement(slackgo.OptTypeStatic, label("How long"), BlockTTL, options...)
 	pick.InitialOption = options[2]
-	return modal("Extend", "Extend", view.FormExtend, f.Private, []slackgo.Block{section("How much longer shall *" + plain(f.Environment) + "* live?"),
+	return modal("Extend", "Extend", view.FormExtend, f.Private, []slackgo.Block{about("How much longer shall ", f.Environment, " live?"),
 		slackgo.NewInputBlock(BlockTTL, label("Longer by"), nil, pick)})
 }
 
 // Notice is a modal that only says something.
 func Notice(title, text string) slackgo.ModalViewRequest {
-	m := modal(title, "", "notice", "", sections(plain(Clip(text, maxSection/2))))
+	said := plainMarkup(text, maxSection)
+	if blank(said) {
+		said = "–"
+	}
+	m := modal(title, "", "notice", "", []slackgo.Block{section(said)})
 	m.Close = label("Close")
 	return m
 }
 
 func modal(title, submit, callback, private string, all []slackgo.Block) slackgo.ModalViewRequest {
-	m := slackgo.ModalViewRequest{Type: slackgo.VTModal, Title: label(Clip(title, 24)), Close: label("Cancel"), CallbackID: actionPrefix + callback,
-		PrivateMetadata: private, Blocks: slackgo.Blocks{BlockSet: all[:min(len(all), maxHomeBlocks)]}}
+	m := slackgo.ModalViewRequest{Type: slackgo.VTModal, Title: plainText(title, maxTitle), Close: label("Cancel"), CallbackID: actionPrefix + callback,
+		PrivateMetadata: private, Blocks: slackgo.Blocks{BlockSet: all}}
 	if submit != "" {
 		m.Submit = label(submit)
 	}
 	return m
 }
 
-func label(text string) *slackgo.TextBlockObject {
-	return slackgo.NewTextBlockObject(slackgo.PlainTextType, Clip(clean(text), maxButton), false, false)
+func label(text string) *slackgo.TextBlockObject { return plainText(text, maxButton) }
+
+// about is a sentence with an environment's name in it.
+func about(before, name, after string) slackgo.Block {
+	return section(mrkdwn([]view.Span{{Text: before}, {Text: Clip(oneLine(name), 100), Strong: true}, {Text: after}}, Options{}, maxSection))
 }
+
+// crowded keeps as many fields as a modal has room for, and says so.
+func crowded(all []slackgo.Block, most int) []slackgo.Block {
+	if len(all) <= most {
+		return all
+	}
+	return append(all[:most:most], note(fmt.Sprintf("… and %d more that do not fit here; they can be typed.", len(all)-most)))
+}
+
+// selectable reports whether a menu can carry s and give it back.
+func selectable(s string) bool { return s != "" && len(s) <= maxOptionValue && utf8.ValidString(s) }
 
 // option is a choice. A long text loses its middle: branches differ at the end.
 func option(text, value string) *slackgo.OptionBlockObject {
-	r := []rune(clean(text))
-	if len(r) > maxOption {
-		r = append(append(append([]rune{}, r[:30]...), '…'), r[len(r)-(maxOption-31):]...)
-	}
-	return slackgo.NewOptionBlockObject(value, slackgo.NewTextBlockObject(slackgo.PlainTextType, string(r), false, false), nil)
+	return slackgo.NewOptionBlockObject(value, plainText(clipMiddle(oneLine(text), maxOption), maxOption), nil)
 }
 
+// menu is a choice of some, or nil if there is nothing to choose from.
 func menu(block, title, placeholder string, choices []string, chosen string) *slackgo.InputBlock {
 	var options []*slackgo.OptionBlockObject
 	var initial *slackgo.OptionBlockObject
-	for _, c := range choices[:min(len(choices), 100)] {
-		o := option(c, c)
-		if options = append(options, o); c == chosen {
-			initial = o
+	var seen []string
+	for _, c := range choices {
+		if !selectable(c) || slices.Contains(seen, c) {
+			continue
 		}
+		seen = append(seen, c)
+		o := option(c, c)
+		switch {
+		case c == chosen:
+			initial = o
+		case len(options) == maxMenu-1 && initial == nil && selectable(chosen) && slices.Contains(choices, chosen):
+			continue // its place is kept
+		case len(options) >= maxMenu:
+			continue
+		}
+		options = append(options, o)
+	}
+	if len(options) == 0 {
+		return nil
 	}
 	pick := slackgo.NewOptionsSelectBlockElement(slackgo.OptTypeStatic, label(placeholder), block, options...)
 	pick.InitialOption = initial
@@ -186,7 +234,7 @@ func answer(state *slackgo.ViewState, block string) string {
 	if state == nil {
 		return ""
 	}
-	a := state.Values[block][block] // a field's action has the name of its block
+	a := state.Values[block][block]
 	if a.SelectedOption.Value != "" {
 		return a.SelectedOption.Value
 	}
@@ -222,58 +270,88 @@ func DecodeExtend(state *slackgo.ViewState) time.Duration {
 	return d
 }
 
-// Suggestions are the branches that fit what was typed, the best first; all of
-// them, as far as they fit into an acknowledgement, for nothing typed.
+// Suggestions are the branches that fit what was typed, the best first; the
+// first of them, as far as they fit into an acknowledgement, for nothing typed.
+// What was typed is the last choice unless it is a branch: it may be a pull
+// request, a commit, or newer than the list.
 func Suggestions(branches []string, query string) slackgo.OptionsResponse {
-	query = strings.ToLower(strings.TrimSpace(query))
+	query = strings.TrimSpace(query)
 	type hit struct {
-		name  string
-		score int
+		name string
+		rank int
 	}
 	var hits []hit
+	known, seen := false, map[string]bool{}
+	folded := strings.ToLower(query)
 	for _, b := range branches {
-		if len(b) > maxOptionID {
+		if !selectable(b) || seen[b] {
 			continue // Slack could not give it back
 		}
-		if s := fit(strings.ToLower(b), query); s >= 0 {
-			hits = append(hits, hit{b, s})
+		seen[b] = true
+		if rank := rank(b, query, folded); rank >= 0 {
+			hits = append(hits, hit{b, rank})
 		}
+		known = known || b == query
 	}
-	sort.SliceStable(hits, func(i, j int) bool { return hits[i].score < hits[j].score })
+	slices.SortStableFunc(hits, func(a, b hit) int { return cmp.Compare(a.rank, b.rank) })
 	out := slackgo.OptionsResponse{Options: []*slackgo.OptionBlockObject{}}
-	for size, i := 0, 0; i < min(len(hits), maxOptions); i++ {
-		o := option(hits[i].name, hits[i].name)
+	used, most := 0, maxSuggestions
+	add := func(o *slackgo.OptionBlockObject, bytes int) bool {
 		raw, err := json.Marshal(o)
-		if size += len(raw) + 1; err != nil || size > 18_000 {
+		if err != nil || used+len(raw)+1 > bytes || len(out.Options) >= most {
+			return false
+		}
+		used += len(raw) + 1
+		out.Options = append(out.Options, o)
+		return true
+	}
+	typed := !known && selectable(query) && !blank(clean(query))
+	if typed {
+		most-- // its place is kept
+	}
+	for _, h := range hits {
+		if !add(option(h.name, h.name), 16_000) {
 			break
 		}
-		out.Options = append(out.Options, o)
+	}
+	if most = maxSuggestions; typed {
+		add(slackgo.NewOptionBlockObject(query, plainText("“"+clipMiddle(oneLine(query), 50)+"”, as typed", maxOption), nil), 18_000)
 	}
 	return out
 }
 
-// fit says how well a branch fits: the smaller the better, -1 not at all.
-func fit(branch, query string) int {
+// rank says how well a branch fits: the smaller the better, -1 not at all.
+func rank(branch, query, folded string) int {
+	low := strings.ToLower(branch)
 	switch {
-	case query == "":
+	case query == "", branch == query:
 		return 0
-	case branch == query:
-		return 0
-	case strings.HasPrefix(branch, query):
+	case low == folded:
 		return 1
-	case strings.Contains(branch, "/"+query) || strings.Contains(branch, "-"+query):
+	case strings.HasPrefix(low, folded):
 		return 2
-	case strings.Contains(branch, query):
-		return 3
 	}
-	rest := []rune(query)
-	for _, r := range branch {
-		if len(rest) > 0 && r == rest[0] {
-			rest = rest[1:]
+	rest := low
+	for {
+		i := strings.IndexAny(rest, "/-_.")
+		if i < 0 {
+			break
+		}
+		if rest = rest[i+1:]; strings.HasPrefix(rest, folded) {
+			return 3
 		}
 	}
-	if len(rest) == 0 {
+	if strings.Contains(low, folded) {
 		return 4
+	}
+	wanted := []rune(folded)
+	for _, r := range low {
+		if len(wanted) > 0 && r == wanted[0] {
+			wanted = wanted[1:]
+		}
+	}
+	if len(wanted) == 0 {
+		return 5
 	}
 	return -1
 }

@@ -1,16 +1,15 @@
-// Package blocks writes Views as Slack's Block Kit, and forms as its modals:
-// pure values, within every limit of Slack's, whatever is in the View. Text of
-// anybody's is never markup there.
 package blocks
 
 import (
 	"encoding/json"
 	"fmt"
+	"regexp"
+	"slices"
 	"strings"
+	"unicode/utf8"
 
+	"github.com/charmbracelet/x/ansi"
 	slackgo "github.com/slack-go/slack"
-
-	"github.com/mattn/go-runewidth"
 
 	"github.com/berth-dev/berth/bot/view"
 )
@@ -34,8 +33,12 @@ type Action struct {
 	About         view.About
 }
 
-// actionPrefix marks the buttons that carry an Action.
-const actionPrefix = "berth:"
+// The action_ids of buttons: those that carry an Action, and those that only
+// follow a link.
+const (
+	actionPrefix = "berth:"
+	linkPrefix   = "link:"
+)
 
 // wired is an Action in a button's value.
 type wired struct {
@@ -45,7 +48,8 @@ type wired struct {
 	Operation   string `json:"o,omitempty"`
 }
 
-// DecodeAction reads a pressed button; false means that it is none of ours.
+// DecodeAction reads a pressed button; false means that it is none of ours, or
+// damaged.
 func DecodeAction(actionID, value string) (Action, bool) {
 	var w wired
 	if !strings.HasPrefix(actionID, actionPrefix) || json.Unmarshal([]byte(value), &w) != nil || w.Command == "" && w.Form == "" {
@@ -54,310 +58,409 @@ func DecodeAction(actionID, value string) (Action, bool) {
 	return Action{Command: w.Command, Form: w.Form, About: view.About{Environment: w.Environment, Operation: w.Operation}}, true
 }
 
+// encode is an action as a button's value; false if a button cannot carry it.
+func encode(a view.Action) (string, bool) {
+	if a.Command == "" && a.Form == "" {
+		return "", false
+	}
+	for _, s := range []string{a.Command, a.Form, a.About.Environment, a.About.Operation} {
+		if !utf8.ValidString(s) { // it would come back as something else
+			return "", false
+		}
+	}
+	var b strings.Builder
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	if err := e.Encode(wired{Command: a.Command, Form: a.Form, Environment: a.About.Environment, Operation: a.About.Operation}); err != nil {
+		return "", false
+	}
+	value := strings.TrimSpace(b.String())
+	return value, len(value) <= maxValue
+}
+
 // Render writes a View as a message.
 func Render(v view.View, o Options) Message {
-	m := Message{Text: topText(v.Text), Blocks: (&renderer{Options: o}).parts(v.Parts, maxBlocks, maxMessage)}
+	m := Message{Text: topText(v), Blocks: newRenderer(o, v).fit(v.Parts, room{maxBlocks, maxMessage})}
 	if len(m.Blocks) == 0 {
-		m.Blocks = []slackgo.Block{section(plain(Clip(m.Text, maxSection/4)))}
+		text := mrkdwn([]view.Span{{Text: v.Text}}, o, maxSection/2)
+		if blank(text) {
+			text = m.Text
+		}
+		m.Blocks = []slackgo.Block{section(text)}
 	}
 	return m
 }
 
-// Home writes Views one below the other as somebody's App Home.
+// Home writes Views one below the other as somebody's App Home. What does not
+// fit is taken from the longest.
 func Home(views []view.View, o Options) slackgo.HomeTabViewRequest {
-	r := &renderer{Options: o}
-	var all []slackgo.Block
+	r := newRenderer(o, views...)
+	needs := make([]int, len(views))
 	for i, v := range views {
-		if i > 0 && len(all) < maxHomeBlocks {
-			all = append(all, slackgo.NewDividerBlock())
+		needs[i] = len(newRenderer(o, v).fit(v.Parts, room{maxViewBlocks, maxView}))
+	}
+	all := []slackgo.Block{}
+	left := maxViewBlocks
+	for i, v := range views {
+		later := 0
+		for _, n := range needs[i+1:] {
+			later += min(n, maxViewBlocks/len(views)-1) + 1
 		}
-		all = append(all, r.parts(v.Parts, maxHomeBlocks-len(all), 100_000)...)
+		if i > 0 && left > 1 {
+			all = append(all, slackgo.NewDividerBlock())
+			left--
+		}
+		part := r.fit(v.Parts, room{left - later, maxView / len(views)})
+		all = append(all, part...)
+		left -= len(part)
 	}
-	return slackgo.HomeTabViewRequest{Type: slackgo.VTHomeTab, Blocks: slackgo.Blocks{BlockSet: all}}
+	return slackgo.HomeTabViewRequest{Type: slackgo.VTHomeTab, Blocks: slackgo.Blocks{BlockSet: all[:min(len(all), maxViewBlocks)]}}
 }
 
-// topText is the text beside the blocks: escaped, and never empty.
-func topText(text string) string {
-	text = strings.TrimSpace(clean(text))
-	if text == "" {
-		text = "Berth"
+// topText is the text beside the blocks: for notifications and for who listens.
+func topText(v view.View) string {
+	if text := plainMarkup(v.Text, maxText); !blank(text) {
+		return text
 	}
-	out := plain(Clip(text, maxText))
-	for limit := maxText; len([]rune(out)) > maxText; {
-		limit = limit * 3 / 4
-		out = plain(Clip(text, limit))
+	var words []string
+	for _, p := range v.Parts {
+		switch p := p.(type) {
+		case view.Heading:
+			words = append(words, p.Text)
+		case view.Paragraph:
+			words = append(words, view.PlainText(p.Spans))
+		case view.Note:
+			words = append(words, view.PlainText(p.Spans))
+		}
 	}
-	return out
+	if text := plainMarkup(strings.Join(words, " "), maxText); !blank(text) {
+		return text
+	}
+	return "Berth"
 }
 
-// renderer writes the parts of one message; it numbers the buttons.
+// renderer writes the parts of one surface; it numbers the buttons.
 type renderer struct {
 	Options
-	actions int
+	buttons int
+	labels  map[string]int // how often a label stands on a button
 }
 
-// parts writes as many parts as fit, and says when something was left out.
-// Actions are what a person came for: the last ones are kept.
-func (r *renderer) parts(parts []view.Part, limit, size int) []slackgo.Block {
-	if limit <= 0 {
-		return nil
-	}
-	var groups [][]slackgo.Block
-	for _, p := range parts {
-		if g := r.part(p); len(g) > 0 {
-			groups = append(groups, g)
-		}
-	}
-	count, bytes := 0, 0
-	weight := func(g []slackgo.Block) int {
-		raw, err := json.Marshal(g)
-		if err != nil {
-			return size + 1
-		}
-		return len(raw)
-	}
-	for _, g := range groups {
-		count, bytes = count+len(g), bytes+weight(g)
-	}
-	if count <= limit && bytes <= size {
-		return flat(groups)
-	}
-	// Too much: keep the head and the last group, leave out in between.
-	last := groups[len(groups)-1]
-	note := context("… there is more than fits here.")
-	if len(groups) == 1 || weight(last) > size/2 || len(last) > limit/2 {
-		last = nil
-	}
-	count, bytes = len(last)+1, weight(last)+200
-	var out []slackgo.Block
-	rest := groups
-	if last != nil {
-		rest = groups[:len(groups)-1]
-	}
-	for _, g := range rest {
-		for _, b := range g {
-			w := weight([]slackgo.Block{b})
-			if count+1 > limit || bytes+w > size {
-				out = append(out, note)
-				return append(out, last...)
+func newRenderer(o Options, views ...view.View) *renderer {
+	r := &renderer{Options: o, labels: map[string]int{}}
+	for _, v := range views {
+		for _, p := range v.Parts {
+			if a, ok := p.(view.Actions); ok {
+				for _, action := range a.Actions {
+					r.labels[action.Label]++
+				}
 			}
-			out, count, bytes = append(out, b), count+1, bytes+w
 		}
 	}
-	return append(append(out, note), last...)
+	return r
 }
 
-func flat(groups [][]slackgo.Block) []slackgo.Block {
-	var out []slackgo.Block
-	for _, g := range groups {
-		out = append(out, g...)
+// units writes parts with no text longer than limit.
+func (r *renderer) units(parts []view.Part, limit int) []unit {
+	var out []unit
+	for _, p := range parts {
+		out = append(out, r.part(p, limit)...)
 	}
 	return out
 }
 
-// glyphs mark states; the word is in the text as well.
-var glyphs = map[view.State]string{view.StateWaiting: "◌", view.StateWorking: "◔", view.StateGood: "✓", view.StateBad: "✗", view.StateGone: "–"}
-
-func (r *renderer) part(p view.Part) []slackgo.Block {
+func (r *renderer) part(p view.Part, limit int) []unit {
 	switch p := p.(type) {
 	case view.Heading:
-		text := strings.Join(strings.Fields(clean(p.Text)), " ")
-		if text == "" {
-			return nil
+		if text := Clip(oneLine(p.Text), maxHeader); !blank(text) {
+			return []unit{newUnit(0, slackgo.NewHeaderBlock(plainText(text, maxHeader)))}
 		}
-		return []slackgo.Block{slackgo.NewHeaderBlock(slackgo.NewTextBlockObject(slackgo.PlainTextType, Clip(text, maxHeader), false, false))}
 	case view.Paragraph:
-		return sections(r.mrkdwn(p.Spans, maxSection))
+		if text := mrkdwn(p.Spans, r.Options, limit); !blank(text) {
+			return []unit{newUnit(0, section(text))}
+		}
 	case view.Note:
-		if text := r.mrkdwn(p.Spans, maxField); strings.TrimSpace(text) != "" {
-			return []slackgo.Block{context(text)}
+		if text := mrkdwn(p.Spans, r.Options, min(limit, maxField)); !blank(text) {
+			return []unit{newUnit(0, note(text))}
 		}
 	case view.Lines:
-		return r.lines(p)
+		return r.lines(p, limit)
 	case view.Facts:
-		return r.facts(p)
+		return r.facts(p, limit)
 	case view.Table:
-		return code(table(p))
+		if text := table(p, limit-len(fenced)); !blank(text) {
+			return []unit{newUnit(0, section(fence(text, limit)))}
+		}
 	case view.Code:
-		return code(p.Text)
+		return code(p.Text, limit)
 	case view.Actions:
-		return r.buttons(p)
+		return r.actions(p, limit)
 	case view.Divider:
-		return []slackgo.Block{slackgo.NewDividerBlock()}
+		return []unit{newUnit(0, slackgo.NewDividerBlock())}
 	}
 	return nil
 }
 
+// plainText is text that Slack shows as it is, without emoji of it.
+func plainText(text string, limit int) *slackgo.TextBlockObject {
+	text = Clip(oneLine(text), limit)
+	if blank(text) {
+		text = "–"
+	}
+	return slackgo.NewTextBlockObject(slackgo.PlainTextType, text, false, false)
+}
+
+// section shows markup. Verbatim keeps Slack from finding more in it.
 func section(text string) slackgo.Block {
 	return slackgo.NewSectionBlock(slackgo.NewTextBlockObject(slackgo.MarkdownType, text, false, true), nil, nil)
 }
 
-// sections is one section, or none for empty text.
-func sections(text string) []slackgo.Block {
-	if strings.TrimSpace(strings.ReplaceAll(text, joiner, "")) == "" {
-		return nil
-	}
-	return []slackgo.Block{section(text)}
-}
-
-func context(text string) slackgo.Block {
+// note shows markup in small print.
+func note(text string) slackgo.Block {
 	return slackgo.NewContextBlock("", slackgo.NewTextBlockObject(slackgo.MarkdownType, text, false, true))
 }
 
+// signs mark states. The word is put in where the line has none that says it.
+var signs = map[view.State]struct {
+	glyph, word string
+	says        *regexp.Regexp
+}{
+	view.StateWaiting: {"◌", "waiting", says("waiting|waits|queued|would")},
+	view.StateWorking: {"◔", "working", says("working|running|creating|deploying|destroying|configuring|starting")},
+	view.StateGood:    {"✓", "good", says("good|ready|succeeded|done|healthy")},
+	view.StateBad:     {"✗", "failed", says("bad|failed|fails|failure|error")},
+	view.StateGone:    {"–", "gone", says("gone|destroyed|removed|canceled")},
+}
+
+func says(words string) *regexp.Regexp { return regexp.MustCompile(`(?i)\b(?:` + words + `)\b`) }
+
+// line is one line of Lines with its state.
+func (r *renderer) line(l view.Line, limit int) string {
+	text := mrkdwn(l.Spans, r.Options, limit-12)
+	sign, known := signs[l.State]
+	switch {
+	case !known:
+		return "· " + text
+	case sign.says.MatchString(view.PlainText(l.Spans)):
+		return sign.glyph + " " + text
+	}
+	return strings.TrimSpace(sign.glyph + " " + sign.word + " " + text)
+}
+
 // lines puts as many lines into a section as it takes.
-func (r *renderer) lines(l view.Lines) []slackgo.Block {
-	var out []slackgo.Block
-	var b strings.Builder
-	room := maxSection
+func (r *renderer) lines(l view.Lines, limit int) []unit {
+	var out []unit
+	var held []string
+	used := 0
 	flush := func() {
-		out = append(out, sections(strings.TrimRight(b.String(), "\n"))...)
-		b.Reset()
-		room = maxSection
+		if len(held) > 0 {
+			out = append(out, newUnit(len(held), section(strings.Join(held, "\n"))))
+		}
+		held, used = nil, 0
 	}
 	for _, line := range l.Lines {
-		glyph := glyphs[line.State]
-		if glyph == "" {
-			glyph = "·"
-		}
-		text := glyph + " " + r.mrkdwn(line.Spans, maxSection-10) + "\n"
-		n := len([]rune(text))
-		if n > room {
+		text := r.line(line, limit)
+		if used+size(text)+1 > limit {
 			flush()
 		}
-		b.WriteString(text)
-		room -= n
+		held = append(held, text)
+		used += size(text) + 1
 	}
 	flush()
 	return out
 }
 
-func (r *renderer) facts(f view.Facts) []slackgo.Block {
-	var out []slackgo.Block
-	var fields []*slackgo.TextBlockObject
-	flush := func() {
-		if len(fields) > 0 {
-			out = append(out, slackgo.NewSectionBlock(nil, fields, nil))
+func (r *renderer) facts(f view.Facts, limit int) []unit {
+	var out []unit
+	for some := range slices.Chunk(f.Facts, maxFields) {
+		var fields []*slackgo.TextBlockObject
+		for _, fact := range some {
+			name := mrkdwn([]view.Span{{Text: Clip(oneLine(fact.Label), 60), Strong: true}}, r.Options, 300)
+			value := mrkdwn(fact.Spans, r.Options, min(limit, maxField-310))
+			if blank(value) {
+				value = "–"
+			}
+			fields = append(fields, slackgo.NewTextBlockObject(slackgo.MarkdownType, strings.TrimSpace(name+"\n"+value), false, true))
 		}
-		fields = nil
+		out = append(out, newUnit(0, slackgo.NewSectionBlock(nil, fields, nil)))
 	}
-	for _, fact := range f.Facts {
-		value := r.mrkdwn(fact.Spans, maxField-200)
-		if strings.TrimSpace(value) == "" {
-			value = "–"
-		}
-		fields = append(fields, slackgo.NewTextBlockObject(slackgo.MarkdownType, "*"+plain(Clip(fact.Label, 60))+"*\n"+value, false, true))
-		if len(fields) == maxFields {
-			flush()
-		}
-	}
-	flush()
 	return out
 }
 
-// code is text as it was printed; of a long one the end is kept, where the
-// reason stands.
-func code(text string) []slackgo.Block {
-	text = strings.Trim(strings.ReplaceAll(clean(text), "```", "ˋˋˋ"), "\n")
-	if strings.TrimSpace(text) == "" {
+// fenced is what a block of code needs besides its text.
+const fenced = "```\n\n```…"
+
+// code is text as it was printed, in sections that end with a line. Of a long
+// one the end is kept, where the reason stands.
+func code(text string, limit int) []unit {
+	const most = 3
+	text = strings.Trim(clean(text), "\n")
+	if blank(text) {
 		return nil
 	}
-	escaped := entities.Replace(text)
-	for r := []rune(text); len([]rune(escaped)) > maxSection-20; {
-		r = r[len(r)/8+1:]
-		escaped = "…" + entities.Replace(string(r))
+	room := limit - len(fenced)
+	end := tail(text, most*limit)
+	lines := strings.Split(end, "\n")
+	var chunks []string
+	for len(lines) > 0 && len(chunks) < most {
+		from, used := len(lines), 0
+		for from > 0 {
+			n := 1
+			for _, p := range fencePieces(lines[from-1]) {
+				n += size(p)
+			}
+			if used+n > room && used > 0 {
+				break
+			}
+			used += n
+			from--
+		}
+		chunks = append(chunks, strings.Join(lines[from:], "\n"))
+		lines = lines[:from]
 	}
-	return []slackgo.Block{section("```\n" + escaped + "\n```")}
+	slices.Reverse(chunks)
+	var out []unit
+	if len(lines) > 0 || len(end) < len(text) {
+		out = append(out, newUnit(0, note("… the end of it:")))
+	}
+	for _, c := range chunks {
+		if !blank(c) {
+			out = append(out, newUnit(0, section(fence(c, limit))))
+		}
+	}
+	return out
 }
 
-// table aligns columns as wide as they look.
-func table(t view.Table) string {
-	rows := append([][]string{t.Header}, t.Rows...)
+// table aligns columns as wide as they look, within limit characters.
+func table(t view.Table, limit int) string {
+	const widest, columns = 40, 20
+	rows := make([][]string, 0, len(t.Rows)+1)
 	var widths []int
-	for _, row := range rows {
-		for i, cell := range row {
+	for _, row := range append([][]string{t.Header}, t.Rows...) {
+		var cells []string
+		for i, cell := range row[:min(len(row), columns)] {
+			cell = ansi.Truncate(oneLine(cell), widest, ellipsis)
+			cells = append(cells, cell)
 			if i == len(widths) {
 				widths = append(widths, 0)
 			}
-			widths[i] = max(widths[i], min(runewidth.StringWidth(clean(cell)), 40))
+			widths[i] = max(widths[i], ansi.StringWidth(cell))
 		}
+		rows = append(rows, cells)
 	}
-	var b strings.Builder
-	for _, row := range rows {
+	var out []string
+	used := 0
+	for n, row := range rows {
 		line := ""
 		for i, cell := range row {
-			line += runewidth.FillRight(runewidth.Truncate(strings.ReplaceAll(clean(cell), "\n", " "), 40, "…"), widths[i]) + "  "
+			line += cell + strings.Repeat(" ", widths[i]-ansi.StringWidth(cell)+2)
 		}
-		b.WriteString(strings.TrimRight(line, " ") + "\n")
+		line = strings.TrimRight(line, " ")
+		if n == 0 && line == "" {
+			continue // no header
+		}
+		need := 1
+		for _, p := range fencePieces(line) {
+			need += size(p)
+		}
+		if used+need > limit-40 && len(out) > 0 {
+			out = append(out, fmt.Sprintf("… and %d more", len(rows)-n))
+			break
+		}
+		out = append(out, line)
+		used += need
 	}
-	return b.String()
+	return strings.Join(out, "\n")
 }
 
-func (r *renderer) buttons(a view.Actions) []slackgo.Block {
-	var out []slackgo.Block
+// actions are rows of buttons. A command that no button can carry is shown, to
+// be typed.
+func (r *renderer) actions(a view.Actions, limit int) []unit {
 	var elements []slackgo.BlockElement
-	flush := func() {
-		if len(elements) > 0 {
-			r.actions++
-			out = append(out, slackgo.NewActionBlock(fmt.Sprintf("actions:%d", r.actions), elements...))
-		}
-		elements = nil
-	}
-	for i, action := range a.Actions {
-		b := r.button(action, i)
-		if b == nil {
-			if action.Command != "" {
-				out = append(out, sections(codeSpan(Clip(action.Command, maxSection/2)))...)
-			}
+	var typed []slackgo.Block
+	for _, action := range a.Actions {
+		if b := r.button(action); b != nil {
+			elements = append(elements, b)
 			continue
 		}
-		if elements = append(elements, b); len(elements) == maxActions {
-			flush()
+		what := action.Command
+		if what == "" {
+			what = action.URL
+		}
+		if !blank(what) {
+			typed = append(typed, section(mrkdwn([]view.Span{{Text: oneLine(action.Label) + ": "}, {Text: what, Code: true}}, r.Options, limit)))
 		}
 	}
-	flush()
+	var out []unit
+	for _, b := range typed {
+		out = append(out, newUnit(0, b))
+	}
+	for some := range slices.Chunk(elements, maxActions) {
+		// Numbered by its first button: a row is never twice on a surface.
+		id := "row:" + strings.NewReplacer(actionPrefix, "", linkPrefix, "").Replace(some[0].(*slackgo.ButtonBlockElement).ActionID)
+		out = append(out, newUnit(0, slackgo.NewActionBlock(id, some...)))
+	}
 	return out
 }
 
 // button is one action, or nil when Slack could not carry it.
-func (r *renderer) button(a view.Action, n int) slackgo.BlockElement {
-	label := strings.Join(strings.Fields(clean(a.Label)), " ")
-	if label == "" {
-		label = "Go"
+func (r *renderer) button(a view.Action) slackgo.BlockElement {
+	label := oneLine(a.Label)
+	if blank(label) {
+		if label = oneLine(a.Command); blank(label) {
+			label = "Go"
+		}
 	}
-	text := slackgo.NewTextBlockObject(slackgo.PlainTextType, Clip(label, maxButton), false, false)
+	b := slackgo.NewButtonBlockElement("", "", plainText(label, maxButton))
 	if a.URL != "" {
-		u, ok := address(a.URL)
+		link, ok := address(a.URL)
 		if !ok {
 			return nil
 		}
-		b := slackgo.NewButtonBlockElement(fmt.Sprintf("link:%d", n), "", text)
-		b.URL = strings.ReplaceAll(u, "&amp;", "&")
-		return b
+		b.URL = link
+		b.ActionID = fmt.Sprintf("%s%d", linkPrefix, r.buttons)
+	} else {
+		value, ok := encode(a)
+		if !ok {
+			return nil
+		}
+		b.Value = value
+		b.ActionID = fmt.Sprintf("%s%d", actionPrefix, r.buttons)
 	}
-	value, err := json.Marshal(wired{Command: a.Command, Form: a.Form, Environment: a.About.Environment, Operation: a.About.Operation})
-	if err != nil || len(value) > maxValue {
-		return nil
-	}
-	b := slackgo.NewButtonBlockElement(fmt.Sprintf("%s%d", actionPrefix, n), string(value), text)
+	r.buttons++
 	switch a.Style {
 	case view.StylePrimary:
 		b.Style = slackgo.StylePrimary
 	case view.StyleDanger:
 		b.Style = slackgo.StyleDanger
 	}
-	if a.Command != "" && a.Command != label {
-		b.AccessibilityLabel = Clip(label+": "+clean(a.Command), maxButton)
+	if r.labels[a.Label] > 1 {
+		b.AccessibilityLabel = Clip(whose(label, a), maxButton)
 	}
 	if c := a.Confirm; c != nil {
-		confirm := slackgo.NewConfirmationBlockObject(
-			slackgo.NewTextBlockObject(slackgo.PlainTextType, Clip(clean(c.Title), 100), false, false),
-			slackgo.NewTextBlockObject(slackgo.PlainTextType, Clip(clean(c.Text), 300), false, false),
-			slackgo.NewTextBlockObject(slackgo.PlainTextType, Clip(clean(c.Yes), 30), false, false),
-			slackgo.NewTextBlockObject(slackgo.PlainTextType, Clip(clean(c.No), 30), false, false))
-		if a.Style == view.StyleDanger {
-			confirm.Style = slackgo.StyleDanger
+		or := func(text, otherwise string, limit int) *slackgo.TextBlockObject {
+			if blank(clean(text)) {
+				text = otherwise
+			}
+			return plainText(text, limit)
 		}
-		b.Confirm = confirm
+		b.Confirm = slackgo.NewConfirmationBlockObject(or(c.Title, label, 100), or(c.Text, "Are you sure?", maxConfirm), or(c.Yes, "Yes", 30), or(c.No, "No", 30))
+		if a.Style == view.StyleDanger {
+			b.Confirm.Style = slackgo.StyleDanger
+		}
 	}
 	return b
+}
+
+// whose tells a button from others with the same label, for who listens: by
+// what its command is about, else by all of it.
+func whose(label string, a view.Action) string {
+	words := strings.Fields(oneLine(a.Command))
+	switch {
+	case a.URL != "":
+		return label + " " + oneLine(a.URL)
+	case len(words) >= 3:
+		return label + " " + words[2]
+	}
+	return strings.TrimSpace(label + " " + strings.Join(words, " "))
 }
