@@ -486,7 +486,9 @@ func TestSuggestions(t *testing.T) {
 		"":              {"main", "feature/logout", "feature/login", "login", "Login", "old/catalogin", "login-2", "l/o/g/i/n", "release/login"},
 		"feature/login": {"feature/login"},
 		"#123":          {"#123"},
+		"log":           {"login", "Login", "login-2", "feature/logout", "feature/login", "release/login", "old/catalogin", "l/o/g/i/n"},
 		"fl":            {"feature/logout", "feature/login", "fl"},
+		"deadbee":       {"deadbee"},
 	} {
 		if got := values(query); !slices.Equal(got, want) {
 			t.Errorf("%q: %q, want %q", query, got, want)

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"encoding/json"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -270,10 +271,13 @@ func DecodeExtend(state *slackgo.ViewState) time.Duration {
 	return d
 }
 
+// elsewhere is a pull request or a commit: no list of branches has it.
+var elsewhere = regexp.MustCompile(`^(#[0-9]+|[0-9a-f]{7,40})$`)
+
 // Suggestions are the branches that fit what was typed, the best first; the
 // first of them, as far as they fit into an acknowledgement, for nothing typed.
-// What was typed is the last choice unless it is a branch: it may be a pull
-// request, a commit, or newer than the list.
+// Where none contains what was typed, or it is no branch's name, it is itself
+// the last choice: the list may be older than the branch.
 func Suggestions(branches []string, query string) slackgo.OptionsResponse {
 	query = strings.TrimSpace(query)
 	type hit struct {
@@ -281,7 +285,7 @@ func Suggestions(branches []string, query string) slackgo.OptionsResponse {
 		rank int
 	}
 	var hits []hit
-	known, seen := false, map[string]bool{}
+	contained, exact, seen := false, false, map[string]bool{}
 	folded := strings.ToLower(query)
 	for _, b := range branches {
 		if !selectable(b) || seen[b] {
@@ -290,8 +294,9 @@ func Suggestions(branches []string, query string) slackgo.OptionsResponse {
 		seen[b] = true
 		if rank := rank(b, query, folded); rank >= 0 {
 			hits = append(hits, hit{b, rank})
+			contained = contained || rank < rankLetters
+			exact = exact || b == query
 		}
-		known = known || b == query
 	}
 	slices.SortStableFunc(hits, func(a, b hit) int { return cmp.Compare(a.rank, b.rank) })
 	out := slackgo.OptionsResponse{Options: []*slackgo.OptionBlockObject{}}
@@ -305,7 +310,7 @@ func Suggestions(branches []string, query string) slackgo.OptionsResponse {
 		out.Options = append(out.Options, o)
 		return true
 	}
-	typed := !known && selectable(query) && !blank(clean(query))
+	typed := !exact && (!contained || elsewhere.MatchString(query)) && selectable(query) && !blank(clean(query))
 	if typed {
 		most-- // its place is kept
 	}
@@ -319,6 +324,9 @@ func Suggestions(branches []string, query string) slackgo.OptionsResponse {
 	}
 	return out
 }
+
+// rankLetters is the rank of a branch that only has the letters in their order.
+const rankLetters = 5
 
 // rank says how well a branch fits: the smaller the better, -1 not at all.
 func rank(branch, query, folded string) int {
@@ -351,7 +359,7 @@ func rank(branch, query, folded string) int {
 		}
 	}
 	if len(wanted) == 0 {
-		return 5
+		return rankLetters
 	}
 	return -1
 }
