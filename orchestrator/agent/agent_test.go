@@ -912,17 +912,22 @@ func TestUser(t *testing.T) {
 	if err := os.Chmod(open, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	commit := r.commit("main", map[string]string{"version": "v", "builds": "none", "app.py": webApp})
+	library := newRepo(t)
+	library.commit("main", map[string]string{"lib.txt": "borrowed"})
+	r.commit("main", map[string]string{"version": "v", "builds": "none", "app.py": webApp})
+	r.git("", "clone", "-q", "--bare", library.bare, filepath.Join(open, "lib.git"))
+	r.git(r.work, "-c", "protocol.file.allow=always", "submodule", "--quiet", "add", "file://"+open+"/lib.git", "lib")
+	commit := r.commit("main", nil)
 	r.git("", "clone", "-q", "--bare", r.bare, filepath.Join(open, "app.git"))
 	s.dir = filepath.Join(open, "servers", "s1")
 	s.options.Dir, s.options.UID = s.dir, uid
 	config := filepath.Join(t.TempDir(), "gitconfig") // in a folder that is closed to others
-	if err := os.WriteFile(config, []byte("[url \"file://"+open+"/\"]\n\tinsteadOf = https://git.example.com/\n"), 0o600); err != nil {
+	if err := os.WriteFile(config, []byte("[url \"file://"+open+"/\"]\n\tinsteadOf = https://git.example.com/\n[protocol \"file\"]\n\tallow = always\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	s.options.GitConfig = config
 	b.want(orchestrator.Desired{Repository: "https://git.example.com/app.git", Branch: "main", Commit: commit, Port: s.port},
-		orchestrator.Pillar{Env: "A=1\n", App: orchestrator.PillarApp{Start: "id -u > who; setsid sleep 1000 & exec python3 app.py"}})
+		orchestrator.Pillar{Env: "A=1\n", App: orchestrator.PillarApp{Start: "id -u > who; setsid sleep 1000 & cat lib/lib.txt && exec python3 app.py"}})
 	s.start()
 	got := b.report()
 	if !got.Healthy || got.Revision != commit {

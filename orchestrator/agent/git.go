@@ -25,6 +25,13 @@ func (a *agent) gitConfig(ctx context.Context, repository string) []byte {
 	case a.config.GitConfig != "":
 		fmt.Fprintf(&b, "[include]\n\tpath = %s\n", gitQuote(a.config.GitConfig))
 	}
+	if !a.named {
+		// A user without an entry in passwd is as good as always this server's
+		// own: other users' repositories, and which ones submodules name is not
+		// known before, have nothing to take from it.
+		b.WriteString("[safe]\n\tdirectory = *\n")
+		return []byte(b.String())
+	}
 	// The configuration may say that the address means another one; git
 	// itself knows, and contacts nobody for the answer.
 	name := filepath.Join(a.dir, "gitconfig")
