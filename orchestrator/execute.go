@@ -467,11 +467,14 @@ func (r *run) await(ctx context.Context) (Status, error) {
 	changed, stop := r.Watcher.Watch()
 	defer stop()
 	started := r.Now()
-	r.wake(ctx)
-	tick := r.After(10 * time.Second)
-	for {
+	var tick <-chan time.Time
+	for due := true; ; {
 		if err := r.reload(ctx); err != nil {
 			return "", err
+		}
+		if due {
+			r.wake(ctx)
+			due, tick = false, r.After(10*time.Second)
 		}
 		var causes []Cause
 		waiting, total, blocked := false, 0, 0
@@ -506,8 +509,7 @@ func (r *run) await(ctx context.Context) (Status, error) {
 			return "", context.Cause(ctx)
 		case <-changed:
 		case <-tick:
-			r.wake(ctx)
-			tick = r.After(10 * time.Second)
+			due = true
 		}
 	}
 }
