@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/berth-dev/berth/bot/wire"
@@ -56,9 +57,15 @@ func (c *Client) Do(ctx context.Context, text string) (orchestrator.Answer, erro
 
 // Rows lists environments for a table.
 func (c *Client) Rows(ctx context.Context, text string) ([]wire.Row, error) {
-	var rows []wire.Row
-	err := c.call(ctx, http.MethodPost, "/api/v1/commands", wire.Command{Text: text, Form: wire.FormBrief}, &rows)
-	return rows, err
+	var lines strings.Builder
+	if err := c.call(ctx, http.MethodPost, "/api/v1/commands", wire.Command{Text: text, Form: wire.FormBrief}, &lines); err != nil {
+		return nil, err
+	}
+	rows, err := wire.ParseRows(lines.String())
+	if err != nil {
+		return nil, c.unreachable(fmt.Errorf("its answer cannot be read: %w", err))
+	}
+	return rows, nil
 }
 
 // List copies the JSON array of environments to w as it comes.

@@ -197,7 +197,9 @@ func (a *API) command(w http.ResponseWriter, r *http.Request, actor orchestrator
 		case wire.FormBare:
 			b = appendEnvironments(nil, *answer.Environments)
 		case wire.FormBrief:
-			b = appendRows(nil, *answer.Environments)
+			w.Header().Set("Content-Type", "text/tab-separated-values")
+			_, _ = w.Write(appendRows(nil, *answer.Environments)) // a client that has gone away is nobody's error
+			return nil
 		default:
 			b = append(appendEnvironments([]byte(`{"environments":`), *answer.Environments), '}')
 		}

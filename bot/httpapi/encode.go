@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/berth-dev/berth/bot/wire"
 	"github.com/berth-dev/berth/orchestrator"
 )
 
@@ -25,15 +26,11 @@ func appendEnvironments(b []byte, all []orchestrator.Environment) []byte {
 	return append(b, ']')
 }
 
-// appendRows writes environments as wire.Rows.
+// appendRows writes environments as lines of wire.Rows.
 func appendRows(b []byte, all []orchestrator.Environment) []byte {
-	b = append(b, '[')
 	var servers []byte
 	for i := range all {
 		e := &all[i]
-		if i > 0 {
-			b = append(b, ',')
-		}
 		servers = servers[:0]
 		for j := range e.Servers {
 			if j > 0 {
@@ -41,15 +38,9 @@ func appendRows(b []byte, all []orchestrator.Environment) []byte {
 			}
 			servers = append(append(append(servers, e.Servers[j].App...), '='), e.Servers[j].Branch...)
 		}
-		b = field(b, `{"name":`, e.Name)
-		b = field(b, `,"status":`, string(e.Status))
-		b = field(b, `,"owner":`, e.Owner)
-		b = field(b, `,"target":`, e.Target)
-		b = moment(b, `,"expires_at":`, &e.ExpiresAt)
-		b = field(b, `,"servers":`, string(servers))
-		b = append(b, '}')
+		b = wire.AppendRow(b, wire.Row{Name: e.Name, Status: string(e.Status), Owner: e.Owner, Target: e.Target, ExpiresAt: e.ExpiresAt, Servers: string(servers)})
 	}
-	return append(b, ']')
+	return b
 }
 
 func appendEnvironment(b []byte, e *orchestrator.Environment) []byte {

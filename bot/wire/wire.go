@@ -3,8 +3,6 @@
 package wire
 
 import (
-	"time"
-
 	"github.com/berth-dev/berth/orchestrator"
 	"github.com/berth-dev/berth/orchestrator/logbook"
 )
@@ -14,7 +12,7 @@ import (
 type Command struct {
 	Text string `json:"text"`
 	// Form shapes the answer to env list alone: FormBare is the bare array of
-	// environments, FormBrief an array of Rows; otherwise it is an Answer.
+	// environments, FormBrief lines of Rows; otherwise it is an Answer.
 	Form string `json:"form,omitempty"`
 }
 
@@ -23,16 +21,6 @@ const (
 	FormBare  = "bare"
 	FormBrief = "brief"
 )
-
-// Row is what a table of environments shows.
-type Row struct {
-	Name      string    `json:"name"`
-	Status    string    `json:"status"`
-	Owner     string    `json:"owner"`
-	Target    string    `json:"target"`
-	ExpiresAt time.Time `json:"expires_at"`
-	Servers   string    `json:"servers"` // app=branch, separated by spaces
-}
 
 // Failure is the body of every answer with a status of 400 and above.
 type Failure struct {
