@@ -114,6 +114,14 @@ func (s *Service) Do(ctx context.Context, actor Actor, cmd Command) (Answer, err
 	return Answer{}, Errorf(CodeGrammar, "Berth has no command %q.", string(cmd.Noun)+" "+string(cmd.Verb)).WithHint("berth env --help")
 }
 
+// Allowed answers nil, or why actor may not do what cmd asks for to the
+// environment that it names; it changes nothing and asks no repository. A door
+// that wants a person's confirmation asks this first.
+func (s *Service) Allowed(ctx context.Context, actor Actor, cmd Command) error {
+	_, err := s.changeable(ctx, actor, cmd.Environment, cmd.Verb)
+	return err
+}
+
 func (s *Service) list(ctx context.Context, actor Actor, cmd Command) (Answer, error) {
 	owner := ""
 	if cmd.Mine {

@@ -211,8 +211,10 @@ func (s *Slack) accepted(ctx context.Context, a ask, cmd orchestrator.Command, a
 
 // confirm asks before a destroy that was typed, naming what goes.
 func (s *Slack) confirm(ctx context.Context, a ask, actor orchestrator.Actor, cmd orchestrator.Command) error {
-	noun, verb := cmd.Noun, orchestrator.VerbShow
-	answer, err := s.Doer.Do(ctx, actor, orchestrator.Command{Noun: noun, Verb: verb, Environment: cmd.Environment, App: cmd.App})
+	if err := s.Doer.Allowed(ctx, actor, cmd); err != nil {
+		return s.refuse(ctx, a, err, cmd)
+	}
+	answer, err := s.Doer.Do(ctx, actor, orchestrator.Command{Noun: cmd.Noun, Verb: orchestrator.VerbShow, Environment: cmd.Environment, App: cmd.App})
 	if err != nil {
 		return s.refuse(ctx, a, err, cmd)
 	}

@@ -27,8 +27,9 @@ import (
 // Door is this door's name in origins, deliveries and cards.
 const Door = "slack"
 
-// Doer runs commands.
+// Doer runs commands, and says beforehand whether a person may.
 type Doer interface {
+	Allowed(ctx context.Context, actor orchestrator.Actor, cmd orchestrator.Command) error
 	Do(ctx context.Context, actor orchestrator.Actor, cmd orchestrator.Command) (orchestrator.Answer, error)
 }
 
