@@ -109,31 +109,12 @@ func noEarlyEnd(t *testing.T) {
 // setupScript gives a script its own Berth: a catalog with the two sample apps
 // as real repositories, an empty data folder, and nothing of the caller's.
 func setupScript(env *testscript.Env) error {
-	for dir := env.WorkDir; strings.HasPrefix(dir, os.TempDir()) && dir != os.TempDir(); dir = filepath.Dir(dir) {
-		if err := os.Chmod(dir, 0o755); err != nil {
-			return err
-		}
+	variables, err := prepare(env.WorkDir)
+	if err != nil {
+		return err
 	}
-	for name, value := range map[string]string{
-		"HOME": filepath.Join(env.WorkDir, "home"), "BERTH_DATA": filepath.Join(env.WorkDir, "data"), "BERTH_CATALOG": filepath.Join(env.WorkDir, "ops", "berth.hcl"),
-		"BERTH_SALT_CALL": os.Getenv("BERTH_SALT_CALL"), "BERTH_TERRAFORM": os.Getenv("BERTH_TERRAFORM"), "NO_COLOR": "1",
-		"PATH": filepath.Dir(berth) + string(os.PathListSeparator) + os.Getenv("PATH"),
-		// The repositories belong to whoever runs the tests.
-		"GIT_CONFIG_GLOBAL": filepath.Join(env.WorkDir, "gitconfig"),
-	} {
+	for name, value := range variables {
 		env.Setenv(name, value)
-	}
-	if err := os.WriteFile(filepath.Join(env.WorkDir, "gitconfig"), []byte("[safe]\n\tdirectory = *\n[user]\n\tname = Test\n\temail = test@example.com\n"), 0o644); err != nil {
-		return err
-	}
-	if err := apps.Make(filepath.Join(env.WorkDir, "repos")); err != nil {
-		return err
-	}
-	ops := filepath.Join(env.WorkDir, "ops")
-	if _, err := os.Stat(filepath.Join(ops, "berth.hcl")); err != nil {
-		if err := os.CopyFS(ops, os.DirFS(filepath.Join(repoRoot(), "testdata", "shop"))); err != nil {
-			return err
-		}
 	}
 	env.Values["serve"] = &served{}
 	env.Defer(func() {
@@ -144,6 +125,36 @@ func setupScript(env *testscript.Env) error {
 		}
 	})
 	return nil
+}
+
+// prepare fills a folder with what a Berth needs, unless it has a catalog
+// already, and gives the environment for it.
+func prepare(work string) (map[string]string, error) {
+	for dir := work; strings.HasPrefix(dir, os.TempDir()) && dir != os.TempDir(); dir = filepath.Dir(dir) {
+		if err := os.Chmod(dir, 0o755); err != nil {
+			return nil, err
+		}
+	}
+	variables := map[string]string{
+		"HOME": filepath.Join(work, "home"), "BERTH_DATA": filepath.Join(work, "data"), "BERTH_CATALOG": filepath.Join(work, "ops", "berth.hcl"),
+		"BERTH_SALT_CALL": os.Getenv("BERTH_SALT_CALL"), "BERTH_TERRAFORM": os.Getenv("BERTH_TERRAFORM"), "NO_COLOR": "1",
+		"PATH": filepath.Dir(berth) + string(os.PathListSeparator) + os.Getenv("PATH"),
+		// The repositories belong to whoever runs the tests.
+		"GIT_CONFIG_GLOBAL": filepath.Join(work, "gitconfig"),
+	}
+	if err := os.WriteFile(variables["GIT_CONFIG_GLOBAL"], []byte("[safe]\n\tdirectory = *\n[user]\n\tname = Test\n\temail = test@example.com\n"), 0o644); err != nil {
+		return nil, err
+	}
+	if err := apps.Make(filepath.Join(work, "repos")); err != nil {
+		return nil, err
+	}
+	ops := filepath.Join(work, "ops")
+	if _, err := os.Stat(filepath.Join(ops, "berth.hcl")); err != nil {
+		if err := os.CopyFS(ops, os.DirFS(filepath.Join(repoRoot(), "testdata", "shop"))); err != nil {
+			return nil, err
+		}
+	}
+	return variables, nil
 }
 
 func repoRoot() string {
@@ -170,6 +181,34 @@ func (s *served) end(sig syscall.Signal) error {
 	return err
 }
 
+// start starts berth serve in a folder and gives its first line. Then its
+// output goes to log, which is closed when serve ends.
+func (s *served) start(dir string, env map[string]string, log *os.File, args ...string) (line string, err error) {
+	cmd := exec.Command(berth, append([]string{"serve", "--listen", "127.0.0.1:0"}, args...)...)
+	cmd.Dir, cmd.Stderr = dir, log
+	for name, value := range env {
+		if value != "" {
+			cmd.Env = append(cmd.Env, name+"="+value)
+		}
+	}
+	out, err := cmd.StdoutPipe()
+	if err == nil {
+		err = cmd.Start()
+	}
+	if err != nil {
+		return "", err
+	}
+	s.cmd, s.done = cmd, make(chan error, 1)
+	line, err = bufio.NewReader(out).ReadString('\n')
+	done := s.done
+	go func() {
+		_, _ = io.Copy(log, out)
+		done <- cmd.Wait()
+		log.Close()
+	}()
+	return line, err
+}
+
 // cmdServe starts berth serve and waits until it listens: serve [FLAG…]. Its
 // output is in $WORK/serve.log. With !, it must refuse to start.
 func cmdServe(ts *testscript.TestScript, neg bool, args []string) {
@@ -179,24 +218,11 @@ func cmdServe(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	log, err := os.OpenFile(ts.MkAbs("serve.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
 	ts.Check(err)
-	cmd := exec.Command(berth, append([]string{"serve", "--listen", "127.0.0.1:0"}, args...)...)
-	cmd.Dir = ts.Getenv("WORK")
+	env := map[string]string{}
 	for _, name := range []string{"HOME", "PATH", "BERTH_DATA", "BERTH_CATALOG", "BERTH_SALT_CALL", "BERTH_TERRAFORM", "GIT_CONFIG_GLOBAL", "BERTH_GITHUB_TOKEN", "TMPDIR"} {
-		if v := ts.Getenv(name); v != "" {
-			cmd.Env = append(cmd.Env, name+"="+v)
-		}
+		env[name] = ts.Getenv(name)
 	}
-	cmd.Stderr = log
-	out, err := cmd.StdoutPipe()
-	ts.Check(err)
-	ts.Check(cmd.Start())
-	s.cmd, s.done = cmd, make(chan error, 1)
-	line, err := bufio.NewReader(out).ReadString('\n')
-	go func() {
-		_, _ = io.Copy(log, out)
-		s.done <- cmd.Wait()
-		log.Close()
-	}()
+	line, err := s.start(ts.Getenv("WORK"), env, log, args...)
 	if started := err == nil && strings.HasPrefix(line, "listening on "); started == neg {
 		raw, _ := os.ReadFile(ts.MkAbs("serve.log"))
 		ts.Fatalf("serve said %q, %v\n%s", line, err, raw)
