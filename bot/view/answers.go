@@ -177,11 +177,13 @@ func ends(e o.Environment, now time.Time) string {
 	return "ends in " + Duration(e.ExpiresAt.Sub(now))
 }
 
-// Duration is a duration in at most two units, as people say it.
+// Duration is a duration in at most two units, as people say it: three days
+// that began a second ago are still 3 d.
 func Duration(d time.Duration) string {
 	if d < time.Minute {
 		return "less than a minute"
 	}
+	d = d.Round(time.Minute)
 	units := []struct {
 		size time.Duration
 		word string
@@ -412,7 +414,7 @@ func diagnosisParts(d o.Diagnosis, e o.Environment) []Part {
 		}
 		spans = append(spans, plain(c.Sentence), plain("\n"+whoCan[c.Who]))
 		if c.Next != "" {
-			spans = append(spans, plain(" Next: "), code(asTyped(c.Next)))
+			spans = append(spans, plain(" Next: "+asTyped(c.Next))) // often a sentence
 		}
 		parts = append(parts, Lines{[]Line{{State: StateBad, Spans: spans}}})
 	}

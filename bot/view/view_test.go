@@ -205,7 +205,7 @@ func TestAnswers(t *testing.T) {
 func TestDuration(t *testing.T) {
 	t.Parallel()
 	for d, want := range map[time.Duration]string{
-		time.Second: "less than a minute", 90 * time.Second: "1 min", 2*time.Hour + 5*time.Minute: "2 h 5 min", 24 * time.Hour: "1 d",
+		time.Second: "less than a minute", 80 * time.Second: "1 min", 3*24*time.Hour - 9*time.Second: "3 d", 2*time.Hour + 5*time.Minute: "2 h 5 min", 24 * time.Hour: "1 d",
 		3*24*time.Hour + 20*time.Minute: "3 d", 25 * time.Hour: "1 d 1 h",
 	} {
 		if got := Duration(d); got != want {
