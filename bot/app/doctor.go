@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/berth-dev/berth/bot/console"
+	"github.com/berth-dev/berth/bot/slack"
 	"github.com/berth-dev/berth/orchestrator"
 	"github.com/berth-dev/berth/orchestrator/catalog"
 	"github.com/berth-dev/berth/orchestrator/store"
@@ -35,8 +36,9 @@ func newDoctorCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use: "doctor", Short: "Check everything that Berth needs; each line says what to do",
 		Long: `Check everything that berth serve needs on this machine: the catalog, Terraform,
-Salt, git, GitHub, the data folder, the database and serve itself. Each line
-that fails says what to do; then the exit status is 1. Nothing is changed.`,
+Salt, git, GitHub, Slack, the data folder, the database and serve itself. Each
+line that fails says what to do; then the exit status is 1. Nothing is changed.
+It looks at the environment that it is started with: give it serve's.`,
 		Example: "  berth doctor\n  berth doctor --catalog ops/berth.hcl --json", Args: needWords(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			path, _ := cmd.Flags().GetString("catalog")
@@ -111,6 +113,7 @@ func examine(ctx context.Context, catalogPath, data, database string) []check {
 	git, err := toolVersion(ctx, "git", "", "--version")
 	add("git", git, err, "install it with your package manager, such as: apt-get install -y git")
 	checks = append(checks, gitHub(ctx, c))
+	checks = append(checks, inSlack(ctx)...)
 	add("data", data+" can be written", writable(data), "give the user that runs Berth the right to write there, or choose another folder with --data")
 	path, err := databasePath(serveOptions{Database: database, Data: data})
 	if err == nil {
@@ -217,6 +220,20 @@ func gitHub(ctx context.Context, c *orchestrator.Catalog) check {
 		}
 	}
 	return k
+}
+
+// inSlack tries how Slack is configured.
+func inSlack(ctx context.Context) []check {
+	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
+	defer cancel()
+	var out []check
+	for _, k := range slack.Examine(ctx, slack.ExamineOptions{
+		BotToken: os.Getenv("BERTH_SLACK_BOT_TOKEN"), AppToken: os.Getenv("BERTH_SLACK_APP_TOKEN"), SigningSecret: os.Getenv("BERTH_SLACK_SIGNING_SECRET"),
+		APIURL: os.Getenv("BERTH_SLACK_API_URL"), PublicURL: os.Getenv("BERTH_PUBLIC_URL"),
+	}) {
+		out = append(out, check(k))
+	}
+	return out
 }
 
 // workspaceDir is an environment's Terraform workspace in a data folder.

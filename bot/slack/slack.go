@@ -18,6 +18,7 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"unicode"
 
 	slackgo "github.com/slack-go/slack"
 
@@ -113,6 +114,11 @@ func ModeOf(botToken, appToken, signingSecret string) (Mode, error) {
 		mode = ModeHTTP
 	case botToken == "":
 		return ModeOff, nil
+	}
+	for variable, value := range map[string]string{"BERTH_SLACK_BOT_TOKEN": botToken, "BERTH_SLACK_APP_TOKEN": appToken, "BERTH_SLACK_SIGNING_SECRET": signingSecret} {
+		if strings.ContainsFunc(value, unicode.IsSpace) {
+			return mode, orchestrator.Errorf(orchestrator.CodeInvalidValue, "%s holds a space or a line break.", variable).WithHint("set it again without, and without quotes around it")
+		}
 	}
 	switch {
 	case botToken == "":
