@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"net/url"
 	"sync"
 	"time"
 
@@ -23,6 +24,10 @@ const (
 	lookEvery = 200 * time.Millisecond
 	// callWithin bounds one call to Slack.
 	callWithin = 20 * time.Second
+	// restAll is how long all cards rest when only ops can mend what is wrong.
+	restAll = 30 * time.Second
+	// letGoAfter is how long after an operation's end Berth tries to show it.
+	letGoAfter = 72 * time.Hour
 	// callsAtOnce is how many calls about cards run at the same time.
 	callsAtOnce = 6
 )
@@ -44,6 +49,9 @@ type cardState struct {
 	// was, is to be looked up.
 	Posting bool `json:"posting,omitempty"`
 	Telling bool `json:"telling,omitempty"`
+	// TellDirect says that the conversation is closed to Berth by now: the end
+	// goes to the person's own.
+	TellDirect bool `json:"tell_direct,omitempty"`
 	// Final says that the card shows the end (or cannot be edited any more),
 	// Told that the person was told.
 	Final bool `json:"final,omitempty"`
@@ -66,8 +74,11 @@ type card struct {
 	where  string
 	resume time.Time
 	fails  int
-	// found says that what Posting and Telling left open has been looked up.
-	found bool
+	// sure says that what Posting and Telling leave open is known: nothing was
+	// posted.
+	sure bool
+	// broken says that the row cannot be read.
+	broken bool
 }
 
 // cards keeps every open card as it should be, with as few calls as possible:
@@ -149,10 +160,13 @@ func (c *cards) refresh(ctx context.Context) error {
 		if k == nil {
 			k = &card{op: row.OperationID}
 			if err := errors.Join(json.Unmarshal(row.Place, &k.place), json.Unmarshal(row.State, &k.state)); err != nil {
-				c.slack.Log.Error("a card cannot be read", "operation", row.OperationID, "error", err)
-				continue
+				c.slack.Log.Error("a card cannot be read; it stays as it is", "operation", row.OperationID, "error", err)
+				k.broken = true
 			}
 			c.known[row.OperationID] = k
+		}
+		if k.broken {
+			continue
 		}
 		k.status, k.last = row.Status, row.LastEvent
 		order = append(order, k)
@@ -272,30 +286,61 @@ func (c *cards) leave(step int, k *card) time.Duration {
 	return c.pace.take(methodUpdate, "", spare)
 }
 
+// aside is what went wrong with something that a step needs, and not with the
+// step's own call to Slack.
+type aside struct{ error }
+
+func (a aside) Unwrap() error { return a.error }
+
 // call takes one step of a card and notes how that went.
 func (c *cards) call(ctx context.Context, k *card, step int) {
 	err := c.step(ctx, k, step)
+	if elsewhere(err) {
+		// There is nowhere left: an account that is gone, a conversation that is
+		// closed and a person that cannot be written to.
+		err = c.letGo(ctx, k, step, err)
+	}
 	c.mu.Lock()
 	defer c.kick()
 	defer c.mu.Unlock()
 	c.calls--
 	k.busy = false
 	now := c.slack.Now()
-	switch {
+	var reach *url.Error
+	var status slackgo.StatusCodeError
+	var beside aside
+	wait, limited := retryAfter(err)
+	switch _, ours := fatal[errorCode(err)]; {
 	case err == nil:
 		k.fails, c.fails = 0, 0
 	case ctx.Err() != nil:
-	case c.slack.limited(methodOf(step), err):
-	case refused(err):
-		// Only this card has trouble; it rests, and is not given up.
-		k.fails++
-		k.resume = now.Add(backoff(k.fails))
+	case limited && errors.As(err, &beside):
+		k.resume = now.Add(wait)
+	case limited:
+		c.slack.limited(methodOf(step), err)
+	case ours && errorCode(err) != "missing_scope":
+		c.away = now.Add(restAll)
 		c.slack.trouble("showing an operation", err)
-	default:
+	case errors.As(err, &reach), errors.As(err, &status), errors.Is(err, context.DeadlineExceeded):
 		c.fails++
 		c.away = now.Add(backoff(c.fails))
 		c.slack.Log.Warn("Slack cannot be reached; cards wait", "again in", c.away.Sub(now), "error", err)
+	default:
+		// Only this card has trouble; it rests.
+		k.fails++
+		k.resume = now.Add(backoff(k.fails))
+		c.slack.trouble("showing an operation", err)
 	}
+}
+
+// letGo gives a step up for good.
+func (c *cards) letGo(ctx context.Context, k *card, step int, why error) error {
+	c.slack.Log.Error("an operation can be shown to nobody", "operation", k.op, "person", k.place.User, "error", why)
+	k.state.Told = true
+	if step != stepTell {
+		k.state.Final = true
+	}
+	return c.save(ctx, k)
 }
 
 func methodOf(step int) method {
@@ -313,19 +358,24 @@ func (c *cards) step(ctx context.Context, k *card, step int) error {
 	defer cancel()
 	op, err := c.slack.Reader.Operation(ctx, k.op)
 	if err != nil {
-		return err
+		return aside{err}
 	}
 	e, err := c.slack.Reader.EnvironmentByID(ctx, op.EnvironmentID)
 	if err != nil {
-		return err
+		return aside{err}
 	}
 	switch step {
 	case stepPost:
-		return c.post(ctx, k, op, e)
+		err = c.post(ctx, k, op, e)
 	case stepTell:
-		return c.tell(ctx, k, op, e)
+		err = c.tell(ctx, k, op, e)
+	default:
+		err = c.edit(ctx, k, op, e)
 	}
-	return c.edit(ctx, k, op, e)
+	if refused(err) && op.EndedAt != nil && c.slack.Now().Sub(*op.EndedAt) > letGoAfter {
+		return c.letGo(ctx, k, step, err)
+	}
+	return err
 }
 
 // show is the card as it should be now, and up to which event.
@@ -369,39 +419,69 @@ func (c *cards) shows(k *card, op orchestrator.Operation, last int64) {
 	k.state.Final = k.state.Final || op.Status.Ended()
 }
 
+// send posts a message about an operation, once. Unless Slack refuses it or
+// takes it, whether it was posted has to be looked up.
+func (c *cards) send(ctx context.Context, k *card, channel string, m blocks.Message, more ...slackgo.MsgOption) (ts string, err error) {
+	k.sure = false
+	_, ts, err = c.slack.api.PostMessageContext(ctx, channel, options(m, more...)...)
+	if unshowable(err) {
+		c.slack.Log.Error("Slack does not take a message as it looks; its text alone is sent", "operation", k.op, "error", err)
+		_, ts, err = c.slack.api.PostMessageContext(ctx, channel, options(plain(m), more...)...)
+	}
+	k.sure = refused(err)
+	return ts, err
+}
+
+// direct gives the conversation of who asked with Berth.
+func (c *cards) direct(ctx context.Context, k *card) (string, error) {
+	channel, err := c.slack.direct(ctx, k.place.User)
+	if err != nil {
+		err = aside{err}
+	}
+	return channel, err
+}
+
+// posted looks up whether a message about an operation was posted.
+func (c *cards) posted(ctx context.Context, channel, thread, kind string, op orchestrator.Operation) (ts string, err error) {
+	ts, err = c.slack.find(ctx, channel, thread, kind, "operation", op.ID, op.CreatedAt.Add(-time.Minute))
+	if err != nil {
+		err = aside{err}
+	}
+	return ts, err
+}
+
 // post posts the card. Where Berth may not write, the card goes to the
 // person's own conversation, and they are told how to invite it.
-func (c *cards) post(ctx context.Context, k *card, op orchestrator.Operation, e orchestrator.Environment) error {
-	if k.state.Posting && !k.found {
-		channel, ts, err := c.find(ctx, k, metaCard, op)
+func (c *cards) post(ctx context.Context, k *card, op orchestrator.Operation, e orchestrator.Environment) (err error) {
+	channel, thread := k.place.Channel, k.place.Thread
+	if k.state.Direct || channel == "" {
+		if channel, err = c.direct(ctx, k); err != nil {
+			return err
+		}
+		thread = ""
+	}
+	if k.state.Posting && !k.sure {
+		ts, err := c.posted(ctx, channel, thread, metaCard, op)
 		if err != nil {
 			return err
 		}
-		k.found = true
-		if ts != "" {
+		if k.sure = true; ts != "" {
 			k.state.Channel, k.state.TS = channel, ts
 			return c.save(ctx, k)
 		}
 	}
 	v, last, err := c.show(ctx, op, e)
 	if err != nil {
-		return err
+		return aside{err}
 	}
-	k.state.Posting = true
-	if err := c.save(ctx, k); err != nil {
-		return err
-	}
-	m := options(c.render(k, op, v), slackgo.MsgOptionMetadata(meta(metaCard, op)))
-	channel, thread := k.place.Channel, k.place.Thread
-	if k.state.Direct || channel == "" {
-		if channel, err = c.slack.direct(ctx, k.place.User); err != nil {
+	if !k.state.Posting {
+		k.state.Posting = true
+		if err := c.save(ctx, k); err != nil {
 			return err
 		}
-		thread = ""
 	}
-	m = append(m, inThread(thread)...)
-	_, ts, err := c.slack.api.PostMessageContext(ctx, channel, m...)
-	if cannotPost(err) && !k.state.Direct {
+	ts, err := c.send(ctx, k, channel, c.render(k, op, v), append(inThread(thread), slackgo.MsgOptionMetadata(meta(metaCard, op)))...)
+	if elsewhere(err) && !k.state.Direct {
 		k.state.Direct = true
 		if err := c.save(ctx, k); err != nil {
 			return err
@@ -426,9 +506,7 @@ func (c *cards) invite(ctx context.Context, k *card) {
 		return
 	}
 	m := c.slack.render(view.View{Text: text, Parts: []view.Part{view.Paragraph{Spans: []view.Span{{Text: text}}}}})
-	err := slackgo.PostWebhookCustomHTTPContext(ctx, p.ResponseURL, c.slack.HTTP, &slackgo.WebhookMessage{Text: m.Text,
-		Blocks: &slackgo.Blocks{BlockSet: m.Blocks}, ResponseType: slackgo.ResponseTypeEphemeral})
-	if err != nil {
+	if err := c.slack.respondTo(ctx, p.ResponseURL, m, false); err != nil {
 		c.slack.Log.Warn("a person was not told where the card is", "error", err)
 	}
 }
@@ -438,11 +516,15 @@ func (c *cards) invite(ctx context.Context, k *card) {
 func (c *cards) edit(ctx context.Context, k *card, op orchestrator.Operation, e orchestrator.Environment) error {
 	v, last, err := c.show(ctx, op, e)
 	if err != nil {
-		return err
+		return aside{err}
 	}
-	_, _, _, err = c.slack.api.UpdateMessageContext(ctx, k.state.Channel, k.state.TS, options(c.render(k, op, v))...)
-	switch errorCode(err) {
-	case "message_not_found", "cant_update_message", "channel_not_found", "is_archived", "edit_window_closed", "is_inactive":
+	m := c.render(k, op, v)
+	_, _, _, err = c.slack.api.UpdateMessageContext(ctx, k.state.Channel, k.state.TS, options(m)...)
+	if unshowable(err) {
+		c.slack.Log.Error("Slack does not take a card as it looks; its text alone is sent", "operation", op.ID, "error", err)
+		_, _, _, err = c.slack.api.UpdateMessageContext(ctx, k.state.Channel, k.state.TS, options(plain(m))...)
+	}
+	if elsewhere(err) {
 		c.slack.Log.Warn("a card cannot be edited any more", "operation", op.ID, "error", err)
 		k.state.Final = true
 		return c.save(ctx, k)
@@ -459,38 +541,45 @@ func (c *cards) edit(ctx context.Context, k *card, op orchestrator.Operation, e 
 
 // tell tells the end below the card to the person who asked; a failure goes to
 // the conversation too.
-func (c *cards) tell(ctx context.Context, k *card, op orchestrator.Operation, e orchestrator.Environment) error {
-	if k.state.Telling && !k.found {
-		_, ts, err := c.find(ctx, k, metaEnd, op)
+func (c *cards) tell(ctx context.Context, k *card, op orchestrator.Operation, e orchestrator.Environment) (err error) {
+	channel, thread := k.state.Channel, k.place.Thread
+	if thread == "" || k.state.Direct {
+		thread = k.state.TS
+	}
+	if k.state.TellDirect || channel == "" {
+		if channel, err = c.direct(ctx, k); err != nil {
+			return err
+		}
+		thread = ""
+	}
+	if k.state.Telling && !k.sure {
+		ts, err := c.posted(ctx, channel, thread, metaEnd, op)
 		if err != nil {
 			return err
 		}
-		k.found = true
-		if ts != "" {
+		if k.sure = true; ts != "" {
 			k.state.Told = true
 			return c.save(ctx, k)
 		}
 	}
-	k.state.Telling = true
-	if err := c.save(ctx, k); err != nil {
-		return err
-	}
-	thread := k.place.Thread
-	if thread == "" || k.state.Direct {
-		thread = k.state.TS
-	}
-	m := options(c.render(k, op, view.EndView(op, e)), slackgo.MsgOptionMetadata(meta(metaEnd, op)))
-	m = append(m, inThread(thread)...)
-	if thread != "" && op.Status == orchestrator.OperationFailed {
-		m = append(m, slackgo.MsgOptionBroadcast())
-	}
-	channel := k.state.Channel
-	_, _, err := c.slack.api.PostMessageContext(ctx, channel, m...)
-	if cannotPost(err) && !k.state.Direct {
-		// The conversation is closed to Berth by now: the person still has one.
-		if channel, err = c.slack.direct(ctx, k.place.User); err == nil {
-			_, _, err = c.slack.api.PostMessageContext(ctx, channel, options(c.render(k, op, view.EndView(op, e)))...)
+	if !k.state.Telling {
+		k.state.Telling = true
+		if err := c.save(ctx, k); err != nil {
+			return err
 		}
+	}
+	more := append(inThread(thread), slackgo.MsgOptionMetadata(meta(metaEnd, op)))
+	if thread != "" && op.Status == orchestrator.OperationFailed {
+		more = append(more, slackgo.MsgOptionBroadcast())
+	}
+	_, err = c.send(ctx, k, channel, c.render(k, op, view.EndView(op, e)), more...)
+	if elsewhere(err) && !k.state.TellDirect {
+		// The conversation is closed to Berth by now: the person still has one.
+		k.state.TellDirect = true
+		if err := c.save(ctx, k); err != nil {
+			return err
+		}
+		return c.tell(ctx, k, op, e)
 	}
 	if err != nil {
 		return err
@@ -501,47 +590,4 @@ func (c *cards) tell(ctx context.Context, k *card, op orchestrator.Operation, e 
 
 func meta(kind string, op orchestrator.Operation) slackgo.SlackMetadata {
 	return slackgo.SlackMetadata{EventType: kind, EventPayload: map[string]any{"operation": op.ID}}
-}
-
-// find looks for a message that was posted just before Berth was killed. When
-// Slack does not let Berth look, it is posted again: twice beats never.
-func (c *cards) find(ctx context.Context, k *card, kind string, op orchestrator.Operation) (channel, ts string, err error) {
-	channel = k.state.Channel
-	if channel == "" {
-		channel = k.place.Channel
-	}
-	if k.state.Direct || channel == "" {
-		if channel, err = c.slack.direct(ctx, k.place.User); err != nil {
-			return "", "", err
-		}
-	}
-	thread := k.place.Thread
-	if kind == metaEnd && (thread == "" || k.state.Direct) {
-		thread = k.state.TS
-	}
-	oldest := slackTime(op.CreatedAt.Add(-time.Minute))
-	var messages []slackgo.Message
-	if thread != "" {
-		messages, _, _, err = c.slack.api.GetConversationRepliesContext(ctx, &slackgo.GetConversationRepliesParameters{ChannelID: channel, Timestamp: thread,
-			Oldest: oldest, Limit: 200, IncludeAllMetadata: true})
-	} else {
-		var r *slackgo.GetConversationHistoryResponse
-		r, err = c.slack.api.GetConversationHistoryContext(ctx, &slackgo.GetConversationHistoryParameters{ChannelID: channel, Oldest: oldest, Limit: 200, IncludeAllMetadata: true})
-		if err == nil {
-			messages = r.Messages
-		}
-	}
-	if err != nil {
-		if refused(err) {
-			c.slack.trouble("looking for a message that may have been posted", err)
-			return "", "", nil
-		}
-		return "", "", err
-	}
-	for _, m := range messages {
-		if m.Metadata.EventType == kind && m.Metadata.EventPayload["operation"] == op.ID {
-			return channel, m.Timestamp, nil
-		}
-	}
-	return "", "", nil
 }

@@ -1,11 +1,13 @@
 package slack
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"regexp"
+	"runtime/debug"
 	"strings"
 	"time"
 
@@ -33,13 +35,58 @@ func (s *Slack) Deliver(ctx context.Context, key string) error {
 	if err != nil || !waiting {
 		return err
 	}
-	if err := s.work(ctx, d); err != nil {
+	if err := s.guarded(ctx, d); err != nil {
 		if s.Now().Sub(d.ReceivedAt) < giveUpAfter && !refused(err) {
 			return err
 		}
 		s.trouble("working through a "+d.Kind, err)
 	}
-	return s.Inbox.EndDelivery(ctx, key, s.Now())
+	// What was done must not be done again because Berth is being stopped.
+	return s.Inbox.EndDelivery(context.WithoutCancel(ctx), key, s.Now())
+}
+
+// guarded works through a delivery. One that breaks Berth would break it again:
+// it is dropped, and the person told.
+func (s *Slack) guarded(ctx context.Context, d orchestrator.Delivery) (err error) {
+	defer func() {
+		r := recover()
+		if r == nil {
+			return
+		}
+		s.Log.Error("a delivery from Slack met a mistake in Berth", "delivery", d.Key, "panic", r, "stack", string(debug.Stack()))
+		p, ok := placeOf(d)
+		if !ok {
+			return
+		}
+		sorry := orchestrator.Errorf(orchestrator.CodeInternal, "That met a mistake in Berth itself, and was not done.").
+			WithHint("ops find more in the log of berth serve, under the delivery %s", d.Key)
+		if sayErr := s.reply(ctx, p, view.ErrorView(sorry, orchestrator.Command{})); sayErr != nil {
+			s.trouble("saying that something was not done", sayErr)
+		}
+	}()
+	return s.work(ctx, d)
+}
+
+// placeOf is where what was delivered was asked for, if a person asked.
+func placeOf(d orchestrator.Delivery) (place, bool) {
+	var p struct {
+		UserID      string `json:"user_id"`
+		ChannelID   string `json:"channel_id"`
+		ResponseURL string `json:"response_url"`
+		User        struct{ ID string }
+		Channel     struct{ ID string }
+		Event       struct {
+			User, Channel string
+			ChannelType   string `json:"channel_type"`
+			Thread        string `json:"thread_ts"`
+		}
+	}
+	if json.Unmarshal(d.Body, &p) != nil {
+		return place{}, false
+	}
+	out := place{User: cmp.Or(p.UserID, p.User.ID, p.Event.User), Channel: cmp.Or(p.ChannelID, p.Channel.ID, p.Event.Channel),
+		ResponseURL: p.ResponseURL, Thread: p.Event.Thread, Direct: p.Event.ChannelType == "im", At: d.ReceivedAt, Key: d.Key}
+	return out, out.User != ""
 }
 
 func (s *Slack) work(ctx context.Context, d orchestrator.Delivery) error {
@@ -50,7 +97,7 @@ func (s *Slack) work(ctx context.Context, d orchestrator.Delivery) error {
 			return s.unreadable(d, err)
 		}
 		return s.asked(ctx, ask{key: d.Key, at: d.ReceivedAt, text: s.commandText(c),
-			place: place{Channel: c.ChannelID, User: c.UserID, ResponseURL: c.ResponseURL, At: d.ReceivedAt}})
+			place: place{Channel: c.ChannelID, User: c.UserID, ResponseURL: c.ResponseURL, At: d.ReceivedAt, Key: d.Key}})
 	case kindInteraction:
 		var c slackgo.InteractionCallback
 		if err := json.Unmarshal(d.Body, &c); err != nil {
@@ -96,13 +143,13 @@ func (s *Slack) happened(ctx context.Context, d orchestrator.Delivery, ev slacke
 			return nil
 		}
 		return s.asked(ctx, ask{key: d.Key, at: d.ReceivedAt, text: s.unmention(e.Text),
-			place: place{Channel: e.Channel, User: e.User, Thread: e.ThreadTimeStamp, At: d.ReceivedAt}})
+			place: place{Channel: e.Channel, User: e.User, Thread: e.ThreadTimeStamp, At: d.ReceivedAt, Key: d.Key}})
 	case *slackevents.MessageEvent:
 		if e.ChannelType != "im" || e.User == "" || e.BotID != "" || e.SubType != "" {
 			return nil
 		}
 		return s.asked(ctx, ask{key: d.Key, at: d.ReceivedAt, text: s.unmention(e.Text),
-			place: place{Channel: e.Channel, User: e.User, Thread: e.ThreadTimeStamp, At: d.ReceivedAt, Direct: true}})
+			place: place{Channel: e.Channel, User: e.User, Thread: e.ThreadTimeStamp, At: d.ReceivedAt, Direct: true, Key: d.Key}})
 	case *slackevents.AppHomeOpenedEvent:
 		if e.Tab != "messages" {
 			return s.homes.opened(ctx, e.User)
@@ -242,7 +289,7 @@ func (s *Slack) clicked(ctx context.Context, d orchestrator.Delivery, c slackgo.
 	}
 	thread := threadOf(c)
 	a := ask{key: d.Key, at: d.ReceivedAt, text: action.Command, confirmed: true,
-		place: place{Channel: channel, User: c.User.ID, Thread: thread, ResponseURL: c.ResponseURL, At: d.ReceivedAt, Replace: c.Container.IsEphemeral}}
+		place: place{Channel: channel, User: c.User.ID, Thread: thread, ResponseURL: c.ResponseURL, At: d.ReceivedAt, Replace: c.Container.IsEphemeral, Key: d.Key}}
 	actor, err := s.people.actor(ctx, c.User.ID)
 	if err != nil {
 		return s.refuse(ctx, a, err, orchestrator.Command{})

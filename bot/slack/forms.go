@@ -79,6 +79,9 @@ func (f *forms) refresh(ctx context.Context, app string) []string {
 	if now := f.slack.Now(); now.Sub(l.at) < branchesFor/2 {
 		return l.names
 	}
+	// One repository that does not answer must not keep the others waiting.
+	ctx, cancel := context.WithTimeout(ctx, callWithin)
+	defer cancel()
 	names, err := f.slack.Branches(ctx, app)
 	if err != nil {
 		if ctx.Err() == nil {
@@ -123,21 +126,25 @@ func (f *forms) openCreate(ctx context.Context, trigger, user string, p place, c
 
 // show opens a modal. Who cannot be shown one is told.
 func (f *forms) show(ctx context.Context, trigger string, p place, modal slackgo.ModalViewRequest) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), ackWithin)
-	go func() {
+	if f.slack.opened.again(trigger) {
+		return // Slack delivers a thing twice at times; a trigger opens one form
+	}
+	ctx = context.WithoutCancel(ctx)
+	f.slack.beside.run(func() {
+		opening, cancel := context.WithTimeout(ctx, ackWithin)
 		defer cancel()
-		_, err := f.slack.api.OpenViewContext(ctx, trigger, modal)
+		_, err := f.slack.api.OpenViewContext(opening, trigger, modal)
 		if err == nil {
 			return
 		}
 		f.slack.trouble("opening a form", err)
 		late := orchestrator.Errorf(orchestrator.CodeState, "Slack did not open the form in time.").WithHint("try again, or type it: env create NAME app=branch")
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), callWithin)
+		saying, cancel := context.WithTimeout(ctx, callWithin)
 		defer cancel()
-		if err := f.slack.reply(ctx, p, view.ErrorView(late, orchestrator.Command{})); err != nil {
+		if err := f.slack.reply(saying, p, view.ErrorView(late, orchestrator.Command{})); err != nil {
 			f.slack.trouble("saying that a form was not opened", err)
 		}
-	}()
+	})
 }
 
 // createForm is the form of a command, by the catalog in force.
@@ -235,6 +242,10 @@ func (f *forms) acted(ctx context.Context, c slackgo.InteractionCallback) (bool,
 		return true, f.openCreate(ctx, c.TriggerID, c.User.ID, p, orchestrator.Command{})
 	}
 	e, err := f.slack.Reader.EnvironmentByID(ctx, action.About.Environment)
+	var unknown *orchestrator.Error
+	if errors.As(err, &unknown) {
+		return false, nil // worked through like any click: it says so
+	}
 	if err != nil {
 		return true, err
 	}
@@ -264,13 +275,14 @@ func (f *forms) changed(ctx context.Context, c slackgo.InteractionCallback) erro
 	}
 	form := f.createForm(blocks.DecodeCreate(c.View.State))
 	form.Private = c.View.PrivateMetadata
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), ackWithin)
-	go func() {
+	ctx = context.WithoutCancel(ctx)
+	f.slack.beside.run(func() {
+		ctx, cancel := context.WithTimeout(ctx, ackWithin)
 		defer cancel()
 		if _, err := f.slack.api.UpdateViewContext(ctx, form.View(), "", c.View.Hash, c.View.ID); err != nil && errorCode(err) != "hash_conflict" {
 			f.slack.trouble("redrawing a form", err)
 		}
-	}()
+	})
 	return nil
 }
 
@@ -346,6 +358,7 @@ func (f *forms) submit(ctx context.Context, key string, state formState, c slack
 		return orchestrator.Errorf(orchestrator.CodeState, "%s", stale.Text)
 	}
 	actor.From = orchestrator.Origin{Door: Door, Key: key, Place: state.Place.json()}
+	state.Place.Key = key
 	answer, err := f.slack.Doer.Do(ctx, actor, cmd)
 	if err != nil {
 		return err
@@ -409,6 +422,7 @@ func (f *forms) work(ctx context.Context, d orchestrator.Delivery, c slackgo.Int
 	cmd, _ := f.command(state, c)
 	v := view.ErrorView(err, cmd)
 	f.update(ctx, c, blocks.Notice("Not done", v.Text))
+	state.Place.Key = d.Key
 	return f.slack.reply(ctx, state.Place, v)
 }
 

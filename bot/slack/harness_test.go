@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"net/http"
 	"net/http/httptest"
 	"path/filepath"
 	"slices"
@@ -34,7 +35,9 @@ type office struct {
 	store   *store.Store
 	catalog *orchestrator.Catalog
 	log     *logs
-	url     string // of HTTP mode
+	url     string                 // of HTTP mode
+	clock   *slackfake.ManualClock // nil: the machine's
+	seams   seams
 
 	mu       sync.Mutex
 	branches map[string][]string
@@ -87,8 +90,27 @@ func people() []slackfake.User {
 	}
 }
 
+// seams are where tests come between the door and what it uses.
+type seams struct {
+	transport http.RoundTripper
+	doer      func(slack.Doer) slack.Doer
+	inbox     func(slack.Inbox) slack.Inbox
+	cards     func(slack.Cards) slack.Cards
+	reader    func(slack.Reader) slack.Reader
+}
+
+// through wraps a part, if there is a wrapper.
+func through[T any](wrap func(T) T, part T) T {
+	if wrap == nil {
+		return part
+	}
+	return wrap(part)
+}
+
 type settings struct {
 	http    bool
+	clock   bool // a clock that moves as the test says; see office.runs
+	seams   seams
 	fake    slackfake.Options
 	policy  func(*orchestrator.PolicySettings)
 	stopped bool // not started yet
@@ -96,7 +118,7 @@ type settings struct {
 
 func newOffice(t testing.TB, s settings) *office {
 	t.Helper()
-	o := &office{t: t, path: filepath.Join(t.TempDir(), "berth.db"), log: &logs{}, working: map[string]chan outcome{},
+	o := &office{t: t, path: filepath.Join(t.TempDir(), "berth.db"), log: &logs{}, working: map[string]chan outcome{}, seams: s.seams,
 		branches: map[string][]string{"api": {"main", "feature/login"}, "web": {"main", "feature/login", "hotfix/1.2.3"}}}
 	o.catalog = &orchestrator.Catalog{
 		Targets: []orchestrator.Target{{Name: "local", Module: "local"}},
@@ -116,6 +138,10 @@ func newOffice(t testing.TB, s settings) *office {
 		slackfake.Channel{ID: dev, Name: "dev", Members: []string{maria, tom, guest, alien, slackfake.BotUser}},
 		slackfake.Channel{ID: ops, Name: "ops", Private: true, Members: []string{maria, tom}})
 	s.fake.PingInterval = time.Second
+	if s.clock {
+		o.clock = slackfake.NewManualClock(time.Time{})
+		s.fake.Clock = o.clock
+	}
 	fake, err := slackfake.New(s.fake)
 	if err != nil {
 		t.Fatal(err)
@@ -173,16 +199,16 @@ func (o *office) SlackOf(name string) (id, email string) {
 
 // start starts Berth, or starts it again on the same database, and waits for
 // its connections.
-func (o *office) start(http bool) {
+func (o *office) start(overHTTP bool) {
 	o.t.Helper()
-	o.open(http)
-	if !http {
+	o.open(overHTTP)
+	if !overHTTP {
 		o.until("two connections", func() bool { return o.fake.Connections() == 2 })
 	}
 }
 
 // open starts Berth and waits for nothing.
-func (o *office) open(http bool) {
+func (o *office) open(overHTTP bool) {
 	o.t.Helper()
 	ctx := context.Background()
 	s, err := store.Open(ctx, store.Options{Path: o.path})
@@ -205,21 +231,28 @@ func (o *office) open(http bool) {
 	run := fmt.Sprint(time.Now().UnixNano())
 	o.service = &orchestrator.Service{Submitter: s, Environments: s, Operations: s, Catalogs: o, Policy: policy.Rules{TeamsOf: func(name string) []string { return door.TeamsOf(name) }}, Checker: o,
 		Settings:  func(string) ([]byte, map[string]string, error) { return nil, nil, nil },
-		Canonical: bot.Canonical, Now: now, NewID: func(prefix string) string {
+		Canonical: bot.Canonical, Now: o.now, NewID: func(prefix string) string {
 			ids.Lock()
 			defer ids.Unlock()
 			n++
 			return fmt.Sprintf("%s%s%d", prefix, run, n)
 		}}
-	options := slack.Options{BotToken: o.fake.BotToken(), APIURL: o.fake.APIURL(), Doer: o.service, Inbox: s, Cards: s, Reader: s, Directory: o,
-		Catalog: o.Current, Now: now, Log: log,
+	options := slack.Options{BotToken: o.fake.BotToken(), APIURL: o.fake.APIURL(), Doer: through(o.seams.doer, slack.Doer(o.service)), Inbox: through(o.seams.inbox, slack.Inbox(s)),
+		Cards: through(o.seams.cards, slack.Cards(s)), Reader: through(o.seams.reader, slack.Reader(s)), Directory: o,
+		Catalog: o.Current, Now: o.now, Log: log,
 		Branches: func(_ context.Context, app string) ([]string, error) {
 			o.mu.Lock()
 			defer o.mu.Unlock()
 			return slices.Clone(o.branches[app]), nil
 		},
 		Logs: func(environmentID, app string) (string, error) { return "12:00:00 qa/web listening\n", nil }}
-	if http {
+	if o.seams.transport != nil {
+		options.HTTP = &http.Client{Timeout: 20 * time.Second, Transport: o.seams.transport}
+	}
+	if o.clock != nil {
+		options.After = o.after
+	}
+	if overHTTP {
 		options.SigningSecret = o.fake.SigningSecret()
 	} else {
 		options.AppToken = o.fake.AppToken()
@@ -255,7 +288,7 @@ func (o *office) open(http bool) {
 	done := make(chan struct{})
 	go func() { defer close(done); door.Run(run1) }()
 	var web *httptest.Server
-	if http {
+	if overHTTP {
 		web = httptest.NewServer(door.Handler())
 		o.url = web.URL
 		o.fake.SetRequestURL(web.URL)
@@ -283,13 +316,50 @@ func (o *office) open(http bool) {
 
 func now() time.Time { return time.Now().UTC() }
 
+func (o *office) now() time.Time {
+	if o.clock == nil {
+		return now()
+	}
+	return o.clock.Now().UTC()
+}
+
+func (o *office) after(d time.Duration) <-chan time.Time {
+	c := make(chan time.Time, 1)
+	o.clock.AfterFunc(d, func() { c <- o.clock.Now() })
+	return c
+}
+
+// runs lets the office's clock go speed times as fast as the machine's until
+// stop is called.
+func (o *office) runs(speed int) (stop func()) {
+	const tick = 2 * time.Millisecond
+	end, ended := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(ended)
+		ticker := time.NewTicker(tick)
+		defer ticker.Stop()
+		for {
+			select {
+			case <-end:
+				return
+			case <-ticker.C:
+				o.clock.Advance(time.Duration(speed) * tick)
+			}
+		}
+	}()
+	var once sync.Once
+	stop = func() { once.Do(func() { close(end); <-ended }) }
+	o.t.Cleanup(stop)
+	return stop
+}
+
 // execute is the work on servers: it waits for the test's word.
 func (o *office) execute(ctx context.Context, id string) error {
 	op, err := o.store.Operation(ctx, id)
 	if err != nil || op.Status.Ended() {
 		return err
 	}
-	if err := o.store.Start(ctx, id, now(), orchestrator.StatusCreating, nil); err != nil {
+	if err := o.store.Start(ctx, id, o.now(), orchestrator.StatusCreating, nil); err != nil {
 		return err
 	}
 	e, err := o.store.EnvironmentByID(ctx, op.EnvironmentID)
@@ -324,8 +394,8 @@ func (o *office) execute(ctx context.Context, id string) error {
 			return err
 		}
 	}
-	return o.store.End(ctx, orchestrator.Ending{OperationID: id, Status: end.status, At: now(), Environment: status, Diagnosis: end.diagnosis,
-		Event: orchestrator.Event{OperationID: id, At: now(), Step: string(end.status), Text: string(end.status)}})
+	return o.store.End(ctx, orchestrator.Ending{OperationID: id, Status: end.status, At: o.now(), Environment: status, Diagnosis: end.diagnosis,
+		Event: orchestrator.Event{OperationID: id, At: o.now(), Step: string(end.status), Text: string(end.status)}})
 }
 
 func (o *office) line(name string) chan outcome {
@@ -353,7 +423,7 @@ func (o *office) say(name, server, step, text string) {
 	o.t.Helper()
 	e, err := o.store.Environment(o.t.Context(), name)
 	if err == nil {
-		err = o.store.AddEvents(o.t.Context(), []orchestrator.Event{{OperationID: e.Operation.ID, At: now(), Server: server, Step: step, Text: text}})
+		err = o.store.AddEvents(o.t.Context(), []orchestrator.Event{{OperationID: e.Operation.ID, At: o.now(), Server: server, Step: step, Text: text}})
 	}
 	if err != nil {
 		o.t.Fatal(err)

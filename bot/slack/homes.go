@@ -2,8 +2,11 @@ package slack
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -14,8 +17,15 @@ import (
 	"github.com/berth-dev/berth/orchestrator"
 )
 
-// homeEvery is the least time between two publications of homes.
-const homeEvery = 2 * time.Second
+const (
+	// homeEvery is the least time between two publications of homes.
+	homeEvery = 2 * time.Second
+	// homeFor is how long after its opening a home is kept up to date: Slack
+	// does not say when it is left, and every opening publishes it anew.
+	homeFor = time.Hour
+	// homeAgain is how long to wait after a home could not be published.
+	homeAgain = 10 * time.Second
+)
 
 // homes keeps the App Homes that people have opened up to date.
 type homes struct {
@@ -23,8 +33,14 @@ type homes struct {
 	wake  chan struct{}
 	mu    sync.Mutex
 	// shown is what each person's home shows, asked who waits for theirs.
-	shown map[string]string
+	shown map[string]shown
 	asked map[string]bool
+}
+
+// shown is a published home.
+type shown struct {
+	sum    [sha256.Size]byte
+	opened time.Time
 }
 
 // opened publishes a person's home, soon.
@@ -42,11 +58,13 @@ func (h *homes) opened(_ context.Context, userID string) error {
 func (h *homes) run(ctx context.Context) {
 	changed, stop := h.slack.Reader.Watch()
 	defer stop()
-	for ctx.Err() == nil {
+	var again <-chan time.Time
+	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-h.wake:
+		case <-again:
 		case <-changed:
 			select {
 			case <-ctx.Done():
@@ -55,79 +73,84 @@ func (h *homes) run(ctx context.Context) {
 			case <-h.slack.After(homeEvery):
 			}
 		}
-		h.publishAll(ctx)
+		again = nil
+		if wait := h.publishAll(ctx); wait > 0 {
+			again = h.slack.After(wait)
+		}
 	}
 }
 
-func (h *homes) publishAll(ctx context.Context) {
+// publishAll publishes what is to be published, those who wait for it first,
+// and answers in how long to go on, if not all could be.
+func (h *homes) publishAll(ctx context.Context) (wait time.Duration) {
 	h.mu.Lock()
-	users := make([]string, 0, len(h.shown)+len(h.asked))
-	for u := range h.asked {
-		users = append(users, u)
-	}
-	for u := range h.shown {
-		if !h.asked[u] {
+	users := slices.Collect(maps.Keys(h.asked))
+	for u, s := range h.shown {
+		switch {
+		case h.asked[u]:
+		case h.slack.Now().Sub(s.opened) > homeFor:
+			delete(h.shown, u)
+		default:
 			users = append(users, u)
 		}
 	}
 	h.mu.Unlock()
 	for _, u := range users {
-		if err := h.publish(ctx, u); err != nil {
-			if ctx.Err() != nil {
-				return
-			}
+		wait, err := h.publish(ctx, u)
+		if err != nil && ctx.Err() == nil {
 			h.slack.trouble("publishing a home", err)
 		}
+		if wait > 0 || ctx.Err() != nil {
+			return wait
+		}
 	}
+	return 0
 }
 
-// publish publishes a person's home unless it shows that already.
-func (h *homes) publish(ctx context.Context, userID string) error {
+// publish publishes a person's home unless it shows that already. It answers
+// how long to wait when Slack takes none at the moment.
+func (h *homes) publish(ctx context.Context, userID string) (wait time.Duration, err error) {
 	ctx, cancel := context.WithTimeout(ctx, callWithin)
 	defer cancel()
 	home, err := h.home(ctx, userID)
 	if err != nil {
-		return err
+		return homeAgain, err
 	}
 	raw, err := json.Marshal(home)
 	if err != nil {
-		return err
+		return 0, err
 	}
+	sum := sha256.Sum256(raw)
 	h.mu.Lock()
-	same := h.shown[userID] == string(raw) && !h.asked[userID]
+	was, known := h.shown[userID]
+	asked := h.asked[userID]
 	h.mu.Unlock()
-	if same {
-		return nil
+	if known && was.sum == sum && !asked {
+		return 0, nil
 	}
 	if wait := h.slack.cards.pace.take(methodPublish, "", 0); wait > 0 {
-		h.later(wait)
-		return nil
+		return wait, nil
 	}
 	_, err = h.slack.api.PublishViewContext(ctx, slackgo.PublishViewContextRequest{UserID: userID, View: home})
 	if h.slack.limited(methodPublish, err) {
-		h.later(time.Second)
-		return nil
+		return time.Second, nil
 	}
 	if err != nil && !refused(err) {
-		h.later(10 * time.Second)
-		return err
+		return homeAgain, err
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	delete(h.asked, userID)
-	h.shown[userID] = string(raw)
-	return err
-}
-
-// later wakes the publication after a while.
-func (h *homes) later(d time.Duration) {
-	go func() {
-		<-h.slack.After(d)
-		select {
-		case h.wake <- struct{}{}:
-		default:
-		}
-	}()
+	if err != nil {
+		delete(h.shown, userID) // somebody who is gone has no home: not until they open it
+		return 0, err
+	}
+	if asked {
+		was.opened = h.slack.Now()
+	}
+	was.sum = sum
+	h.shown[userID] = was
+	return 0, nil
 }
 
 // home is what a person sees: theirs, what runs now, everybody's.

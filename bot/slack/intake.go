@@ -83,10 +83,15 @@ func (s *Slack) interaction(ctx context.Context, e envelope, c slackgo.Interacti
 			return nil, nil
 		}
 		a := c.ActionCallback.BlockActions[0]
-		if s.clicks.again(c.User.ID + " " + c.Container.MessageTs + c.Container.ViewID + " " + a.BlockID + " " + a.ActionID) {
+		click := c.User.ID + " " + c.Container.MessageTs + c.Container.ViewID + " " + a.BlockID + " " + a.ActionID
+		if s.clicks.again(click) {
 			return nil, nil
 		}
-		return nil, s.keep(ctx, e, c.TriggerID)
+		err := s.keep(ctx, e, c.TriggerID)
+		if err != nil {
+			s.clicks.forget(click) // the next one, or Slack's repetition, must count
+		}
+		return nil, err
 	case slackgo.InteractionTypeShortcut:
 		return nil, s.forms.openCreate(ctx, c.TriggerID, c.User.ID, place{User: c.User.ID}, orchestrator.Command{})
 	}

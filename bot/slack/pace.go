@@ -35,7 +35,8 @@ func newPace(now func() time.Time) *pace {
 
 func (p *pace) bucket(m method, channel string) *rate.Limiter {
 	key := string(m)
-	limit, burst := rate.Every(time.Minute/45), 12
+	// Within any minute, the burst and what is regained are below 50.
+	limit, burst := rate.Every(time.Minute/36), 12
 	switch m {
 	case methodPost:
 		key += " " + channel

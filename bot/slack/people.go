@@ -2,12 +2,12 @@ package slack
 
 import (
 	"context"
-	"errors"
 	"slices"
 	"sync"
 	"time"
 
 	slackgo "github.com/slack-go/slack"
+	"golang.org/x/sync/singleflight"
 
 	"github.com/berth-dev/berth/orchestrator"
 )
@@ -15,12 +15,19 @@ import (
 // knownFor is how long what Slack said of a person is believed.
 const knownFor = 10 * time.Minute
 
+// askAgain is how long Slack's refusal to say is believed.
+const askAgain = 30 * time.Second
+
 // people maps Slack's users to Berth's people, and back.
 type people struct {
 	slack *Slack
 	mu    sync.Mutex
 	known map[string]known  // by Slack ID
 	ids   map[string]string // Slack IDs by name
+	// directs are the conversations of people with Berth, by Slack ID.
+	directs map[string]string
+	// asking makes several questions about the same one.
+	asking singleflight.Group
 	// groups are the members of each user group by its handle; groupsUntil is
 	// when they are asked for again.
 	groups      map[string][]string
@@ -42,18 +49,11 @@ func (p *people) actor(ctx context.Context, userID string) (orchestrator.Actor, 
 	k, ok := p.known[userID]
 	p.mu.Unlock()
 	if !ok || p.slack.Now().After(k.until) {
-		user, err := p.slack.api.GetUserInfoContext(ctx, userID)
-		if err != nil && !refused(err) {
+		v, err := p.ask(ctx, "user "+userID, func(ctx context.Context) (any, error) { return p.lookUp(ctx, userID) })
+		if err != nil {
 			return orchestrator.Actor{}, err
 		}
-		if err != nil {
-			p.slack.trouble("looking up a person", err)
-			user = &slackgo.User{ID: userID}
-		}
-		k = p.judge(userID, user)
-		p.mu.Lock()
-		p.known[userID] = k
-		p.mu.Unlock()
+		k = v.(known)
 	}
 	if k.refusal != nil {
 		return orchestrator.Actor{}, k.refusal
@@ -65,6 +65,41 @@ func (p *people) actor(ctx context.Context, userID string) (orchestrator.Actor, 
 	p.mu.Unlock()
 	actor.Teams = append(slices.Clone(actor.Teams), p.groupsOf(ctx, userID)...)
 	return actor, nil
+}
+
+// ask asks Slack once for all who want to know at the same time.
+func (p *people) ask(ctx context.Context, what string, f func(ctx context.Context) (any, error)) (any, error) {
+	c := p.asking.DoChan(what, func() (any, error) {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), callWithin)
+		defer cancel()
+		return f(ctx)
+	})
+	select {
+	case r := <-c:
+		return r.Val, r.Err
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// lookUp asks Slack about a user.
+func (p *people) lookUp(ctx context.Context, userID string) (known, error) {
+	user, err := p.slack.api.GetUserInfoContext(ctx, userID)
+	if err != nil && !refused(err) {
+		return known{}, err
+	}
+	if err != nil {
+		p.slack.trouble("looking up a person", err)
+		user = &slackgo.User{ID: userID}
+	}
+	k := p.judge(userID, user)
+	if err != nil {
+		k.until = p.slack.Now().Add(askAgain) // ops may mend it
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.known[userID] = k
+	return k, nil
 }
 
 // judge decides whom Berth serves. Whoever the catalog lists by Slack ID is
@@ -90,15 +125,6 @@ func (p *people) judge(userID string, u *slackgo.User) known {
 	}
 	k.email = u.Profile.Email
 	return k
-}
-
-// refused reports an answer of Slack that asking again does not change.
-func refused(err error) bool {
-	var e slackgo.SlackErrorResponse
-	if !errors.As(err, &e) {
-		return false
-	}
-	return !slices.Contains([]string{"ratelimited", "internal_error", "fatal_error", "service_unavailable", "request_timeout", "team_added_to_org"}, e.Err)
 }
 
 // idOf finds how to mention a person; it never asks Slack.
@@ -145,23 +171,10 @@ func (p *people) find(ctx context.Context, name string) (string, bool, error) {
 func (p *people) groupsOf(ctx context.Context, userID string) []string {
 	p.mu.Lock()
 	stale := p.slack.Now().After(p.groupsUntil)
-	if stale {
-		p.groupsUntil = p.slack.Now().Add(knownFor)
-	}
 	p.mu.Unlock()
 	if stale && p.slack.usesTeams() {
-		all, err := p.slack.api.GetUserGroupsContext(ctx, slackgo.GetUserGroupsOptionIncludeUsers(true))
-		if err != nil {
-			p.slack.trouble("reading the user groups, which count as teams", err)
-		} else {
-			groups := map[string][]string{}
-			for _, g := range all {
-				groups[g.Handle] = g.Users
-			}
-			p.mu.Lock()
-			p.groups = groups
-			p.mu.Unlock()
-		}
+		// An error is the end of waiting alone: what was known before holds.
+		_, _ = p.ask(ctx, "groups", func(ctx context.Context) (any, error) { return nil, p.readGroups(ctx) })
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -173,6 +186,24 @@ func (p *people) groupsOf(ctx context.Context, userID string) []string {
 	}
 	slices.Sort(out)
 	return out
+}
+
+// readGroups asks Slack for the user groups.
+func (p *people) readGroups(ctx context.Context) error {
+	all, err := p.slack.api.GetUserGroupsContext(ctx, slackgo.GetUserGroupsOptionIncludeUsers(true))
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if err != nil {
+		p.groupsUntil = p.slack.Now().Add(askAgain)
+		p.slack.trouble("reading the user groups, which count as teams", err)
+		return err
+	}
+	p.groupsUntil = p.slack.Now().Add(knownFor)
+	p.groups = map[string][]string{}
+	for _, g := range all {
+		p.groups[g.Handle] = g.Users
+	}
+	return nil
 }
 
 // usesTeams says whether the catalog's policy asks for teams at all.

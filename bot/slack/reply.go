@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"slices"
 	"time"
 
 	slackgo "github.com/slack-go/slack"
@@ -26,6 +25,8 @@ type place struct {
 	// Replace says that an answer takes the place of the message whose button
 	// was pressed: one that only this person sees.
 	Replace bool `json:"-"`
+	// Key is the delivery's: an answer is known by it.
+	Key string `json:"-"`
 }
 
 // responseURLLives is how long Slack takes answers there.
@@ -44,18 +45,31 @@ func (s *Slack) render(v view.View) blocks.Message {
 }
 
 // reply answers a person: for them alone, or for everybody in the conversation
-// when the view is public.
+// when the view is public. What Slack does not take as it looks is said in plain
+// text.
 func (s *Slack) reply(ctx context.Context, p place, v view.View) error {
 	m := s.render(v)
-	if v.Public && p.Channel != "" && !p.Replace {
-		_, err := s.post(ctx, p.Channel, m, inThread(p.Thread)...)
-		if err == nil || !cannotPost(err) {
+	err := s.say(ctx, p, v.Public, m)
+	if unshowable(err) {
+		s.Log.Error("Slack does not take an answer as it looks; its text alone is sent", "text", m.Text, "error", err)
+		err = s.say(ctx, p, v.Public, plain(m))
+	}
+	return err
+}
+
+// plain is a message without its looks.
+func plain(m blocks.Message) blocks.Message { return blocks.Message{Text: blocks.Clip(m.Text, 3000)} }
+
+// say sends an answer by the first way that is open.
+func (s *Slack) say(ctx context.Context, p place, public bool, m blocks.Message) error {
+	if public && p.Channel != "" && !p.Replace {
+		err := s.post(ctx, p.Channel, p.Thread, m, p.Key)
+		if !elsewhere(err) {
 			return err
 		}
 	}
 	if p.ResponseURL != "" && s.Now().Sub(p.At) < responseURLLives {
-		err := slackgo.PostWebhookCustomHTTPContext(ctx, p.ResponseURL, s.HTTP, &slackgo.WebhookMessage{Text: m.Text, Blocks: &slackgo.Blocks{BlockSet: m.Blocks},
-			ResponseType: slackgo.ResponseTypeEphemeral, ReplaceOriginal: p.Replace})
+		err := s.respondTo(ctx, p.ResponseURL, m, p.Replace)
 		if err == nil {
 			return nil
 		}
@@ -67,12 +81,20 @@ func (s *Slack) reply(ctx context.Context, p place, v view.View) error {
 	}
 	if p.Channel != "" && !p.Direct {
 		_, err := s.api.PostEphemeralContext(ctx, p.Channel, p.User, options(m, inThread(p.Thread)...)...)
-		if err == nil || !cannotPost(err) {
+		if !elsewhere(err) {
 			return err
 		}
 	}
-	_, err := s.postDirect(ctx, p.User, m)
-	return err
+	return s.postDirect(ctx, p.User, m, p.Key)
+}
+
+// respondTo answers at a response URL, for one person alone.
+func (s *Slack) respondTo(ctx context.Context, url string, m blocks.Message, replace bool) error {
+	message := &slackgo.WebhookMessage{Text: m.Text, ResponseType: slackgo.ResponseTypeEphemeral, ReplaceOriginal: replace}
+	if len(m.Blocks) > 0 {
+		message.Blocks = &slackgo.Blocks{BlockSet: m.Blocks}
+	}
+	return slackgo.PostWebhookCustomHTTPContext(ctx, url, s.HTTP, message)
 }
 
 func options(m blocks.Message, more ...slackgo.MsgOption) []slackgo.MsgOption {
@@ -88,58 +110,119 @@ func inThread(ts string) []slackgo.MsgOption {
 	return []slackgo.MsgOption{slackgo.MsgOptionTS(ts)}
 }
 
-// post sends a message, waiting for its turn, and gives its timestamp.
-func (s *Slack) post(ctx context.Context, channel string, m blocks.Message, more ...slackgo.MsgOption) (string, error) {
+// metaAnswer marks what Berth says besides cards and their ends.
+const metaAnswer = "berth_answer"
+
+// post sends a message, waiting for its turn. An answer of Slack's that leaves
+// open whether it was posted (a call too many may be carried out all the same)
+// is cleared up by looking before it is posted again; key is what the message
+// is known by then.
+func (s *Slack) post(ctx context.Context, channel, thread string, m blocks.Message, key string) error {
+	more := inThread(thread)
+	if key != "" {
+		more = append(more, slackgo.MsgOptionMetadata(slackgo.SlackMetadata{EventType: metaAnswer, EventPayload: map[string]any{"key": key}}))
+	}
 	for {
 		if wait := s.cards.pace.take(methodPost, channel, 0); wait > 0 {
 			select {
 			case <-ctx.Done():
-				return "", ctx.Err()
+				return ctx.Err()
 			case <-s.After(wait):
 				continue
 			}
 		}
-		_, ts, err := s.api.PostMessageContext(ctx, channel, options(m, more...)...)
-		if s.limited(methodPost, err) {
-			continue
+		if key != "" && s.uncertain.has(key) {
+			ts, err := s.find(ctx, channel, thread, metaAnswer, "key", key, s.Now().Add(-giveUpAfter))
+			if err != nil {
+				return err
+			}
+			s.uncertain.forget(key)
+			if ts != "" {
+				return nil
+			}
 		}
-		return ts, err
+		_, _, err := s.api.PostMessageContext(ctx, channel, options(m, more...)...)
+		if err != nil && !refused(err) && key != "" {
+			s.uncertain.again(key)
+		}
+		if !s.limited(methodPost, err) {
+			return err
+		}
 	}
 }
 
 // limited notes that Slack asks to wait.
 func (s *Slack) limited(m method, err error) bool {
-	var e *slackgo.RateLimitedError
-	if !errors.As(err, &e) {
-		return false
+	wait, ok := retryAfter(err)
+	if ok {
+		s.Log.Info("Slack asks to wait", "method", m, "for", wait)
+		s.cards.pace.pause(m, wait)
 	}
-	s.Log.Info("Slack asks to wait", "method", m, "for", e.RetryAfter)
-	s.cards.pace.pause(m, e.RetryAfter)
-	return true
+	return ok
 }
 
 // postDirect sends a message to a person's own conversation with Berth.
-func (s *Slack) postDirect(ctx context.Context, user string, m blocks.Message, more ...slackgo.MsgOption) (channel string, err error) {
-	channel, err = s.direct(ctx, user)
-	if err == nil {
-		_, err = s.post(ctx, channel, m, more...)
+func (s *Slack) postDirect(ctx context.Context, user string, m blocks.Message, key string) error {
+	channel, err := s.direct(ctx, user)
+	if err != nil {
+		return err
 	}
-	return channel, err
+	return s.post(ctx, channel, "", m, key)
 }
 
 // direct gives the conversation of a person with Berth.
 func (s *Slack) direct(ctx context.Context, user string) (string, error) {
+	s.people.mu.Lock()
+	channel, ok := s.people.directs[user]
+	s.people.mu.Unlock()
+	if ok {
+		return channel, nil
+	}
 	c, _, _, err := s.api.OpenConversationContext(ctx, &slackgo.OpenConversationParameters{Users: []string{user}})
 	if err != nil {
 		return "", err
 	}
+	s.people.mu.Lock()
+	defer s.people.mu.Unlock()
+	s.people.directs[user] = c.ID
 	return c.ID, nil
 }
 
-// cannotPost reports that Berth may not write where somebody asked: another
-// place may do.
-func cannotPost(err error) bool {
-	return slices.Contains([]string{"not_in_channel", "channel_not_found", "is_archived", "user_not_in_channel", "restricted_action",
-		"restricted_action_read_only_channel", "restricted_action_thread_only_channel", "restricted_action_non_threadable_channel",
-		"cannot_reply_to_message", "thread_not_found", "messages_tab_disabled", "no_permission", "access_denied", "team_access_not_granted"}, errorCode(err))
+// findPages is how many pages of 200 messages are searched.
+const findPages = 5
+
+// find looks for a message of Berth's own by its metadata. When Slack does not
+// let Berth look, it is none: posted twice beats never.
+func (s *Slack) find(ctx context.Context, channel, thread, kind, field, value string, since time.Time) (ts string, err error) {
+	oldest, cursor := slackTime(since), ""
+	for range findPages {
+		var messages []slackgo.Message
+		if thread != "" {
+			messages, _, cursor, err = s.api.GetConversationRepliesContext(ctx, &slackgo.GetConversationRepliesParameters{ChannelID: channel, Timestamp: thread,
+				Oldest: oldest, Limit: 200, Cursor: cursor, IncludeAllMetadata: true})
+		} else {
+			var r *slackgo.GetConversationHistoryResponse
+			r, err = s.api.GetConversationHistoryContext(ctx, &slackgo.GetConversationHistoryParameters{ChannelID: channel, Oldest: oldest, Limit: 200, Cursor: cursor,
+				IncludeAllMetadata: true})
+			if err == nil {
+				messages, cursor = r.Messages, r.ResponseMetaData.NextCursor
+			}
+		}
+		if refused(err) {
+			s.trouble("looking for a message that may have been posted", err)
+			return "", nil
+		}
+		if err != nil {
+			return "", err
+		}
+		for _, m := range messages {
+			if m.Metadata.EventType == kind && m.Metadata.EventPayload[field] == value {
+				return m.Timestamp, nil
+			}
+		}
+		if cursor == "" {
+			break
+		}
+	}
+	return "", nil
 }

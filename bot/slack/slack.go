@@ -15,6 +15,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -147,8 +148,15 @@ type Slack struct {
 	clicks recent // clicks of the last moments: a double click is one
 	// signatures are those of the last minutes, in HTTP mode.
 	signatures recent
-	health     health
-	self       self
+	// opened are the triggers that have opened a form.
+	opened recent
+	// uncertain are the messages of which nobody knows whether they were posted.
+	uncertain recent
+	beside    beside
+	health    health
+	self      self
+	// doubt makes introduce ask at once.
+	doubt chan struct{}
 }
 
 // New makes the door; nothing is connected before Run. A configuration that
@@ -165,7 +173,9 @@ func New(o Options) (*Slack, error) {
 		o.ServerCommand = "/server"
 	}
 	if o.HTTP == nil {
-		o.HTTP = &http.Client{Timeout: 20 * time.Second}
+		transport := http.DefaultTransport.(*http.Transport).Clone()
+		transport.MaxIdleConnsPerHost = 32 // answers go out many at a time
+		o.HTTP = &http.Client{Timeout: callWithin, Transport: transport}
 	}
 	if o.Now == nil {
 		o.Now = time.Now
@@ -173,23 +183,36 @@ func New(o Options) (*Slack, error) {
 	if o.After == nil {
 		o.After = time.After
 	}
-	s := &Slack{Options: o, mode: mode}
+	if o.APIURL = strings.TrimSuffix(o.APIURL, "/") + "/"; o.APIURL == "/" {
+		o.APIURL = slackgo.APIURL
+	}
+	client := *o.HTTP
+	if client.Transport == nil {
+		client.Transport = http.DefaultTransport
+	}
+	client.Transport = &gate{next: client.Transport, api: o.APIURL, now: o.Now, closed: map[string]time.Time{}}
+	o.HTTP = &client
+	s := &Slack{Options: o, mode: mode, doubt: make(chan struct{}, 1)}
+	s.beside.idle = sync.NewCond(&s.beside.mu)
 	s.api = slackgo.New(o.BotToken, s.apiOptions()...)
-	s.people = &people{slack: s, known: map[string]known{}, ids: map[string]string{}}
+	s.people = &people{slack: s, known: map[string]known{}, ids: map[string]string{}, directs: map[string]string{}}
 	s.cards = newCards(s)
 	s.forms = &forms{slack: s, branches: map[string]branchList{}}
-	s.homes = &homes{slack: s, shown: map[string]string{}, asked: map[string]bool{}, wake: make(chan struct{}, 1)}
+	s.homes = &homes{slack: s, shown: map[string]shown{}, asked: map[string]bool{}, wake: make(chan struct{}, 1)}
 	s.clicks = recent{ttl: doubleClick, now: o.Now}
 	s.signatures = recent{ttl: 6 * time.Minute, now: o.Now}
-	s.health.set("it has not been connected yet")
+	s.opened = recent{ttl: giveUpAfter, now: o.Now}
+	s.uncertain = recent{ttl: giveUpAfter, now: o.Now}
+	const notYet = "it has not been connected yet"
+	s.health.app = notYet
+	if mode == ModeSocket {
+		s.health.sockets = slices.Repeat([]string{notYet}, connections)
+	}
 	return s, nil
 }
 
 func (s *Slack) apiOptions() []slackgo.Option {
-	options := []slackgo.Option{slackgo.OptionHTTPClient(s.HTTP)}
-	if s.APIURL != "" {
-		options = append(options, slackgo.OptionAPIURL(strings.TrimSuffix(s.APIURL, "/")+"/"))
-	}
+	options := []slackgo.Option{slackgo.OptionHTTPClient(s.HTTP), slackgo.OptionAPIURL(s.APIURL)}
 	if s.AppToken != "" {
 		options = append(options, slackgo.OptionAppLevelToken(s.AppToken))
 	}
@@ -210,11 +233,12 @@ func (s *Slack) Run(ctx context.Context) {
 	wg.Go(func() { s.homes.run(ctx) })
 	wg.Go(func() { s.forms.run(ctx) })
 	if s.mode == ModeSocket {
-		for range connections {
-			wg.Go(func() { s.connect(ctx) })
+		for n := range connections {
+			wg.Go(func() { s.connect(ctx, n) })
 		}
 	}
 	wg.Wait()
+	s.beside.wait()
 }
 
 // self is who this app is in Slack.
@@ -230,59 +254,89 @@ func (s *self) get() (user, team string) {
 	return s.user, s.team
 }
 
-// introduce asks Slack who this app is until it answers. In HTTP mode that is
-// also how the health is known.
+// introduceEvery is how often Slack is asked whether it still knows this app.
+const introduceEvery = 5 * time.Minute
+
+// introduce asks Slack who this app is: until it answers, now and then, and
+// when something makes that doubtful. A token that was revoked is known by it,
+// and one that works again.
 func (s *Slack) introduce(ctx context.Context) {
-	for wait := time.Second; ; wait = min(2*wait, time.Minute) {
+	wait := time.Second
+	for {
+		next := introduceEvery
 		r, err := s.api.AuthTestContext(ctx)
-		if err == nil {
+		switch {
+		case ctx.Err() != nil:
+			return
+		case err == nil:
 			s.self.mu.Lock()
 			s.self.user, s.self.bot, s.self.team, s.self.domain = r.UserID, r.BotID, r.TeamID, r.Team
 			s.self.mu.Unlock()
-			s.health.works()
-			s.Log.Info("Slack knows this app", "team", r.Team, "user", r.User)
-			return
+			if s.health.setApp("") {
+				s.Log.Info("Slack knows this app", "team", r.Team, "user", r.User)
+				s.cards.kick()
+			}
+			wait = time.Second
+		default:
+			s.trouble("asking Slack who this app is", err)
+			next, wait = wait, min(2*wait, time.Minute)
 		}
-		if ctx.Err() != nil {
+		select { // at most once a second, however much is in doubt
+		case <-ctx.Done():
 			return
+		case <-s.After(time.Second):
 		}
-		s.trouble("asking Slack who this app is", err)
 		select {
 		case <-ctx.Done():
 			return
-		case <-s.After(wait):
+		case <-s.doubt:
+		case <-s.After(next - time.Second):
 		}
+	}
+}
+
+// doubts has introduce ask soon.
+func (s *Slack) doubts() {
+	select {
+	case s.doubt <- struct{}{}:
+	default:
 	}
 }
 
 // health is what keeps Slack from working, for the readiness probe.
 type health struct {
-	mu  sync.Mutex
-	why string
+	mu sync.Mutex
+	// app is why Slack does not know the app, empty when it does; sockets the
+	// same of each connection. One that works is enough.
+	app     string
+	sockets []string
 }
 
-func (h *health) set(why string) {
+// setApp notes whether Slack knows the app, and reports a change.
+func (h *health) setApp(why string) (changed bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.why = why
+	changed, h.app = h.app != why, why
+	return changed
 }
 
-func (h *health) works() { h.set("") }
+func (h *health) setSocket(n int, why string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.sockets[n] = why
+}
 
 func (h *health) get() error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.why == "" {
+	why := h.app
+	if why == "" && len(h.sockets) > 0 && !slices.Contains(h.sockets, "") {
+		why = h.sockets[0]
+	}
+	if why == "" {
 		return nil
 	}
-	return fmt.Errorf("Slack does not work: %s", h.why)
-}
-
-// fatal are the errors that only ops can mend.
-var fatal = map[string]string{
-	"invalid_auth": "the token is not valid", "not_authed": "there is no token", "token_revoked": "the token was revoked",
-	"token_expired": "the token has expired", "account_inactive": "the app was removed from the workspace",
-	"missing_scope": "a scope is missing", "not_allowed_token_type": "the token is of the wrong kind",
+	return fmt.Errorf("Slack does not work: %s", why)
 }
 
 // trouble logs what went wrong with Slack in words that ops can act on, and
@@ -300,49 +354,97 @@ func (s *Slack) trouble(what string, err error) {
 	}
 	s.Log.Error("Slack refuses Berth: "+why, "while", what, "do", "look at the app's installation and BERTH_SLACK_… (berth doctor)")
 	// A scope that lacks breaks one feature, not the connection.
-	if code != "missing_scope" {
-		s.health.set(why)
+	if code != "missing_scope" && s.health.setApp(why) {
+		s.doubts()
 	}
-}
-
-// errorCode is Slack's own code for an error, or empty.
-func errorCode(err error) string {
-	var e slackgo.SlackErrorResponse
-	if errors.As(err, &e) {
-		return e.Err
-	}
-	if err != nil {
-		if _, ok := fatal[err.Error()]; ok {
-			return err.Error()
-		}
-	}
-	return ""
 }
 
 // recent remembers keys for a while.
 type recent struct {
-	ttl  time.Duration
-	now  func() time.Time
-	mu   sync.Mutex
-	seen map[string]time.Time
+	ttl   time.Duration
+	now   func() time.Time
+	mu    sync.Mutex
+	seen  map[string]bool
+	order []seen // the oldest first
+}
+
+type seen struct {
+	key string
+	at  time.Time
 }
 
 // again reports whether key was seen within the time, and notes it.
 func (r *recent) again(key string) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	now := r.now()
+	r.age()
+	if r.seen[key] {
+		return true
+	}
 	if r.seen == nil {
-		r.seen = map[string]time.Time{}
+		r.seen = map[string]bool{}
 	}
-	for k, t := range r.seen {
-		if now.Sub(t) > r.ttl {
-			delete(r.seen, k)
-		}
+	r.seen[key] = true
+	r.order = append(r.order, seen{key, r.now()})
+	return false
+}
+
+// has reports whether key was seen within the time.
+func (r *recent) has(key string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.age()
+	return r.seen[key]
+}
+
+// forget lets a key be new again.
+func (r *recent) forget(key string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.seen[key] {
+		delete(r.seen, key)
+		r.order = slices.DeleteFunc(r.order, func(s seen) bool { return s.key == key })
 	}
-	_, ok := r.seen[key]
-	if !ok {
-		r.seen[key] = now
+}
+
+// age drops what was seen too long ago; mu is held.
+func (r *recent) age() {
+	now, n := r.now(), 0
+	for n < len(r.order) && now.Sub(r.order[n].at) > r.ttl {
+		delete(r.seen, r.order[n].key)
+		n++
 	}
-	return ok
+	r.order = slices.Delete(r.order, 0, n)
+}
+
+// beside counts what is done beside the acknowledgements, so that Run can wait
+// for it.
+type beside struct {
+	mu   sync.Mutex
+	n    int
+	idle *sync.Cond
+}
+
+func (b *beside) run(f func()) {
+	b.mu.Lock()
+	b.n++
+	b.mu.Unlock()
+	go func() {
+		defer func() {
+			b.mu.Lock()
+			defer b.mu.Unlock()
+			if b.n--; b.n == 0 {
+				b.idle.Broadcast()
+			}
+		}()
+		f()
+	}()
+}
+
+func (b *beside) wait() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for b.n > 0 {
+		b.idle.Wait()
+	}
 }

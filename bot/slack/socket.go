@@ -3,6 +3,7 @@ package slack
 import (
 	"context"
 	"errors"
+	"sync"
 	"time"
 
 	slackgo "github.com/slack-go/slack"
@@ -18,35 +19,41 @@ const connections = 2
 const atOnce = 256
 
 // connect keeps one connection alive until ctx ends. The library gives up on
-// refused tokens: those are asked again, for ops may mend them.
-func (s *Slack) connect(ctx context.Context) {
-	for wait := time.Second; ctx.Err() == nil; wait = min(2*wait, time.Minute) {
+// refused tokens, and waits up to five minutes when Slack cannot be reached:
+// both are tried again sooner here.
+func (s *Slack) connect(ctx context.Context, n int) {
+	for wait := time.Second; ctx.Err() == nil; wait = min(2*wait, 30*time.Second) {
 		started := s.Now()
-		err := s.session(ctx)
+		err := s.session(ctx, n)
 		if ctx.Err() != nil {
 			return
 		}
 		if err != nil {
+			s.health.setSocket(n, "the connection failed: "+err.Error())
 			s.trouble("keeping the connection", err)
 		}
 		if s.Now().Sub(started) > time.Minute {
 			wait = time.Second
 		}
+		asked, _ := retryAfter(err)
 		select {
 		case <-ctx.Done():
-		case <-s.After(wait):
+		case <-s.After(max(wait, asked)):
 		}
 	}
 }
 
-// session is one run of the library's client, which reconnects by itself.
-func (s *Slack) session(ctx context.Context) error {
+// session is one run of the library's client, which renews its connection by
+// itself. It ends when there is none, and leaves nothing running.
+func (s *Slack) session(ctx context.Context, n int) error {
 	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
 	// A client of its own: a late acknowledgement belongs to this connection.
 	client := socketmode.New(slackgo.New(s.BotToken, s.apiOptions()...))
 	ended := make(chan error, 1)
-	go func() { ended <- client.RunContext(ctx) }()
+	var wg sync.WaitGroup
+	wg.Go(func() { ended <- client.RunContext(ctx) })
+	defer wg.Wait()
+	defer cancel()
 	slots := make(chan struct{}, atOnce)
 	for {
 		select {
@@ -55,7 +62,9 @@ func (s *Slack) session(ctx context.Context) error {
 		case ev := <-client.Events:
 			// Events must always be drained, or the library never reconnects:
 			// the work is done beside this loop.
-			s.noticed(ev)
+			if err := s.noticed(n, ev); err != nil {
+				return err
+			}
 			e, ok := socketEnvelope(ev)
 			if !ok {
 				continue
@@ -65,10 +74,10 @@ func (s *Slack) session(ctx context.Context) error {
 			case <-ctx.Done():
 				return nil
 			}
-			go func() {
+			wg.Go(func() {
 				defer func() { <-slots }()
 				s.answer(ctx, client, ev.Request.EnvelopeID, e)
-			}()
+			})
 		}
 	}
 }
@@ -98,18 +107,19 @@ func (s *Slack) answer(ctx context.Context, client *socketmode.Client, envelopeI
 	}
 }
 
-// noticed keeps the health true and logs what ops should see.
-func (s *Slack) noticed(ev socketmode.Event) {
+// noticed keeps the health true and logs what ops should see. An error ends the
+// session.
+func (s *Slack) noticed(n int, ev socketmode.Event) error {
 	switch ev.Type {
 	case socketmode.EventTypeHello:
-		s.health.works()
+		s.health.setSocket(n, "")
+		s.doubts()
 	case socketmode.EventTypeConnectionError:
 		if e, ok := ev.Data.(*slackgo.ConnectionErrorEvent); ok {
-			s.health.set("the connection failed: " + e.Error())
-			s.Log.Warn("no connection to Slack", "error", e.ErrorObj, "again in", e.Backoff)
+			return e.ErrorObj
 		}
 	case socketmode.EventTypeInvalidAuth:
-		s.trouble("connecting", errors.New("invalid_auth"))
+		return errors.New("invalid_auth")
 	case socketmode.EventTypeErrorWriteFailed:
 		s.Log.Warn("an acknowledgement was not written; Slack delivers that again")
 	case socketmode.EventTypeErrorBadMessage:
@@ -117,4 +127,5 @@ func (s *Slack) noticed(ev socketmode.Event) {
 			s.Log.Debug("Slack sent what the client does not know", "error", e.Cause)
 		}
 	}
+	return nil
 }

@@ -23,6 +23,14 @@ func (s *Slack) Warn(ctx context.Context, e orchestrator.Environment, end time.T
 	if err != nil || !ok {
 		return false, err
 	}
-	_, err = s.postDirect(ctx, id, s.render(view.WarningView(e, end, s.Now())))
+	key := "warning " + e.ID + " " + end.UTC().Format(time.RFC3339) // a warning that was given is noted: the next one is another
+	err = s.postDirect(ctx, id, s.render(view.WarningView(e, end, s.Now())), key)
+	if unshowable(err) {
+		err = s.postDirect(ctx, id, plain(s.render(view.WarningView(e, end, s.Now()))), key)
+	}
+	if elsewhere(err) {
+		s.trouble("warning "+e.Owner, err)
+		return false, nil // nobody can: an account that is gone
+	}
 	return err == nil, err
 }
