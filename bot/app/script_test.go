@@ -2,6 +2,7 @@ package app
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -29,8 +30,14 @@ import (
 // file of its own, for Terraform and agents start it again.
 var berth string
 
+// programVariable names a berth that a test of another user has built already.
+const programVariable = "BERTH_TEST_PROGRAM"
+
 func TestMain(m *testing.M) {
 	os.Exit(func() int {
+		if berth = os.Getenv(programVariable); berth != "" {
+			return m.Run()
+		}
 		dir, err := os.MkdirTemp("", "berth-bin-")
 		if err != nil {
 			panic(err)
@@ -82,7 +89,51 @@ func TestScripts(t *testing.T) {
 			"crash": cmdCrash, "await": cmdAwait, "empty": cmdEmpty, "settled": cmdSettled, "tty": cmdTTY, "session": cmdSession, "status": cmdStatus, "paste": cmdPaste, "valid": cmdValid,
 		},
 		RequireExplicitExec: true,
+		Condition: func(name string) (bool, error) {
+			if name != "root" {
+				return false, fmt.Errorf("there is no condition %s", name)
+			}
+			return os.Getuid() == 0, nil
+		},
 	})
+}
+
+// TestOrdinaryUser runs the story of an app that looks around, and with it a
+// server's whole life, once more as a user who is not root.
+func TestOrdinaryUser(t *testing.T) {
+	needSalt(t)
+	if os.Getuid() != 0 {
+		t.Skip("TestScripts has run as an ordinary user")
+	}
+	t.Parallel()
+	uid := 3_000_000 + os.Getpid()%1_000_000 // two runs of the tests at once must not meet
+	dir, err := os.MkdirTemp("", "berth-ordinary-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	if err := os.Chown(dir, uid, uid); err != nil {
+		t.Fatal(err)
+	}
+	// The test's own program lies where only root gets to.
+	raw, err := os.ReadFile("/proc/self/exe")
+	if err != nil {
+		t.Fatal(err)
+	}
+	program := filepath.Join(dir, "app.test")
+	if err := os.WriteFile(program, raw, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(t.Context(), program, "-test.run=^TestScripts$/^isolation$", "-test.v")
+	cmd.Env = append(os.Environ(), programVariable+"="+berth, "HOME="+dir, "TMPDIR="+dir)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uint32(uid), Gid: uint32(uid)}}
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Fatalf("as user %d: %v\n%s", uid, err, out)
+	}
+	if !bytes.Contains(out, []byte("--- PASS: TestScripts/isolation")) {
+		t.Fatalf("as user %d the story did not run:\n%s", uid, out)
+	}
 }
 
 // noEarlyEnd refuses testscript's own stop, which ends a script, and well,
