@@ -1,0 +1,393 @@
+package orchestrator
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"sync"
+	"time"
+)
+
+// draft is a create command after the catalog has been asked, before the
+// branches have been.
+type draft struct {
+	name      string
+	blueprint string
+	target    Target
+	size      string
+	lifetime  time.Duration
+	apps      []App
+	refs      map[string]string
+}
+
+func (s *Service) draftEnvironment(ctx context.Context, actor Actor, cmd Command) (draft, error) {
+	c := s.Catalogs.Current()
+	d := draft{name: cmd.Environment, refs: cmd.Branches, size: cmd.Size}
+	b, err := chooseBlueprint(c, cmd.Blueprint)
+	if err != nil {
+		return d, err
+	}
+	d.blueprint = b.Name
+	target := cmd.Target
+	if target == "" {
+		target = b.Target
+	}
+	for _, name := range b.Apps {
+		a, err := s.app(name)
+		if err != nil {
+			return d, err
+		}
+		d.apps = append(d.apps, a)
+	}
+	for _, name := range sortedKeys(cmd.Branches) {
+		if _, ok := byName(d.apps, name, func(a App) string { return a.Name }); ok {
+			continue
+		}
+		if _, ok := c.App(name); !ok {
+			return d, s.unknownApp(name, b.Apps)
+		}
+		return d, Errorf(CodeAppUnknown, "The blueprint %s has no app %s: it has %s.", b.Name, name, strings.Join(b.Apps, " and ")).
+			WithHint("to add a server to an environment that exists: berth server create %s BRANCH env=%s", name, cmd.Environment)
+	}
+	return s.checkDraft(ctx, actor, d, cmd.TTL, target)
+}
+
+// checkDraft asks everything that needs no repository: permission, target,
+// size, lifetime, quota, name and needs.
+func (s *Service) checkDraft(ctx context.Context, actor Actor, d draft, ttl time.Duration, target string) (draft, error) {
+	c := s.Catalogs.Current()
+	if err := s.Policy.Allow(c, actor, VerbCreate, actor.Name); err != nil {
+		return d, err
+	}
+	var err error
+	if d.target, err = chooseTarget(c, target); err != nil {
+		return d, err
+	}
+	if err := s.able(ctx, d.target); err != nil {
+		return d, err
+	}
+	if err = checkSize(c, d.size); err != nil {
+		return d, err
+	}
+	if d.lifetime, err = s.Policy.Lifetime(c, ttl); err != nil {
+		return d, err
+	}
+	if taken, err := s.Environments.Environment(ctx, d.name); err == nil {
+		return d, NameTaken(d.name, taken.Owner)
+	} else if !isCode(err, CodeNotFound) {
+		return d, err
+	}
+	n, err := s.Environments.CountOwned(ctx, actor.Name)
+	if err != nil {
+		return d, err
+	}
+	if err := s.Policy.Quota(c, actor, n); err != nil {
+		return d, err
+	}
+	return d, s.checkNeeds(d.apps, d.apps)
+}
+
+func (s *Service) able(ctx context.Context, t Target) error {
+	if s.Able == nil {
+		return nil
+	}
+	return s.Able(ctx, t)
+}
+
+// NameTaken is the refusal of a name that a live environment has.
+func NameTaken(name, owner string) *Error {
+	return Errorf(CodeNameTaken, "The name %s is taken: %s has an environment called that.", name, owner).
+		WithHint("choose another name, or look at it with berth env show %s", name)
+}
+
+func chooseBlueprint(c *Catalog, name string) (Blueprint, error) {
+	all := names(c.Blueprints, func(b Blueprint) string { return b.Name })
+	if name != "" {
+		if b, ok := c.Blueprint(name); ok {
+			return b, nil
+		}
+		return Blueprint{}, unknown(CodeBlueprintUnknown, "blueprint", name, all)
+	}
+	if len(c.Blueprints) == 1 {
+		return c.Blueprints[0], nil
+	}
+	if b, ok := c.Blueprint("default"); ok {
+		return b, nil
+	}
+	if len(all) == 0 {
+		return Blueprint{}, Errorf(CodeBlueprintUnknown, "The catalog has no blueprint, so there is no full environment to make.").
+			WithHint("ops can add a blueprint to the catalog; to make one server: berth server create APP BRANCH")
+	}
+	return Blueprint{}, &Error{Code: CodeBlueprintUnknown, Message: "Say which blueprint you want: " + strings.Join(all, ", ") + ".", Hint: "berth env create NAME " + all[0], Suggestions: all}
+}
+
+func chooseTarget(c *Catalog, name string) (Target, error) {
+	if name == "" {
+		if len(c.Targets) == 0 {
+			return Target{}, Errorf(CodeTargetUnknown, "The catalog has no target to make servers on.").WithHint("ops can add one to the catalog: target \"local\" { module = \"local\" }")
+		}
+		return c.Targets[0], nil
+	}
+	if t, ok := c.Target(name); ok {
+		return t, nil
+	}
+	return Target{}, unknown(CodeTargetUnknown, "target", name, names(c.Targets, func(t Target) string { return t.Name }))
+}
+
+func checkSize(c *Catalog, name string) error {
+	if name == "" {
+		return nil
+	}
+	if _, ok := c.Size(name); ok {
+		return nil
+	}
+	return unknown(CodeSizeUnknown, "size", name, names(c.Sizes, func(z Size) string { return z.Name }))
+}
+
+// checkNeeds refuses an app whose need neither the set nor its settings meet.
+func (s *Service) checkNeeds(apps, set []App) error {
+	for _, a := range apps {
+		if err := s.needsMet(a, func(app string) bool {
+			_, ok := byName(set, app, func(x App) string { return x.Name })
+			return ok
+		}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *Service) needsMet(a App, has func(app string) bool) error {
+	values, err := s.settingsOf(a)
+	if err != nil {
+		return err
+	}
+	for _, key := range sortedKeys(a.Needs) {
+		if values[key] == "" && !has(a.Needs[key]) {
+			return Errorf(CodeNeedsUnmet, "%s needs the address of %s (%s), and neither this environment nor its settings have one.", a.Name, a.Needs[key], key).
+				WithHint("create %s in the same environment, or ask ops to put %s into the settings of %s", a.Needs[key], key, a.Name)
+		}
+	}
+	return nil
+}
+
+func (s *Service) settingsOf(a App) (map[string]string, error) {
+	if a.Settings == "" {
+		return nil, nil
+	}
+	_, values, err := s.Settings(a.Settings)
+	return values, err
+}
+
+// resolve checks every app's branch at the same time; all that fail are told.
+func (s *Service) resolve(ctx context.Context, apps []App, refs map[string]string) ([]Change, error) {
+	changes := make([]Change, len(apps))
+	errs := make([]error, len(apps))
+	var wg sync.WaitGroup
+	for i, a := range apps {
+		ref := refs[a.Name]
+		if ref == "" {
+			ref = a.Branch
+		}
+		wg.Go(func() {
+			r, err := s.Checker.Resolve(ctx, a, ref)
+			var e *Error
+			if errors.As(err, &e) {
+				about := *e
+				about.Subject.App = a.Name
+				err = &about
+			}
+			changes[i], errs[i] = Change{App: a.Name, Branch: r.Branch, Commit: r.Commit}, err
+		})
+	}
+	wg.Wait()
+	return changes, joinErrors(errs)
+}
+
+// joinErrors makes one error of several: the first one's code and hint, every
+// one's message.
+func joinErrors(errs []error) error {
+	var first *Error
+	for _, err := range errs {
+		if err == nil {
+			continue
+		}
+		var e *Error
+		if !errors.As(err, &e) {
+			return err
+		}
+		if first == nil {
+			c := *e
+			first = &c
+		} else if e.Message != first.Message {
+			first.Message += " " + e.Message
+		}
+	}
+	if first == nil {
+		return nil
+	}
+	return first
+}
+
+func (s *Service) plan(ctx context.Context, actor Actor, cmd Command) (Answer, error) {
+	d, err := s.draftEnvironment(ctx, actor, cmd)
+	if err != nil {
+		return Answer{}, err
+	}
+	changes, err := s.resolve(ctx, d.apps, d.refs)
+	if err != nil {
+		return Answer{}, err
+	}
+	p := &Plan{Name: d.name, Blueprint: d.blueprint, Target: d.target.Name, Size: d.size, Lifetime: d.lifetime.String()}
+	for i, c := range changes {
+		v := PlanServer{App: c.App, Branch: c.Branch, Commit: c.Commit}
+		for _, key := range sortedKeys(d.apps[i].Needs) {
+			from := d.apps[i].Needs[key]
+			if _, ok := byName(d.apps, from, func(a App) string { return a.Name }); !ok {
+				from = "the settings"
+			}
+			v.Needs = append(v.Needs, key+" from "+from)
+		}
+		p.Servers = append(p.Servers, v)
+	}
+	return Answer{Plan: p}, nil
+}
+
+func (s *Service) createEnvironment(ctx context.Context, actor Actor, cmd Command) (Answer, error) {
+	if a, ok, err := s.again(ctx, actor, cmd, cmd.Environment); ok || err != nil {
+		return a, err
+	}
+	d, err := s.draftEnvironment(ctx, actor, cmd)
+	if err != nil {
+		return Answer{}, err
+	}
+	return s.create(ctx, actor, cmd, d)
+}
+
+// create checks the draft's branches and stores the new environment.
+func (s *Service) create(ctx context.Context, actor Actor, cmd Command, d draft) (Answer, error) {
+	changes, err := s.resolve(ctx, d.apps, d.refs)
+	if err != nil {
+		return Answer{}, err
+	}
+	now := s.Now()
+	e := Environment{ID: s.NewID("e"), Name: d.name, Owner: actor.Name, Target: d.target.Name, Blueprint: d.blueprint, Size: d.size,
+		Status: StatusCreating, CreatedAt: now, ExpiresAt: now.Add(d.lifetime)}
+	sub := s.submission(actor, e, KindCreate, s.Canonical(cmd), changes)
+	sub.New, sub.NeedPort = true, d.target.Module == "local"
+	for i, c := range changes {
+		sub.Servers = append(sub.Servers, s.newServer(e, d.apps[i], c))
+	}
+	return s.submit(ctx, sub)
+}
+
+func (s *Service) newServer(e Environment, a App, c Change) Server {
+	return Server{ID: s.NewID("s"), EnvironmentID: e.ID, Name: e.Name + "/" + a.Name, App: a.Name, Repository: a.Repository,
+		Branch: c.Branch, Commit: c.Commit, Status: StatusCreating, Port: a.Port, Agent: AgentNever}
+}
+
+func (s *Service) createServer(ctx context.Context, actor Actor, cmd Command) (Answer, error) {
+	a, err := s.app(cmd.App)
+	if err != nil {
+		return Answer{}, err
+	}
+	if cmd.Environment != "" {
+		return s.addServer(ctx, actor, cmd, a)
+	}
+	d := draft{name: cmd.Name, size: cmd.Size, apps: []App{a}, refs: cmd.Branches}
+	if d.name == "" {
+		ref := cmd.Branches[a.Name]
+		if ref == "" {
+			ref = a.Branch
+		}
+		d.name = a.Name + "-" + Slug(ref)
+		d.name = strings.TrimRight(d.name[:min(len(d.name), 32)], "-")
+	}
+	if a, ok, err := s.again(ctx, actor, cmd, d.name); ok || err != nil {
+		return a, err
+	}
+	if d, err = s.checkDraft(ctx, actor, d, cmd.TTL, cmd.Target); err != nil {
+		return Answer{}, err
+	}
+	return s.create(ctx, actor, cmd, d)
+}
+
+// Slug makes a part of a name out of a branch: lower-case letters, digits and
+// single dashes, never empty.
+func Slug(branch string) string {
+	var b strings.Builder
+	for _, r := range strings.ToLower(branch) {
+		switch {
+		case r >= 'a' && r <= 'z' || r >= '0' && r <= '9':
+			b.WriteRune(r)
+		case b.Len() > 0 && !strings.HasSuffix(b.String(), "-"):
+			b.WriteByte('-')
+		}
+	}
+	if slug := strings.Trim(b.String(), "-"); slug != "" {
+		return slug
+	}
+	return "branch"
+}
+
+func (s *Service) addServer(ctx context.Context, actor Actor, cmd Command, a App) (Answer, error) {
+	c := s.Catalogs.Current()
+	e, err := s.changeable(ctx, actor, cmd.Environment, VerbDeploy)
+	if err != nil {
+		return Answer{}, err
+	}
+	for _, v := range e.Servers {
+		if v.App == a.Name {
+			return Answer{}, Errorf(CodeNameTaken, "%s already has a server for %s.", e.Name, a.Name).
+				WithHint("to put that branch on it: berth env deploy %s %s=%s", e.Name, a.Name, plainRef(cmd.Branches[a.Name]))
+		}
+	}
+	if cmd.Target != "" && cmd.Target != e.Target {
+		return Answer{}, Errorf(CodeTargetUnknown, "%s runs on %s: a server of it cannot be on %s.", e.Name, e.Target, cmd.Target).WithHint("leave target= out")
+	}
+	if err := s.targetStays(e); err != nil {
+		return Answer{}, err
+	}
+	target, err := chooseTarget(c, e.Target)
+	if err != nil {
+		return Answer{}, err
+	}
+	if err := s.able(ctx, target); err != nil {
+		return Answer{}, err
+	}
+	if err := checkSize(c, cmd.Size); err != nil {
+		return Answer{}, err
+	}
+	if err := s.needsMet(a, func(app string) bool { return hasApp(e, app) }); err != nil {
+		return Answer{}, err
+	}
+	changes, err := s.resolve(ctx, []App{a}, cmd.Branches)
+	if err != nil {
+		return Answer{}, err
+	}
+	sub := s.submission(actor, e, KindServerCreate, s.Canonical(cmd), changes)
+	sub.NeedPort = target.Module == "local"
+	sub.Servers = []Server{s.newServer(e, a, changes[0])}
+	return s.submit(ctx, sub)
+}
+
+// plainRef is a branch as it may stand in a command that is offered to be
+// pasted; one with anything that a shell could take for more is left to the
+// person.
+func plainRef(ref string) string {
+	for _, r := range ref {
+		if !strings.ContainsRune("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._/@+-", r) {
+			return "BRANCH"
+		}
+	}
+	return ref
+}
+
+func hasApp(e Environment, app string) bool {
+	for _, v := range e.Servers {
+		if v.App == app {
+			return true
+		}
+	}
+	return false
+}
