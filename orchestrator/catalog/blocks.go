@@ -28,7 +28,16 @@ const (
 	defaultHealthTimeout = time.Minute
 	// Longer than that, and the operation that waits for it has given up.
 	maxHealthTimeout = 30 * time.Minute
+	defaultGrace     = 30 * time.Minute
+	// Ends are looked for once a minute.
+	minWarning  = time.Minute
+	maxWarnings = 10
 )
+
+// defaultWarnings are a day, two hours and half an hour before the end.
+func defaultWarnings() []time.Duration {
+	return []time.Duration{24 * time.Hour, 2 * time.Hour, 30 * time.Minute}
+}
 
 var (
 	namePattern   = regexp.MustCompile(`^[a-z]([a-z0-9-]{0,30}[a-z0-9])?$`)
@@ -76,7 +85,8 @@ var blockTypes = []string{"target", "salt", "terraform", "app", "blueprint", "si
 // file reads the whole catalog.
 func (l *loader) file(body *hclsyntax.Body) {
 	l.cat.Salt.Version = defaultSalt
-	l.cat.Policy = orchestrator.PolicySettings{Lifetime: defaultLifetime, MaxLifetime: defaultMaxLifetime, Create: "all", Deploy: "all", Destroy: "own"}
+	l.cat.Policy = orchestrator.PolicySettings{Lifetime: defaultLifetime, MaxLifetime: defaultMaxLifetime,
+		Warnings: defaultWarnings(), Grace: defaultGrace, Create: "all", Deploy: "all", Destroy: "own"}
 	for _, name := range sortedAttributes(body) {
 		l.at(body.Attributes[name].NameRange, "%q stands outside of any block.%s", name, l.didYouMean(name, blockTypes))
 	}
@@ -647,7 +657,7 @@ func validEmail(s string) bool {
 }
 
 func (l *loader) policy(what string, b *hclsyntax.Block) {
-	get := l.attributes(what, b, "lifetime", "max_lifetime", "environments_per_person", "ops", "create", "deploy", "destroy")
+	get := l.attributes(what, b, "lifetime", "max_lifetime", "environments_per_person", "warnings", "grace", "ops", "create", "deploy", "destroy")
 	p := &l.cat.Policy
 	for _, f := range []struct {
 		name string
@@ -668,6 +678,17 @@ func (l *loader) policy(what string, b *hclsyntax.Block) {
 			l.at(given.Range(), "lifetime is longer than the maximum of 14d. Give max_lifetime too.")
 		default:
 			l.at(given.Range(), "lifetime is longer than max_lifetime (line %d).", longest.Range().Start.Line)
+		}
+	}
+	if e := get("warnings"); e != nil {
+		p.Warnings = l.warnings(e, p.MaxLifetime)
+	}
+	if e := get("grace"); e != nil {
+		if d, ok := l.duration("grace", e); ok {
+			if d < minWarning {
+				l.at(e.Range(), "grace must be 1m or more.")
+			}
+			p.Grace = d
 		}
 	}
 	if e := get("environments_per_person"); e != nil {
@@ -705,4 +726,37 @@ func (l *loader) policy(what string, b *hclsyntax.Block) {
 		}
 		*f.to = s
 	}
+}
+
+// warnings reads how long before an environment's end its owner is warned, the
+// longest first. An empty list turns warnings off.
+func (l *loader) warnings(e hclsyntax.Expression, longest time.Duration) []time.Duration {
+	tuple, ok := e.(*hclsyntax.TupleConsExpr)
+	if !ok {
+		if _, valid := l.value("warnings", e); valid {
+			l.at(e.Range(), "warnings must be a list of durations, such as [\"24h\", \"2h\", \"30m\"], or [] for none.")
+		}
+		return nil
+	}
+	out := []time.Duration{}
+	for _, item := range tuple.Exprs {
+		d, ok := l.duration("each of warnings", item)
+		switch {
+		case !ok:
+		case d < minWarning:
+			l.at(item.Range(), "warnings: a warning must come 1m before the end, or earlier.")
+		case d > longest:
+			l.at(item.Range(), "warnings: no environment lives that long, so this warning would never be given: see max_lifetime.")
+		case slices.Contains(out, d):
+			l.at(item.Range(), "warnings names %s twice.", l.code(item.Range()))
+		default:
+			out = append(out, d)
+		}
+	}
+	if len(out) > maxWarnings {
+		l.at(e.Range(), "warnings may be %d at most: more are no help.", maxWarnings)
+	}
+	slices.Sort(out)
+	slices.Reverse(out)
+	return out
 }

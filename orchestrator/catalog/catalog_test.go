@@ -86,6 +86,8 @@ policy {
   lifetime                = "1d12h"
   max_lifetime            = "30d"
   environments_per_person = 3
+  warnings                = ["1h", "1d12h"]
+  grace                   = "45m"
   ops                     = ["maria", "jo"]
   deploy                  = "team"
 }
@@ -114,7 +116,7 @@ policy {
 		Sizes:      []orchestrator.Size{{Name: "small", Variables: map[string]map[string]any{"aws": {"instance_type": "t3.small"}}}},
 		People:     []orchestrator.Person{{Name: "maria", Slack: "U024BE7LH", Email: "maria@example.com", OSUser: "maria", Teams: []string{"shop"}}},
 		Policy: orchestrator.PolicySettings{Lifetime: 36 * time.Hour, MaxLifetime: 30 * 24 * time.Hour, EnvironmentsPerPerson: 3, Ops: []string{"maria", "jo"},
-			Create: "all", Deploy: "team", Destroy: "own"},
+			Warnings: []time.Duration{36 * time.Hour, time.Hour}, Grace: 45 * time.Minute, Create: "all", Deploy: "team", Destroy: "own"},
 		Terraform: "~> 1.9",
 	}
 	if !reflect.DeepEqual(got, want) {
@@ -128,7 +130,8 @@ func TestDefaults(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := orchestrator.PolicySettings{Lifetime: 72 * time.Hour, MaxLifetime: 14 * 24 * time.Hour, Create: "all", Deploy: "all", Destroy: "own"}
+	want := orchestrator.PolicySettings{Lifetime: 72 * time.Hour, MaxLifetime: 14 * 24 * time.Hour, Create: "all", Deploy: "all", Destroy: "own",
+		Warnings: []time.Duration{24 * time.Hour, 2 * time.Hour, 30 * time.Minute}, Grace: 30 * time.Minute}
 	if !reflect.DeepEqual(c.Policy, want) || c.Salt != (orchestrator.Salt{Version: "3008.3"}) || c.Terraform != "" {
 		t.Errorf("defaults: %+v", c)
 	}
@@ -136,6 +139,16 @@ func TestDefaults(t *testing.T) {
 	c, err = catalog.Load(write(t, map[string]string{"berth.hcl": local + `policy { max_lifetime = "1d" }`}))
 	if err != nil || c.Policy.Lifetime != 24*time.Hour {
 		t.Errorf("max_lifetime alone: %v, %v", c, err)
+	}
+	// A maximum under a default warning is no mistake; an empty list turns
+	// warnings off.
+	c, err = catalog.Load(write(t, map[string]string{"berth.hcl": local + `policy { warnings = [] }`}))
+	if err != nil || len(c.Policy.Warnings) != 0 || c.Policy.Grace != 30*time.Minute {
+		t.Errorf("no warnings: %v, %v", c, err)
+	}
+	c, err = catalog.Load(write(t, map[string]string{"berth.hcl": local + `policy { max_lifetime = "2h" }`}))
+	if err != nil || len(c.Policy.Warnings) != 3 {
+		t.Errorf("short lives: %v, %v", c, err)
 	}
 }
 
@@ -212,6 +225,15 @@ func TestErrors(t *testing.T) {
 		"overflow":             {`policy { lifetime = "99999999999d" }`, `is too long a time`},
 		"lifetime over":        {"policy {\n lifetime = \"3d\"\n max_lifetime = \"1d\"\n}", `:3:13: lifetime is longer than max_lifetime (line 4).`},
 		"lifetime over none":   {`policy { lifetime = "20d" }`, `Give max_lifetime too.`},
+		"warnings text":        {`policy { warnings = "2h" }`, `:2:21: warnings must be a list of durations, such as ["24h", "2h", "30m"], or [] for none.`},
+		"warnings number":      {`policy { warnings = [24] }`, `:2:22: each of warnings must be text with a unit, such as "24h" or "24d".`},
+		"warning":              {`policy { warnings = ["2h", "soon"] }`, `:2:28: each of warnings: "soon" is no duration`},
+		"warning late":         {`policy { warnings = ["30s"] }`, `:2:22: warnings: a warning must come 1m before the end, or earlier.`},
+		"warning early":        {"policy {\n warnings = [\"3d\"]\n max_lifetime = \"2d\"\n}", `:3:14: warnings: no environment lives that long`},
+		"warning twice":        {`policy { warnings = ["120m", "2h"] }`, `:2:30: warnings names "2h" twice.`},
+		"warnings many":        {`policy { warnings = ["1m", "2m", "3m", "4m", "5m", "6m", "7m", "8m", "9m", "10m", "11m"] }`, `:2:21: warnings may be 10 at most`},
+		"grace":                {`policy { grace = "0m" }`, `:2:18: grace: "0m" is no time at all`},
+		"grace short":          {`policy { grace = "5s" }`, `:2:18: grace must be 1m or more.`},
 		"quota":                {`policy { environments_per_person = -1 }`, `environments_per_person must be 1 or more, or 0 for no limit.`},
 		"rule":                 {`policy { destroy = "tem" }`, `:2:20: destroy: "tem" is no rule. Did you mean "team"?`},
 		"bare text":            {"app \"api\" {\n repository = https://x.dev/a\n}", `:3:20: text stands in quotes: repository = "https://x.dev/a".`},

@@ -72,10 +72,14 @@ person "maria" {
 
 # How long environments live, how many a person may have, and who may change
 # whose: "own" (only one's own), "team" (those of one's team too) or "all".
+# Owners are warned in Slack before the end; warnings = [] turns that off. Who
+# could not be warned in time gets the grace first.
 policy {
   lifetime                = "3d"
   max_lifetime            = "14d"
   environments_per_person = 3
+  warnings                = ["24h", "2h", "30m"]
+  grace                   = "30m"
   ops                     = ["maria"]
   create                  = "all"
   deploy                  = "team"
