@@ -25,6 +25,7 @@ func (realClock) AfterFunc(d time.Duration, f func()) func() bool {
 
 // ManualClock stands still until a test moves it.
 type ManualClock struct {
+	turn   sync.Mutex // held by who advances it
 	mu     sync.Mutex
 	now    time.Time
 	timers []*manualTimer
@@ -75,8 +76,10 @@ func (c *ManualClock) AfterFunc(d time.Duration, f func()) func() bool {
 }
 
 // Advance moves the clock by d and runs what falls due, in order, each at its
-// own time.
+// own time. Two that advance it at the same time do so one after the other.
 func (c *ManualClock) Advance(d time.Duration) {
+	c.turn.Lock()
+	defer c.turn.Unlock()
 	c.mu.Lock()
 	end := c.now.Add(d)
 	for {
