@@ -80,6 +80,8 @@ type Report struct {
 	// Healthy is the result of the health check; HealthDetail says why not.
 	Healthy      bool   `json:"healthy"`
 	HealthDetail string `json:"health_detail,omitempty"`
+	// PortTaken says that another program listens on the app's port.
+	PortTaken bool `json:"port_taken,omitempty"`
 	// AppLog is the tail of the app's own output (at most 16 KiB).
 	AppLog string `json:"app_log,omitempty"`
 	// Later marks a report about an app that had been started before and has

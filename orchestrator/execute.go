@@ -27,6 +27,9 @@ type Ledger interface {
 type Servers interface {
 	UpdateServer(ctx context.Context, id string, change func(*Server) error) (Server, error)
 	RemoveServer(ctx context.Context, id string) error
+	// SetPort gives a server another port: with own a free one of this
+	// machine, whatever port is, else port itself. 0: it listens nowhere.
+	SetPort(ctx context.Context, id string, port int, own bool) error
 	SetToken(ctx context.Context, serverID, tokenHash string, expires time.Time) error
 	LastReport(ctx context.Context, serverID string, generation int) (*Report, error)
 }
@@ -253,6 +256,9 @@ func (r *run) converge(ctx context.Context) (Status, error) {
 	if err != nil {
 		return "", err
 	}
+	if err := r.ports(ctx, target); err != nil {
+		return "", err
+	}
 	if target.Module == "local" {
 		// The address is known before the machine is: everything starts at once.
 		if err := r.address(ctx, nil); err != nil {
@@ -312,6 +318,37 @@ func (r *run) reload(ctx context.Context) error {
 		r.env = e
 	}
 	return err
+}
+
+// ports gives each server that this operation changes the port that the
+// catalog has for its app now; on this machine one of its own, and another one
+// where a foreign program has taken it.
+func (r *run) ports(ctx context.Context, target Target) error {
+	own := target.Module == "local"
+	for _, ch := range r.op.Changes {
+		a, ok := r.Catalogs.Current().App(ch.App)
+		i := slices.IndexFunc(r.env.Servers, func(v Server) bool { return v.App == ch.App })
+		if !ok || i < 0 {
+			continue
+		}
+		v := r.env.Servers[i]
+		if own && a.Port != 0 && v.Port != 0 {
+			last, err := r.Servers.LastReport(ctx, v.ID, v.Generation)
+			if err != nil {
+				return err
+			}
+			if last == nil || last.Healthy || !last.PortTaken {
+				continue
+			}
+			r.say(ctx, v.Name, "configuring", fmt.Sprintf("another program has taken port %d: it gets another one", v.Port))
+		} else if a.Port == v.Port {
+			continue
+		}
+		if err := r.Servers.SetPort(ctx, v.ID, a.Port, own && a.Port != 0); err != nil {
+			return err
+		}
+	}
+	return r.reload(ctx)
 }
 
 // address notes where each server is; machines is nil for the local target.

@@ -66,6 +66,11 @@ func (a *agent) awaitHealth(ctx context.Context, d *orchestrator.Desired, p *app
 		detail = "it did not answer"
 	}
 	if p != nil {
+		// Also where a stranger takes connections and never answers; that the
+		// app ends for it says nothing more.
+		if err := p.displaced(d.Port); err != nil {
+			return false, err.Error()
+		}
 		if _, ends, last := p.state(); ends > 0 {
 			return false, endedDetail(ends, last, detail)
 		}
@@ -84,8 +89,8 @@ func (a *agent) look(ctx context.Context, d *orchestrator.Desired, p *app, began
 		return err
 	}
 	// Whatever answers on the port must be the app.
-	if stranger, ok := p.stranger(d.Port); ok {
-		return fmt.Errorf("port %d is taken by another program on this machine%s", d.Port, stranger)
+	if err := p.displaced(d.Port); err != nil {
+		return err
 	}
 	if since, _, _ := p.state(); err == nil && since.IsZero() {
 		return errors.New("the app does not run")

@@ -526,6 +526,7 @@ func (a *agent) runApp(ctx, soft context.Context, d *orchestrator.Desired, r *or
 	if soft.Err() != nil {
 		return nil
 	}
+	r.PortTaken = !r.Healthy && a.app.displaced(d.Port) != nil
 	if err := a.update(func(s *state) { s.Health = health{d.Generation, r.Healthy} }); err != nil {
 		return err
 	}

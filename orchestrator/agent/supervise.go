@@ -250,6 +250,18 @@ func (p *app) stranger(port int) (name string, ok bool) {
 	return name, ok
 }
 
+// displaced says that a program which is none of the app's has its port; where
+// the agent does not supervise the app, that is not known.
+func (p *app) displaced(port int) error {
+	if p == nil || port == 0 {
+		return nil
+	}
+	if name, ok := p.stranger(port); ok {
+		return fmt.Errorf("port %d is taken by another program on this machine%s", port, name)
+	}
+	return nil
+}
+
 // stop ends the app and everything that it started.
 func (p *app) stop() {
 	if p == nil {

@@ -82,18 +82,19 @@ func (a *agent) lookAfter(ctx context.Context, d *orchestrator.Desired, p *app, 
 			continue
 		}
 		told, otherwise = !told, 0
-		if err := a.reportLater(ctx, d, told, detail); err != nil {
+		if err := a.reportLater(ctx, d, p, told, detail); err != nil {
 			a.log.Error("how the app is was not reported", "error", err)
 		}
 	}
 }
 
 // reportLater tells Berth that an app has become healthy or ceased to be.
-func (a *agent) reportLater(ctx context.Context, d *orchestrator.Desired, healthy bool, detail string) error {
+func (a *agent) reportLater(ctx context.Context, d *orchestrator.Desired, p *app, healthy bool, detail string) error {
 	now := time.Now().UTC()
 	r := orchestrator.Report{Generation: d.Generation, Run: rand.Text(), StartedAt: now, EndedAt: now, Later: true, Healthy: healthy,
 		HealthDetail: detail, Revision: a.head(ctx)}
 	if !healthy {
+		r.PortTaken = p.displaced(d.Port) != nil
 		r.AppLog = a.appLog(ctx, &r)
 	}
 	if err := a.update(func(s *state) { s.Health = health{d.Generation, healthy} }); err != nil {

@@ -127,7 +127,7 @@ func (c context) health(r orchestrator.Report) orchestrator.Cause {
 	case c.app.Health != "":
 		what = fmt.Sprintf("it was started, but %s does not answer as it should", c.app.Health)
 	case c.app.Port > 0:
-		what = fmt.Sprintf("it was started, but port %d takes no connection", c.app.Port)
+		what = "it was started, but its port takes no connection"
 	default:
 		what = "it was started, but does not stay alive"
 	}
@@ -136,6 +136,12 @@ func (c context) health(r orchestrator.Report) orchestrator.Cause {
 	}
 	f.vars["what"] = what
 	found := match(healthRecords, f)
+	if r.PortTaken {
+		found = &finding{code: "port_in_use", who: retry, sentence: `{app} could not start: {detail}.`, next: `"berth env retry NAME" gives it another port.`}
+		if r.Later {
+			found.sentence = `{app} is not well any more: {detail}.`
+		}
+	}
 	if found == nil {
 		found = &finding{code: "health_failed", who: developer, sentence: `{app}: {what} ({detail}).`, next: nextHealth}
 		if line != "" {

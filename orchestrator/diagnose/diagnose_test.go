@@ -372,6 +372,7 @@ func TestReport(t *testing.T) {
 		{"well", "main", orchestrator.Report{Stdout: good, Healthy: true}, "", ""},
 		{"not well", "main", orchestrator.Report{Stdout: good, HealthDetail: "connection refused", AppLog: "Traceback (most recent call last):\nRuntimeError: no key Zitronenfalter\n"}, "health_failed", "RuntimeError: no key ***"},
 		{"port taken", "main", orchestrator.Report{Stdout: good, HealthDetail: "exited", AppLog: "OSError: [Errno 98] Address already in use: ('', 8080)"}, "port_in_use", "8080"},
+		{"port taken by a stranger", "main", orchestrator.Report{Stdout: good, PortTaken: true, HealthDetail: "port 41001 is taken by another program on this machine (process 7)", AppLog: "OSError: [Errno 98] Address already in use: ('', 41001)"}, "port_in_use", "port 41001 is taken by another program"},
 		{"a setting is missing", "main", orchestrator.Report{Stdout: good, HealthDetail: "exited", AppLog: "Traceback (most recent call last):\n  File \"app.py\", line 1\nKeyError: 'DATABASE_URL'"}, "settings_error", "DATABASE_URL"},
 		{"no Salt", "main", orchestrator.Report{Problem: "salt-call was not found in PATH"}, "salt_missing", "salt-call"},
 		{"unwritable", "main", orchestrator.Report{Problem: "The folder /srv/x is not writable: permission denied"}, "permission_denied", "/srv/x"},

@@ -143,6 +143,27 @@ func live(ctx context.Context, q querier, id string) error {
 	return err
 }
 
+// SetPort gives a live server another port: with own a free one of this
+// machine, else port itself, 0 for none. Its user stays.
+func (s *Store) SetPort(ctx context.Context, id string, port int, own bool) error {
+	return s.change(ctx, func(c *change) error {
+		if err := live(ctx, c, id); err != nil {
+			return err
+		}
+		v, err := s.server(ctx, c, id)
+		if err != nil {
+			return err
+		}
+		if v.Port = port; own {
+			if v.Port, err = s.place(ctx, c, id); err != nil {
+				return err
+			}
+		}
+		c.touch(v.EnvironmentID)
+		return c.exec(ctx, `UPDATE servers SET port = ?, own_port = ?, url = ? WHERE id = ?`, v.Port, own, orchestrator.URLOf(v), id)
+	})
+}
+
 // RemoveServer marks a server as destroyed and frees its port. A server that
 // is destroyed already stays as it is.
 func (s *Store) RemoveServer(ctx context.Context, id string) error {
