@@ -215,7 +215,7 @@ func (p *Person) option(ctx context.Context, on Surface, e Element, choice strin
 		return o, nil
 	}
 	if strings.HasSuffix(e.Type, "external_select") {
-		o, err := p.SuggestOptions(ctx, on, e.ActionID, choice)
+		o, err := p.suggest(ctx, on, e, choice)
 		if err != nil {
 			return Option{}, err
 		}
@@ -241,6 +241,11 @@ func (p *Person) SuggestOptions(ctx context.Context, on Surface, menu, query str
 	if !strings.HasSuffix(e.Type, "external_select") {
 		return nil, fmt.Errorf("slackfake: %q does not ask the app for its choices", menu)
 	}
+	return p.suggest(ctx, on, e, query)
+}
+
+// suggest asks the app for an element's choices.
+func (p *Person) suggest(ctx context.Context, on Surface, e Element, query string) (*Outcome, error) {
 	least := 3
 	if _, given := e.json["min_query_length"]; given {
 		c := call{args: e.json}
