@@ -1,7 +1,7 @@
 # `make help` lists the targets. Everything that these make lies in one folder,
 # ignored by git: .berth (see .ci/work).
 .DEFAULT_GOAL := help
-.PHONY: help check setup salt terraform build demo demo-stop test fuzz bench salt-lock clean
+.PHONY: help check setup salt terraform build demo demo-stop playground test pictures fuzz bench salt-lock clean
 
 WORK      := $(or $(BERTH_WORK),$(shell .ci/work))
 SALT_CALL := $(WORK)/salt/bin/salt-call
@@ -10,7 +10,7 @@ SETUP     := $(GO) run ./.ci/setup -work $(WORK)
 DEMO      := $(GO) run ./.ci/demo -work $(WORK)
 FUZZTIME  ?= 10s
 SOURCES   := . ./bot/... ./orchestrator/... ./templates/... ./modules/...
-TOOLS     := ./.ci/setup ./.ci/demo ./.ci/bench ./testdata/apps
+TOOLS     := ./.ci/setup ./.ci/demo ./.ci/bench ./testdata/apps ./testdata/browser
 
 help: ## List the targets
 	@.ci/check || true
@@ -38,17 +38,27 @@ build: ## Build berth
 demo: setup build ## Show the whole way of an environment (KEEP=1 leaves it up)
 	@$(DEMO) $(if $(KEEP),-keep)
 
-demo-stop: build ## End what `make demo KEEP=1` left up
+demo-stop: build ## End what `make demo KEEP=1` or a playground left up
 	@$(DEMO) -stop
+
+playground: setup build ## Use Berth in a browser, as in Slack, without an account
+	@$(if $(LISTEN),LISTEN=$(LISTEN)) $(DEMO) -playground
 
 test: ## Everything that CI runs
 	@.ci/check
-	@$(SETUP) -pinned salt terraform
+	@$(SETUP) -pinned salt terraform chromium
 	@unformatted=$$(git ls-files -co --exclude-standard -- '*.go' | xargs gofmt -l); \
 	if [ -n "$$unformatted" ]; then echo "Not formatted (gofmt -w mends it):"; echo "$$unformatted"; exit 1; fi
 	$(GO) vet $(SOURCES) $(TOOLS)
 	BERTH_REQUIRE_SALT=1 BERTH_SALT_CALL=$(SALT_CALL) BERTH_TERRAFORM=$$(cat $(WORK)/terraform.path) \
+	BERTH_REQUIRE_BROWSER=1 BERTH_CHROMIUM=$$(cat $(WORK)/chromium.path) \
 		$(GO) test -race -timeout 20m -p 2 $(SOURCES) $(TOOLS)
+
+pictures: setup ## Make the documents' pictures anew (docs/images)
+	@$(SETUP) chromium
+	BERTH_REQUIRE_SALT=1 BERTH_SALT_CALL=$(SALT_CALL) BERTH_TERRAFORM=$$(cat $(WORK)/terraform.path) \
+	BERTH_REQUIRE_BROWSER=1 BERTH_CHROMIUM=$$(cat $(WORK)/chromium.path) \
+		$(GO) test ./bot/app -count=1 -run '^TestPlayground$$' -update
 
 fuzz: ## Run each fuzz target for FUZZTIME (10s)
 	@for package in $$($(GO) list $(SOURCES)); do \

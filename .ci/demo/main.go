@@ -1,10 +1,11 @@
 // Command demo shows the whole way of an environment on real parts: real git
 // repositories, Terraform, Salt and applications, all on this machine.
 //
-//	go run ./.ci/demo -work DIR [-keep|-stop]
+//	go run ./.ci/demo -work DIR [-keep|-stop|-playground]
 //
 // It types at the berth program what a developer would, checks each answer,
-// and leaves nothing behind.
+// and leaves nothing behind. With -playground it only prepares, and leaves the
+// typing to whoever opens the playground's page.
 package main
 
 import (
@@ -33,16 +34,17 @@ func main() {
 	work := flag.String("work", ".berth", "the folder that set-up filled; the demo's own goes to its folder demo")
 	keep := flag.Bool("keep", false, "leave the environment and the server up")
 	stop := flag.Bool("stop", false, "end what -keep left up")
+	play := flag.Bool("playground", false, "let people use it in a browser until Ctrl-C")
 	flag.Parse()
 	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer cancel()
-	if err := run(ctx, *work, *keep, *stop); err != nil {
+	if err := run(ctx, *work, *keep, *stop, *play); err != nil {
 		fmt.Fprintln(os.Stderr, "\nThe demo failed:", err)
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, work string, keep, stop bool) error {
+func run(ctx context.Context, work string, keep, stop, play bool) error {
 	h, err := newHarbour(work)
 	if err != nil {
 		return err
@@ -58,6 +60,10 @@ func run(ctx context.Context, work string, keep, stop bool) error {
 		fmt.Println("The demo is over: no process, no folder and no port is left.")
 		return nil
 	}
+	show := h.show
+	if play {
+		show = h.playground
+	}
 	if h.running() {
 		return errors.New("one is up already; make demo-stop ends it")
 	}
@@ -67,7 +73,10 @@ func run(ctx context.Context, work string, keep, stop bool) error {
 			return err
 		}
 	}
-	err = h.show(ctx)
+	err = show(ctx)
+	if errors.Is(err, errStopped) {
+		return nil
+	}
 	if err == nil && keep {
 		h.farewell(true)
 		return nil
@@ -80,7 +89,9 @@ func run(ctx context.Context, work string, keep, stop bool) error {
 		return err
 	}
 	h.say("Nothing is left: no process, no folder, no port.")
-	h.farewell(false)
+	if !play {
+		h.farewell(false)
+	}
 	return nil
 }
 

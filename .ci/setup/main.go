@@ -1,11 +1,12 @@
 // Command setup makes what Berth's demo and tests need beside Go: Salt in a
 // virtual environment, from the versions in .ci/salt.lock, and Terraform. Both
-// are made at the same time, the first time; after that it takes a moment.
+// are made at the same time, the first time; after that it takes a moment. The
+// tests want Chromium too, which is the distribution's.
 //
-//	go run ./.ci/setup [-work DIR] [-pinned] salt terraform
+//	go run ./.ci/setup [-work DIR] [-pinned] salt terraform chromium
 //
-// It leaves DIR/salt/bin/salt-call, and the path of Terraform in
-// DIR/terraform.path.
+// It leaves DIR/salt/bin/salt-call, and the paths of Terraform and Chromium in
+// DIR/terraform.path and DIR/chromium.path.
 package main
 
 import (
@@ -65,8 +66,10 @@ func run(work string, pinned bool, parts []string) error {
 				errs[i] = t.alone(ctx, t.salt)
 			case "terraform":
 				errs[i] = t.alone(ctx, func(ctx context.Context) error { return t.terraform(ctx, pinned) })
+			case "chromium":
+				errs[i] = t.alone(ctx, t.chromium)
 			default:
-				errs[i] = fmt.Errorf("setup knows salt and terraform, not %q", part)
+				errs[i] = fmt.Errorf("setup knows salt, terraform and chromium, not %q", part)
 			}
 		})
 	}
@@ -232,6 +235,58 @@ func (t *task) terraform(ctx context.Context, pinned bool) error {
 	}
 	t.say("built (%d s)", int(time.Since(start).Seconds()))
 	return found(built, v)
+}
+
+// chromium finds the browser as the tests do (BERTH_CHROMIUM, then PATH), and
+// otherwise installs Debian's where it may.
+func (t *task) chromium(ctx context.Context) error {
+	if path := os.Getenv("BERTH_CHROMIUM"); path != "" {
+		if _, err := os.Stat(path); err != nil {
+			return fmt.Errorf("chromium: BERTH_CHROMIUM names %s: %w", path, err)
+		}
+		return t.browser(path)
+	}
+	if path := onPath("chromium", "chromium-browser", "google-chrome-stable", "google-chrome"); path != "" {
+		return t.browser(path)
+	}
+	const lack = "chromium: the tests need a browser, and %s; install Chromium (apt-get install -y chromium, dnf install -y chromium, pacman -S chromium …), or name one in BERTH_CHROMIUM"
+	if onPath("apt-get") == "" || os.Getuid() != 0 {
+		return fmt.Errorf(lack, "only root can install one here, with apt-get")
+	}
+	t.say("installing Debian's (about a minute)")
+	env := []string{"DEBIAN_FRONTEND=noninteractive"}
+	install := func() error {
+		return t.do(ctx, env, "apt-get", "install", "-y", "--no-install-recommends", "chromium", "fonts-dejavu-core")
+	}
+	err := install()
+	if err != nil && ctx.Err() == nil {
+		if err = t.do(ctx, env, "apt-get", "update"); err == nil { // the lists may be old
+			err = install()
+		}
+	}
+	if err != nil {
+		return fmt.Errorf(lack, fmt.Sprintf("apt-get did not install one (%v)", err))
+	}
+	path := onPath("chromium", "chromium-browser")
+	if path == "" {
+		return fmt.Errorf(lack, "apt-get installed none that is on the PATH")
+	}
+	return t.browser(path)
+}
+
+func (t *task) browser(path string) error {
+	t.say("at %s", path)
+	return os.WriteFile(t.path("chromium.path"), []byte(path+"\n"), 0o644)
+}
+
+// onPath is where the first of these programs is that the PATH has.
+func onPath(names ...string) string {
+	for _, name := range names {
+		if path, err := exec.LookPath(name); err == nil {
+			return path
+		}
+	}
+	return ""
 }
 
 func terraformAt(ctx context.Context, path string) (string, error) {
