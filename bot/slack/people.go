@@ -212,21 +212,24 @@ func (s *Slack) usesTeams() bool {
 	return slices.Contains([]string{p.Create, p.Deploy, p.Destroy}, "team")
 }
 
-// TeamsOf are the user groups of a person by their name in Berth, as far as
-// they are known; the policy counts them as teams.
+// teamsWithin bounds how long a command waits to learn somebody's teams.
+const teamsWithin = 3 * time.Second
+
+// TeamsOf are the user groups of a person by their name in Berth, which the
+// policy counts as teams. Slack is asked for what is not known yet; when it
+// does not answer, the groups that are known hold.
 func (s *Slack) TeamsOf(name string) []string {
-	id, ok := s.people.idOf(name)
+	if !s.usesTeams() {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), teamsWithin)
+	defer cancel()
+	id, ok, err := s.people.find(ctx, name)
+	if err != nil {
+		s.trouble("looking up whose teams count", err)
+	}
 	if !ok {
 		return nil
 	}
-	s.people.mu.Lock()
-	defer s.people.mu.Unlock()
-	var out []string
-	for handle, users := range s.people.groups {
-		if slices.Contains(users, id) {
-			out = append(out, handle)
-		}
-	}
-	slices.Sort(out)
-	return out
+	return s.people.groupsOf(ctx, id)
 }
