@@ -105,7 +105,7 @@ func (h *house) deliver(ctx context.Context, key string) error {
 }
 
 func newSlackCommand() *cobra.Command {
-	c := &cobra.Command{Use: "slack", Short: "Set Berth up in Slack"}
+	c := group(&cobra.Command{Use: "slack", Short: "Set Berth up in Slack"})
 	var o slack.ManifestOptions
 	manifest := &cobra.Command{
 		Use:   "manifest",
@@ -114,8 +114,11 @@ func newSlackCommand() *cobra.Command {
 standard error a link that opens Slack's page for a new app with it filled in.
 Without --url it is for Socket Mode, which needs no address that Slack can reach.`,
 		Example: "  berth slack manifest\n  berth slack manifest --url https://berth.example.com",
-		Args:    cobra.NoArgs,
+		Args:    needWords(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := o.Check(); err != nil {
+				return err
+			}
 			text := slack.Manifest(o)
 			fmt.Fprintln(cmd.OutOrStdout(), text)
 			fmt.Fprintf(cmd.ErrOrStderr(), "\nMake the app with one click:\n%s\n", slack.InstallURL(text))

@@ -1,8 +1,11 @@
 package slack
 
 import (
+	"bytes"
+	"cmp"
 	"encoding/json"
 	"net/url"
+	"regexp"
 	"strings"
 
 	"github.com/berth-dev/berth/bot"
@@ -100,7 +103,35 @@ func usage(noun orchestrator.Noun) string {
 	return strings.Join(append(verbs, "help"), " | ")
 }
 
-// InstallURL opens Slack's page for a new app with the manifest filled in.
+// InstallURL opens Slack's page for a new app with the manifest filled in. JSON
+// is YAML too, which that page takes; without its blanks the link is shorter.
 func InstallURL(manifest string) string {
-	return "https://api.slack.com/apps?new_app=1&manifest_json=" + url.QueryEscape(manifest)
+	var short bytes.Buffer
+	if err := json.Compact(&short, []byte(manifest)); err != nil {
+		panic(err) // Manifest wrote it
+	}
+	return "https://api.slack.com/apps?new_app=1&manifest_yaml=" + strings.ReplaceAll(url.QueryEscape(short.String()), "+", "%20")
 }
+
+// Check says what is wrong with the options, in words for people.
+func (o ManifestOptions) Check() error {
+	for _, c := range []struct{ flag, name string }{{"--env-command", o.EnvCommand}, {"--server-command", o.ServerCommand}} {
+		if c.name != "" && !commandPattern.MatchString(c.name) {
+			return orchestrator.Errorf(orchestrator.CodeInvalidValue, "%q cannot be a slash command.", c.name).
+				WithHint("%s takes a slash, then small letters, digits, hyphens and underscores, 32 in all, such as /berth-env", c.flag)
+		}
+	}
+	if cmp.Or(o.EnvCommand, "/env") == cmp.Or(o.ServerCommand, "/server") {
+		return orchestrator.Errorf(orchestrator.CodeInvalidValue, "The two slash commands have the same name, %s.", cmp.Or(o.EnvCommand, "/env")).WithHint("give --env-command and --server-command different ones")
+	}
+	if o.PublicURL == "" {
+		return nil
+	}
+	if k := publicURL(o.PublicURL); !k.OK {
+		return orchestrator.Errorf(orchestrator.CodeInvalidValue, "%s.", strings.ReplaceAll(k.Found, "BERTH_PUBLIC_URL", "--url")).WithHint("--url https://berth.example.com, or leave it out for Socket Mode")
+	}
+	return nil
+}
+
+// commandPattern is what Slack takes as a slash command's name.
+var commandPattern = regexp.MustCompile(`^/[a-z0-9_-]{1,31}$`)
