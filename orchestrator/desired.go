@@ -22,7 +22,7 @@ type Desired struct {
 	States       []string `json:"states"`
 	StatesDigest string   `json:"states_digest"`
 	// Pillar is {"berth": {...}} as the contracts give it. The agent fills in
-	// berth.root, berth.systemd, berth.env_file and berth.app.checkout, which
+	// berth.root, berth.systemd, berth.env_file, berth.program and berth.app.checkout, which
 	// only it knows.
 	Pillar json.RawMessage `json:"pillar"`
 	// Health is the path to ask, HealthTimeout in seconds (default 60).
@@ -45,6 +45,9 @@ type Pillar struct {
 	// EnvFile is where the agent has written Env, byte for byte.
 	EnvFile string            `json:"env_file"`
 	Needs   map[string]string `json:"needs"`
+	// Program is berth itself on the server: a unit of systemd starts the app
+	// through its "agent exec".
+	Program string `json:"program"`
 }
 
 // PillarApp is the app's part of Pillar.

@@ -35,12 +35,17 @@ func TestStarterRecipe(t *testing.T) {
 			t.Parallel()
 			dir := t.TempDir()
 			pwned := filepath.Join(dir, "pwned")
+			// In berth's place: it prints what it is called with, a line each.
+			probe := filepath.Join(dir, "it's berth")
+			if err := os.WriteFile(probe, []byte("#!/bin/sh\nfor word; do printf '<%s>\\n' \"$word\"; done\n"), 0o700); err != nil {
+				t.Fatal(err)
+			}
 			app := orchestrator.PillarApp{
 				Name: "web", Repository: "https://example.com/{{salt.cmd.run('touch " + pwned + "')}}\"'\n- x: 1 # ü 😀",
 				Branch: "{{salt.cmd.run('touch " + pwned + "')}}", Revision: strings.Repeat("a", 40), Checkout: filepath.Join(dir, "root", "app"), Port: 8080,
 				Build: "echo '{% raw %}' \"$HOME\" : { [ & * ! | > % @ `x` \\n\nsecond line", Start: "exec python3 app.py --x='{{ 7*7 }}' # 😀",
 			}
-			pillar, err := json.Marshal(map[string]any{"berth": orchestrator.Pillar{Systemd: systemd, Root: filepath.Join(dir, "root"), App: app, Env: "A=1\n", EnvFile: filepath.Join(dir, "env")}})
+			pillar, err := json.Marshal(map[string]any{"berth": orchestrator.Pillar{Systemd: systemd, Root: filepath.Join(dir, "root"), App: app, Env: "A=1\n", EnvFile: filepath.Join(dir, "env"), Program: probe, Needs: map[string]string{"API_URL": "http://127.0.0.1:9/{{ 7*7 }}'"}}})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -83,8 +88,14 @@ func TestStarterRecipe(t *testing.T) {
 				}
 			}
 			if systemd {
-				if text, _ := got["berth-app-start"]["contents"].(string); !strings.HasSuffix(text, "export PORT=8080\n"+app.Start) {
-					t.Errorf("the start script is %q", text)
+				text, _ := got["berth-app-start"]["contents"].(string)
+				said, err := exec.Command("/bin/sh", "-c", text).CombinedOutput()
+				want := "<agent>\n<exec>\n<--env-file>\n<" + app.Checkout + "/.env>\n<--set>\n<API_URL=http://127.0.0.1:9/{{ 7*7 }}'>\n<--port>\n<8080>\n<-->\n</bin/sh>\n<-c>\n<" + app.Start + ">\n"
+				if err != nil || string(said) != want {
+					t.Errorf("the start script %q calls %q (%v), want %q", text, said, err, want)
+				}
+				if text, _ := got["berth-app-unit"]["contents"].(string); strings.Contains(text, "EnvironmentFile") {
+					t.Errorf("systemd reads .env in its own way: %q", text)
 				}
 				if text, _ := got["berth-app-unit"]["contents"].(string); !strings.Contains(text, "ExecStart="+filepath.Join(dir, "root", "start")+"\n") {
 					t.Errorf("the unit is %q", text)

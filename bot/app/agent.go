@@ -22,7 +22,7 @@ const userDataVariable = "BERTH_USER_DATA"
 // newAgentCommand is `berth agent`: what runs on servers.
 func newAgentCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "agent", Short: "The program on each server"}
-	cmd.AddCommand(newAgentStartCommand(), newAgentStopCommand(), newAgentRunCommand())
+	cmd.AddCommand(newAgentStartCommand(), newAgentStopCommand(), newAgentRunCommand(), newAgentExecCommand())
 	return cmd
 }
 
@@ -131,6 +131,25 @@ func newAgentRunCommand() *cobra.Command {
 	_ = f.MarkHidden("detached")
 	_ = f.MarkHidden("uid")
 	_ = cmd.MarkFlagRequired("dir")
+	return cmd
+}
+
+func newAgentExecCommand() *cobra.Command {
+	var o agent.ExecOptions
+	cmd := &cobra.Command{
+		Use:   "exec [--env-file FILE] -- COMMAND",
+		Short: "Run a command with the variables that an app gets",
+		Long: "Run a command with the variables that an app gets: those of an .env file, the peers' addresses and\n" +
+			"PORT. A unit of systemd starts the app through it, so that .env means the same on every target.",
+		RunE: func(_ *cobra.Command, args []string) error {
+			o.Command = args
+			return internalError(agent.Exec(o))
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&o.EnvFile, "env-file", "", "the app's .env (default: none)")
+	f.StringArrayVar(&o.Set, "set", nil, "KEY=VALUE that holds whatever the file says; may be given again")
+	f.IntVar(&o.Port, "port", 0, "the app's PORT (default: none)")
 	return cmd
 }
 

@@ -45,6 +45,17 @@ func TestMain(m *testing.M) {
 		}
 		os.Exit(0)
 	}
+	if len(os.Args) > 2 && os.Args[1] == "agent" && os.Args[2] == "exec" {
+		var o agent.ExecOptions
+		f := flag.NewFlagSet("agent exec", flag.ExitOnError)
+		f.StringVar(&o.EnvFile, "env-file", "", "")
+		f.IntVar(&o.Port, "port", 0, "")
+		f.Func("set", "", func(pair string) error { o.Set = append(o.Set, pair); return nil })
+		_ = f.Parse(os.Args[3:])
+		o.Command = f.Args()
+		fmt.Fprintln(os.Stderr, agent.Exec(o)) // it comes back only when it failed
+		os.Exit(1)
+	}
 	os.Exit(m.Run())
 }
 
@@ -592,6 +603,9 @@ func TestFailures(t *testing.T) {
 	if got := b.report(); !got.Healthy || got.Exit != 0 || got.EndedAt.Sub(got.StartedAt) < 5*time.Second {
 		t.Errorf("the Makefile's app: %+v", got)
 	}
+	if text := b.text(); !strings.Contains(text, "running: make build") {
+		t.Errorf("the build is not told:\n%s", text)
+	}
 }
 
 // An app that fails after it was healthy is reported, and that it is well
@@ -821,6 +835,9 @@ func TestSpool(t *testing.T) {
 	})
 	if got.Exit != 0 || b.seen[got.Run] != 1 || len(b.seen) != 1 || b.fetched != 1 {
 		t.Errorf("report %+v, seen %v, recipes fetched %d times", got, b.seen, b.fetched)
+	}
+	if text := b.text(); strings.Contains(text, "make build") || !strings.Contains(text, "fetching the code") {
+		t.Errorf("a step that is not taken is told:\n%s", text)
 	}
 }
 

@@ -173,6 +173,9 @@ func (a *agent) pillar(d *orchestrator.Desired) (env, pillar []byte, err error) 
 	berth["root"] = filepath.Join(a.dir, "root")
 	berth["systemd"] = a.config.Systemd
 	berth["env_file"] = filepath.Join(a.dir, envFile)
+	if berth["program"], err = os.Executable(); err != nil {
+		return nil, nil, fmt.Errorf("finding the agent's own program: %w", err)
+	}
 	app["checkout"] = a.checkout()
 	// The desired state's own fields say what is to run.
 	app["repository"], app["branch"], app["revision"], app["port"] = d.Repository, d.Branch, d.Commit, d.Port
@@ -280,6 +283,10 @@ func (a *agent) applySalt(ctx context.Context, d *orchestrator.Desired, quiet bo
 			return
 		}
 		if text, ok := saltStep(line); ok {
+			// The starter recipe offers this step to every app.
+			if text == "running: make build" && !a.makes("build") {
+				return
+			}
 			a.stream.add("configuring", "", strings.ReplaceAll(text, filepath.Join(a.dir, "root")+"/", ""))
 		} else if troubled.MatchString(line) {
 			a.stream.add("log", "salt", line)

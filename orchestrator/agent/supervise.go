@@ -10,7 +10,6 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
-	"strconv"
 	"sync"
 	"syscall"
 	"time"
@@ -59,19 +58,22 @@ func (a *agent) appCommand(d *orchestrator.Desired) string {
 	if json.Unmarshal(d.Pillar, &pillar) == nil && pillar.Berth.App.Start != "" {
 		return pillar.Berth.App.Start
 	}
-	for _, name := range []string{"GNUmakefile", "makefile", "Makefile"} {
-		raw, err := os.ReadFile(filepath.Join(a.checkout(), name))
-		if err != nil {
-			continue
+	for _, target := range []string{"run", "start"} {
+		if a.makes(target) {
+			return "exec make " + target
 		}
-		for _, target := range []string{"run", "start"} {
-			if regexp.MustCompile(`(?m)^` + target + `[ \t]*:`).Match(raw) {
-				return "exec make " + target
-			}
-		}
-		break
 	}
 	return ""
+}
+
+// makes reports whether the checkout's Makefile has a target.
+func (a *agent) makes(target string) bool {
+	for _, name := range []string{"GNUmakefile", "makefile", "Makefile"} {
+		if raw, err := os.ReadFile(filepath.Join(a.checkout(), name)); err == nil {
+			return regexp.MustCompile(`(?m)^` + target + `[ \t]*:`).Match(raw)
+		}
+	}
+	return false
 }
 
 // appEnv is all that the app gets: the minimum, .env and PORT.
@@ -83,24 +85,9 @@ func (a *agent) appEnv(d *orchestrator.Desired, run string) []string {
 	env := minimalEnv(a.dir, os.Getenv)
 	env = setEnv(env, "HOME", filepath.Join(a.dir, "home"))
 	env = setEnv(env, "TMPDIR", filepath.Join(a.dir, "tmp"))
-	pairs, skipped := dotenv(pillar.Berth.Env)
-	for _, kv := range pairs {
-		for i := range kv {
-			if kv[i] == '=' {
-				env = setEnv(env, kv[:i], kv[i+1:])
-				break
-			}
-		}
-	}
+	env, skipped := appVariables(env, pillar.Berth.Env, pillar.Berth.Needs, d.Port)
 	if len(skipped) > 0 {
-		a.stream.add("log", "app", fmt.Sprintf("The settings file has lines that are not KEY=VALUE: %v.", skipped))
-	}
-	// Whatever ops' file makes of the lines after it, the addresses hold.
-	for name, value := range pillar.Berth.Needs {
-		env = setEnv(env, name, value)
-	}
-	if d.Port > 0 {
-		env = setEnv(env, "PORT", strconv.Itoa(d.Port))
+		a.stream.add("log", "app", skippedText(skipped))
 	}
 	env = setEnv(env, serverDirVariable, a.dir)
 	return setEnv(env, appRunVariable, run)

@@ -80,7 +80,7 @@ func (v *verifier) pillar(u usage, branch string, settings map[string]string) ma
 	maps.Copy(merged, needs)
 	return map[string]any{"berth": orchestrator.Pillar{
 		Server: "validate/" + u.app.Name, Environment: "validate", Target: u.target.Name, Systemd: u.systemd, Root: trialRoot,
-		Settings: merged, Env: "A=1\n", EnvFile: filepath.Join(filepath.Dir(trialRoot), "env"), Needs: needs,
+		Settings: merged, Env: "A=1\n", EnvFile: filepath.Join(filepath.Dir(trialRoot), "env"), Program: "/usr/local/bin/berth", Needs: needs,
 		App: orchestrator.PillarApp{Name: u.app.Name, Repository: u.app.Repository, Branch: branch, Revision: strings.Repeat("a", 40),
 			Checkout: trialRoot + "/app", Port: u.app.Port, Health: u.app.Health, Build: u.app.Build, Start: u.app.Start},
 	}}

@@ -164,6 +164,22 @@ func TestProgressLine(t *testing.T) {
 	}
 }
 
+func FuzzProgressLine(f *testing.F) {
+	f.Add("[INFO    ] Running state [a] at time 10:11:12.345678")
+	f.Add("[INFO    ] Executing state git.latest for [a]")
+	f.Add("[INFO    ] Completed state [a] at time 10:11:12.345678 (duration_in_ms=93.735)")
+	f.Add("Completed state [a] at time 1:1 duration_in_ms=1e999")
+	f.Fuzz(func(t *testing.T, line string) {
+		e, ok := ProgressLine(line)
+		if !ok && e != (Event{}) {
+			t.Errorf("%q is no progress and gives %+v", line, e)
+		}
+		if ok && (!strings.Contains(line, e.Name) || !strings.Contains(line, e.Function) || e.Duration < 0 || e.Step == "" || (e.Function != "") != (e.Step == StepExecuting)) {
+			t.Errorf("%q gives %+v", line, e)
+		}
+	})
+}
+
 func FuzzRead(f *testing.F) {
 	f.Add([]byte(`{"local":{` + chunk("a", "b", 1, "false", "One or more requisite failed: a.b, c") + `}}`))
 	f.Add([]byte(`{"return":[{"m1":{"jid":"1","ret":["x"],"retcode":2},"m2":false}]}`))

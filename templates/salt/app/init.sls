@@ -119,7 +119,7 @@ berth-app-build:
     - name: {{ app.build|json }}
 {%- else %}
     - name: make build
-    - onlyif: grep -q '^build[[:space:]]*:' Makefile
+    - onlyif: grep -qs '^build[[:space:]]*:' GNUmakefile makefile Makefile
 {%- endif %}
     - cwd: {{ checkout|json }}
 {%- if user %}
@@ -150,7 +150,6 @@ StartLimitIntervalSec=0
 [Service]
 User=berth-app
 WorkingDirectory={{ checkout }}
-EnvironmentFile=-{{ checkout }}/.env
 ExecStart={{ berth.root }}/start
 Restart=always
 RestartSec=2
@@ -160,12 +159,21 @@ TimeoutStopSec=10
 [Install]
 WantedBy=multi-user.target
 {% endset %}
+{#- Not systemd's EnvironmentFile: .env means the same here as on the local
+    target, and what stands in it does not depend on who starts the app. #}
+{%- set words = [berth.program, 'agent', 'exec'] %}
+{%- if berth.env %}{% do words.extend(['--env-file', checkout ~ '/.env']) %}{% endif %}
+{%- for name, value in berth.needs|default({}, true)|dictsort %}{% do words.extend(['--set', name ~ '=' ~ value]) %}{% endfor %}
+{%- if app.port %}{% do words.extend(['--port', app.port|string]) %}{% endif %}
+{%- do words.extend(['--', '/bin/sh', '-c', app.start or "if grep -qs '^run[[:space:]]*:' GNUmakefile makefile Makefile; then exec make run; fi\nexec make start"]) %}
+{%- set quoted = [] %}
+{%- for word in words %}{% do quoted.append("'" ~ word|replace("'", "'\\''") ~ "'") %}{% endfor %}
 
 berth-app-start:
   file.managed:
     - name: {{ (berth.root ~ '/start')|json }}
     - mode: '0755'
-    - contents: {{ ('#!/bin/sh\n' ~ ('export PORT=' ~ app.port ~ '\n' if app.port else '') ~ (app.start or "if grep -q '^run[[:space:]]*:' Makefile; then exec make run; fi\nexec make start"))|json }}
+    - contents: {{ ('#!/bin/sh\nexec ' ~ quoted|join(' '))|json }}
     - require:
       - file: berth-app-root
 
