@@ -68,7 +68,7 @@ func says(status int, body string) *http.Response {
 // What Slack does not take as it looks is said in plain text.
 func TestPlainText(t *testing.T) {
 	t.Parallel()
-	o := newOffice(t, settings{seams: seams{transport: wire(func(method string, body []byte) *http.Response {
+	o := newOffice(t, settings{speed: 5, seams: seams{transport: wire(func(method string, body []byte) *http.Response {
 		switch {
 		case strings.HasPrefix(method, "chat.") && bytes.Contains(body, []byte("blocks=%5B%7B")):
 			return says(200, `{"ok":false,"error":"invalid_blocks"}`)
@@ -127,7 +127,7 @@ func TestClosedMeanwhile(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			o := newOffice(t, settings{fake: slackfake.Options{Channels: []slackfake.Channel{{ID: "C0TEAM", Name: "team", Private: true, Members: []string{maria, slackfake.BotUser}}}}})
+			o := newOffice(t, settings{speed: 5, fake: slackfake.Options{Channels: []slackfake.Channel{{ID: "C0TEAM", Name: "team", Private: true, Members: []string{maria, slackfake.BotUser}}}}})
 			o.types(maria, test.channel, "/env create qa")
 			o.card(test.channel, "Making qa")
 			if err := test.close(o); err != nil {
@@ -164,8 +164,7 @@ func TestCarriedOutAnyway(t *testing.T) {
 	for _, omit := range []bool{false, true} {
 		t.Run(map[bool]string{true: "without a time", false: "with a time"}[omit], func(t *testing.T) {
 			t.Parallel()
-			o := newOffice(t, settings{clock: true})
-			o.runs(5)
+			o := newOffice(t, settings{speed: 5})
 			storm := func(calls int) {
 				o.fake.SetStorm(slackfake.Storm{Methods: []string{"chat.postMessage"}, Calls: calls, RetryAfter: 2 * time.Second, DoAnyway: true, OmitHeader: omit})
 			}
@@ -203,8 +202,7 @@ func TestCarriedOutAnyway(t *testing.T) {
 // and all gets done.
 func TestStormOnAll(t *testing.T) {
 	t.Parallel()
-	o := newOffice(t, settings{clock: true})
-	o.runs(5)
+	o := newOffice(t, settings{speed: 5})
 	o.fake.SetStorm(slackfake.Storm{For: 4 * time.Second, RetryAfter: 2 * time.Second})
 	for _, text := range []string{"/env create qa", "/env list", "/env show nothing"} {
 		o.types(maria, dev, text)
@@ -247,7 +245,7 @@ func (p poisoned) EnvironmentByID(ctx context.Context, id string) (orchestrator.
 // A card that cannot be shown keeps no other from being shown.
 func TestPoisonedCard(t *testing.T) {
 	t.Parallel()
-	o := newOffice(t, settings{seams: seams{reader: func(r slack.Reader) slack.Reader { return poisoned{r, "bad"} }}})
+	o := newOffice(t, settings{speed: 10, seams: seams{reader: func(r slack.Reader) slack.Reader { return poisoned{r, "bad"} }}})
 	o.types(maria, dev, "/env create bad")
 	o.worked()
 	o.await("trouble", func() bool { return strings.Contains(o.log.String(), "this row is damaged") })
@@ -269,7 +267,7 @@ func TestInternalError(t *testing.T) {
 			t.Parallel()
 			var left atomic.Int32
 			left.Store(3)
-			o := newOffice(t, settings{seams: seams{transport: wire(func(method string, body []byte) *http.Response {
+			o := newOffice(t, settings{speed: 10, seams: seams{transport: wire(func(method string, body []byte) *http.Response {
 				if method == "chat.postMessage" && bytes.Contains(body, []byte("bad")) && left.Add(-1) >= 0 {
 					return says(200, res)
 				}
@@ -294,7 +292,7 @@ func TestBadGateway(t *testing.T) {
 	t.Parallel()
 	var left atomic.Int32
 	left.Store(6)
-	o := newOffice(t, settings{seams: seams{transport: wire(func(method string, _ []byte) *http.Response {
+	o := newOffice(t, settings{speed: 10, seams: seams{transport: wire(func(method string, _ []byte) *http.Response {
 		if strings.HasPrefix(method, "chat.") && left.Add(-1) >= 0 {
 			return says(502, "<html><body>Bad gateway</body></html>")
 		}
@@ -408,10 +406,10 @@ func TestRevokedLater(t *testing.T) {
 	for _, http := range []bool{false, true} {
 		t.Run(map[bool]string{true: "HTTP", false: "Socket Mode"}[http], func(t *testing.T) {
 			t.Parallel()
-			o := newOffice(t, settings{http: http, clock: true})
-			o.runs(20)
+			o := newOffice(t, settings{speed: 10, http: http, clock: true})
 			o.await("the probe to be content", func() bool { return o.door.Ready() == nil })
 			o.fake.SetBotToken("token_revoked")
+			o.types(maria, dev, "/env list")
 			o.await("the probe to say so", func() bool { err := o.door.Ready(); return err != nil && strings.Contains(err.Error(), "revoked") })
 			if !http {
 				o.fake.Disconnect(slackfake.RefreshRequested)
@@ -431,7 +429,7 @@ func TestHomeGone(t *testing.T) {
 	t.Parallel()
 	var refuse atomic.Bool
 	var calls atomic.Int32
-	o := newOffice(t, settings{clock: true, seams: seams{transport: wire(func(method string, _ []byte) *http.Response {
+	o := newOffice(t, settings{speed: 10, seams: seams{transport: wire(func(method string, _ []byte) *http.Response {
 		if method == "views.publish" {
 			if calls.Add(1); refuse.Load() {
 				return says(200, `{"ok":false,"error":"invalid_arguments"}`)
@@ -439,7 +437,6 @@ func TestHomeGone(t *testing.T) {
 		}
 		return nil
 	})}})
-	o.runs(10)
 	if _, err := o.fake.User(maria).OpenHome(o.ctx()); err != nil {
 		t.Fatal(err)
 	}

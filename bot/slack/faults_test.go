@@ -60,7 +60,7 @@ func TestConnections(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			o := newOffice(t, settings{})
+			o := newOffice(t, settings{speed: 4})
 			trouble(o)
 			o.until("connections", func() bool { return o.fake.Connections() == 2 })
 			o.types(maria, dev, "/env create qa")
@@ -75,7 +75,7 @@ func TestConnections(t *testing.T) {
 // is done once.
 func TestCutBeforeAck(t *testing.T) {
 	t.Parallel()
-	o := newOffice(t, settings{})
+	o := newOffice(t, settings{speed: 8})
 	o.fake.CutDeliveries(1)
 	if _, err := o.fake.User(maria).Message(o.ctx(), dev, "@berth env create qa", ""); err != nil {
 		t.Fatal(err)
@@ -114,7 +114,7 @@ func TestOutage(t *testing.T) {
 	for name, outage := range map[string]slackfake.Outage{"503": slackfake.Unavailable, "refused": slackfake.Refused} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			o := newOffice(t, settings{})
+			o := newOffice(t, settings{speed: 5})
 			for _, env := range []string{"one", "two"} {
 				o.types(maria, dev, "/env create "+env)
 				o.card(dev, "Making "+env)
@@ -156,7 +156,7 @@ func TestOutage(t *testing.T) {
 // Slack's 429 is obeyed, and everything arrives all the same.
 func TestStorm(t *testing.T) {
 	t.Parallel()
-	o := newOffice(t, settings{})
+	o := newOffice(t, settings{speed: 5})
 	o.fake.SetStorm(slackfake.Storm{Methods: []string{"chat.postMessage", "chat.update"}, Calls: 4, RetryAfter: time.Second})
 	o.types(maria, dev, "/env create qa")
 	o.card(dev, "Making qa")

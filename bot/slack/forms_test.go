@@ -132,7 +132,7 @@ func must[T any](v T, err error) T {
 // The buttons of a ready environment: deploy and extend by form.
 func TestOtherForms(t *testing.T) {
 	t.Parallel()
-	o := newOffice(t, settings{})
+	o := newOffice(t, settings{speed: 4})
 	card := o.ready(maria, dev, "/env create qa", "qa")
 	v, err := o.clicks(maria, card, "Deploy…").Modal(o.ctx())
 	if err != nil {
@@ -153,7 +153,7 @@ func TestOtherForms(t *testing.T) {
 // Home shows mine with buttons, what runs, and everybody's; and it follows.
 func TestHome(t *testing.T) {
 	t.Parallel()
-	o := newOffice(t, settings{})
+	o := newOffice(t, settings{speed: 4})
 	home := func(who string, words ...string) {
 		t.Helper()
 		o.until(fmt.Sprint("a home with ", words), func() bool {

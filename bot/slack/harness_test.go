@@ -38,6 +38,7 @@ type office struct {
 	url     string                 // of HTTP mode
 	clock   *slackfake.ManualClock // nil: the machine's
 	seams   seams
+	at      address
 
 	mu       sync.Mutex
 	branches map[string][]string
@@ -90,6 +91,9 @@ func people() []slackfake.User {
 	}
 }
 
+// address is how to reach the stand-in, in another process perhaps.
+type address struct{ API, Bot, App, Secret string }
+
 // seams are where tests come between the door and what it uses.
 type seams struct {
 	transport http.RoundTripper
@@ -110,15 +114,16 @@ func through[T any](wrap func(T) T, part T) T {
 type settings struct {
 	http    bool
 	clock   bool // a clock that moves as the test says; see office.runs
+	speed   int  // a clock that goes so many times as fast; what Slack waits for stays below 3 s of it
 	seams   seams
 	fake    slackfake.Options
 	policy  func(*orchestrator.PolicySettings)
 	stopped bool // not started yet
 }
 
-func newOffice(t testing.TB, s settings) *office {
-	t.Helper()
-	o := &office{t: t, path: filepath.Join(t.TempDir(), "berth.db"), log: &logs{}, working: map[string]chan outcome{}, seams: s.seams,
+// bareOffice is an office without a stand-in.
+func bareOffice(t testing.TB, path string) *office {
+	o := &office{t: t, path: path, log: &logs{}, working: map[string]chan outcome{},
 		branches: map[string][]string{"api": {"main", "feature/login"}, "web": {"main", "feature/login", "hotfix/1.2.3"}}}
 	o.catalog = &orchestrator.Catalog{
 		Targets: []orchestrator.Target{{Name: "local", Module: "local"}},
@@ -130,6 +135,13 @@ func newOffice(t testing.TB, s settings) *office {
 		Policy: orchestrator.PolicySettings{Lifetime: 72 * time.Hour, MaxLifetime: 14 * 24 * time.Hour, Create: "all", Deploy: "all", Destroy: "own",
 			Ops: []string{"olga"}, Warnings: []time.Duration{24 * time.Hour, 2 * time.Hour}, Grace: 30 * time.Minute},
 	}
+	return o
+}
+
+func newOffice(t testing.TB, s settings) *office {
+	t.Helper()
+	o := bareOffice(t, filepath.Join(t.TempDir(), "berth.db"))
+	o.seams = s.seams
 	if s.policy != nil {
 		s.policy(&o.catalog.Policy)
 	}
@@ -138,7 +150,7 @@ func newOffice(t testing.TB, s settings) *office {
 		slackfake.Channel{ID: dev, Name: "dev", Members: []string{maria, tom, guest, alien, slackfake.BotUser}},
 		slackfake.Channel{ID: ops, Name: "ops", Private: true, Members: []string{maria, tom}})
 	s.fake.PingInterval = time.Second
-	if s.clock {
+	if s.clock || s.speed > 0 {
 		o.clock = slackfake.NewManualClock(time.Time{})
 		s.fake.Clock = o.clock
 	}
@@ -148,6 +160,9 @@ func newOffice(t testing.TB, s settings) *office {
 	}
 	t.Cleanup(fake.Close)
 	o.fake = fake
+	if s.speed > 0 {
+		o.runs(s.speed)
+	}
 	if !s.stopped {
 		o.start(s.http)
 	}
@@ -237,7 +252,10 @@ func (o *office) open(overHTTP bool) {
 			n++
 			return fmt.Sprintf("%s%s%d", prefix, run, n)
 		}}
-	options := slack.Options{BotToken: o.fake.BotToken(), APIURL: o.fake.APIURL(), Doer: through(o.seams.doer, slack.Doer(o.service)), Inbox: through(o.seams.inbox, slack.Inbox(s)),
+	if o.fake != nil {
+		o.at = address{API: o.fake.APIURL(), Bot: o.fake.BotToken(), App: o.fake.AppToken(), Secret: o.fake.SigningSecret()}
+	}
+	options := slack.Options{BotToken: o.at.Bot, APIURL: o.at.API, Doer: through(o.seams.doer, slack.Doer(o.service)), Inbox: through(o.seams.inbox, slack.Inbox(s)),
 		Cards: through(o.seams.cards, slack.Cards(s)), Reader: through(o.seams.reader, slack.Reader(s)), Directory: o,
 		Catalog: o.Current, Now: o.now, Log: log,
 		Branches: func(_ context.Context, app string) ([]string, error) {
@@ -253,9 +271,9 @@ func (o *office) open(overHTTP bool) {
 		options.After = o.after
 	}
 	if overHTTP {
-		options.SigningSecret = o.fake.SigningSecret()
+		options.SigningSecret = o.at.Secret
 	} else {
-		options.AppToken = o.fake.AppToken()
+		options.AppToken = o.at.App
 	}
 	if door, err = slack.New(options); err != nil {
 		o.t.Fatal(err)

@@ -15,7 +15,7 @@ func TestMistypedBranch(t *testing.T) {
 	for _, mode := range []string{"socket", "http"} {
 		t.Run(mode, func(t *testing.T) {
 			t.Parallel()
-			o := newOffice(t, settings{http: mode == "http"})
+			o := newOffice(t, settings{speed: 4, http: mode == "http"})
 			m := o.answered(o.types(maria, dev, "/env create qa shop web=feature/logn"))
 			if !m.Ephemeral() || m.EphemeralTo != maria {
 				t.Errorf("everybody sees it: %+v", m)
@@ -64,7 +64,7 @@ func (o *office) ready(who, channel, command, name string) slackfake.Message {
 // Every ability by slash command: reads are for who asks, changes have a card.
 func TestAbilities(t *testing.T) {
 	t.Parallel()
-	o := newOffice(t, settings{})
+	o := newOffice(t, settings{speed: 4})
 	card := o.ready(maria, dev, "/env create qa shop web=feature/login ttl=2d", "qa")
 	mustSay(t, card, "<@"+maria+">", "env create qa shop web=feature/login ttl=48h", "qa/api", "qa/web", "feature/login")
 	for text, words := range map[string][]string{
@@ -118,7 +118,7 @@ func TestAbilities(t *testing.T) {
 // the buttons work.
 func TestFailure(t *testing.T) {
 	t.Parallel()
-	o := newOffice(t, settings{})
+	o := newOffice(t, settings{speed: 4})
 	o.types(maria, dev, "/env create qa")
 	o.card(dev, "Making qa")
 	o.fails("qa", "make build failed: missing separator.")
