@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -124,6 +125,11 @@ func TestOutage(t *testing.T) {
 			}
 			changed, stop := o.store.Watch()
 			defer stop()
+			o.runs(500)
+			for began := o.clock.Now(); o.clock.Now().Sub(began) < 5*time.Minute; {
+				<-o.after(10 * time.Second)
+			}
+			o.runs(5)
 			o.ends("two")
 			o.ends("one")
 			for {
@@ -279,34 +285,195 @@ func TestSignatures(t *testing.T) {
 }
 
 // A hundred operations at the same time: nothing that Slack allows is
-// exceeded, first cards and ends go before progress, and all end right.
+// exceeded, first cards, failures and ends go before mere progress, and all
+// end right.
 func TestManyCards(t *testing.T) {
-	if testing.Short() {
-		t.Skip("takes a minute and more: Slack lets a card be edited 50 times a minute")
-	}
 	t.Parallel()
-	const n = 24
+	const n, half = 100, 50
 	var channels []slackfake.Channel
-	for i := range n {
+	for i := range n + 1 {
 		channels = append(channels, slackfake.Channel{ID: fmt.Sprintf("C0MANY%03d", i), Name: fmt.Sprintf("many-%d", i), Members: []string{maria, slackfake.BotUser}})
 	}
-	o := newOffice(t, settings{fake: slackfake.Options{Channels: channels}})
-	for i := range n {
-		o.types(maria, channels[i].ID, fmt.Sprintf("/env create e%d", i))
+	o := newOffice(t, settings{clock: true, fake: slackfake.Options{Channels: channels}})
+	create := func(i int) { o.types(maria, channels[i].ID, fmt.Sprintf("/env create e%d", i)) }
+	say := func(from, to int, text string) {
+		for i := from; i < to; i++ {
+			o.say(fmt.Sprintf("e%d", i), fmt.Sprintf("e%d/web", i), "configuring", text)
+		}
 	}
 	for i := range n {
-		o.card(channels[i].ID, fmt.Sprintf("e%d", i))
+		create(i)
 	}
 	for i := range n {
-		o.say(fmt.Sprintf("e%d", i), fmt.Sprintf("e%d/web", i), "configuring", "make build")
+		o.card(channels[i].ID, fmt.Sprintf("Making e%d", i))
 	}
-	for i := range n {
+	say(0, n, "make build")
+	o.runs(40)
+	updates := func() []slackfake.Entry { return o.fake.Calls("chat.update") }
+	o.until("progress on cards", func() bool { return len(updates()) >= 10 })
+	o.runs(0) // so that everything below happens at one moment
+	before := len(updates())
+	say(half, n, "make test") // the others have something to show, too
+	for i := range half {
+		if i%2 == 0 {
+			o.ends(fmt.Sprintf("e%d", i))
+		} else {
+			o.fails(fmt.Sprintf("e%d", i), "it does not build.")
+		}
+	}
+	create(n)
+	for i := range half {
+		o.await("the end", func() bool {
+			return must(o.store.Environment(t.Context(), fmt.Sprintf("e%d", i))).Operation.Status.Ended()
+		})
+	}
+	o.card(channels[n].ID, "Making e100") // waits for no edit
+	o.runs(40)
+	ends := func(i int) {
+		words := "is ready"
+		if i%2 == 1 && i < half {
+			words = "failed"
+		}
+		o.once(channels[i].ID, fmt.Sprintf("e%d", i), words)
+	}
+	for i := range half {
+		ends(i)
+	}
+	// What was under way when they ended may still have been progress.
+	left := half
+	for i, e := range updates()[before:] {
+		text, _ := e.Request["text"].(string)
+		end := strings.Contains(text, "is ready") || strings.Contains(text, "failed")
+		if end {
+			left--
+		} else if left > 0 && i >= 6 {
+			t.Errorf("edit %d was progress while %d ends waited: %s", i, left, text)
+		}
+	}
+	for i := half; i <= n; i++ {
 		o.ends(fmt.Sprintf("e%d", i))
 	}
-	for i := range n {
-		o.once(channels[i].ID, fmt.Sprintf("e%d is ready", i))
+	for i := half; i <= n; i++ {
+		ends(i)
 	}
 	if limited := o.fake.Stats().RateLimited; limited > 0 {
 		t.Errorf("%d calls were too many", limited)
 	}
+}
+
+// Disconnects of every kind, cuts before the acknowledgement and deliveries
+// that come twice, all while people write: everything is done once.
+func TestTrafficInTrouble(t *testing.T) {
+	t.Parallel()
+	const n = 6
+	var channels []slackfake.Channel
+	for i := range n {
+		channels = append(channels, slackfake.Channel{ID: fmt.Sprintf("C0BUSY%d", i), Name: fmt.Sprintf("busy-%d", i), Members: []string{maria, slackfake.BotUser}})
+	}
+	o := newOffice(t, settings{speed: 2, fake: slackfake.Options{Channels: channels}})
+	o.fake.SetLimit("apps.connections.open", slackfake.Limit{}) // so much trouble in a minute is more than Slack makes
+	made := 0
+	for round, trouble := range []func(){
+		func() { o.fake.Disconnect(slackfake.Warning) },
+		func() { o.fake.Disconnect(slackfake.RefreshRequested) },
+		func() { o.fake.CutDeliveries(3) },
+		func() { o.fake.DuplicateDeliveries(4) },
+		func() { o.fake.DropConnections() },
+		func() { o.fake.DisconnectOne(slackfake.TooManyWebsockets) },
+		func() { o.fake.SetSocketMode(false); o.fake.SetSocketMode(true) },
+	} {
+		o.until("connections", func() bool { return o.fake.Connections() == 2 })
+		for i := range n {
+			if i == n/2 {
+				trouble()
+			}
+			if _, err := o.fake.User(maria).Message(o.ctx(), channels[i].ID, fmt.Sprintf("@berth env create e%d-%d", round, i), ""); err != nil {
+				t.Fatal(err)
+			}
+			o.ends(fmt.Sprintf("e%d-%d", round, i))
+			made++
+		}
+	}
+	// What could not be delivered comes again after a minute, in peace.
+	o.fake.CutDeliveries(0)
+	o.until("connections", func() bool { return o.fake.Connections() == 2 })
+	o.runs(0)
+	o.clock.Advance(time.Minute)
+	o.await("everything to arrive", func() bool { return len(must(o.store.Environments(t.Context(), ""))) == made })
+	o.runs(10)
+	for i := range n {
+		o.until("all cards of a channel", func() bool {
+			ready := 0
+			for _, m := range o.cardsOf(channels[i].ID) {
+				if shows(m, "is ready") {
+					ready++
+				}
+			}
+			return ready == made/n && o.told(channels[i].ID) == made/n
+		})
+	}
+	o.worked()
+	all := must(o.store.Environments(t.Context(), ""))
+	if len(all) != made {
+		t.Errorf("%d environments of %d", len(all), made)
+	}
+	for _, e := range all {
+		if ops := must(o.store.Operations(t.Context(), e.ID)); len(ops) != 1 {
+			t.Errorf("%s: %d operations", e.Name, len(ops))
+		}
+	}
+	for i := range n {
+		if cards, told := len(o.cardsOf(channels[i].ID)), o.told(channels[i].ID); cards != made/n || told != made/n {
+			t.Errorf("%d cards, %d ends told, of %d", cards, told, made/n)
+		}
+	}
+}
+
+// Slack's retries over HTTP are one command, also when they come at the same
+// time; and a retry may be the first that arrives.
+func TestRetries(t *testing.T) {
+	t.Parallel()
+	o := newOffice(t, settings{http: true, speed: 4})
+	body := fmt.Appendf(nil, `{"type":"event_callback","event_id":"Ev1","team_id":"T1","event":{"type":"app_mention","user":%q,"text":"<@%s> env create qa","channel":%q,"ts":"1.2"}}`,
+		maria, o.fake.BotUserID(), dev)
+	var wg sync.WaitGroup
+	for retry := range 4 {
+		wg.Go(func() {
+			req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, o.url+slackfake.EventsPath, strings.NewReader(string(body)))
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			req.Header = slackfake.Sign(o.fake.SigningSecret(), now().Add(-time.Duration(retry)*time.Second), body)
+			req.Header.Set("X-Slack-Retry-Num", fmt.Sprint(3-retry))
+			res, err := http.DefaultClient.Do(req)
+			if err != nil || res.StatusCode != http.StatusOK {
+				t.Errorf("retry %d: %v, %v", retry, res, err)
+				return
+			}
+			res.Body.Close()
+		})
+	}
+	wg.Wait()
+	o.card(dev, "Making qa")
+	o.ends("qa")
+	o.once(dev, "qa is ready")
+	o.worked()
+	o.once(dev, "qa is ready")
+}
+
+// Everything works when each answer of Slack's takes two seconds.
+func TestLatency(t *testing.T) {
+	t.Parallel()
+	o := newOffice(t, settings{clock: true})
+	o.fake.SetLatency(2 * time.Second)
+	o.runs(8)
+	if _, err := o.types(maria, dev, "/env create").Modal(o.ctx()); err != nil {
+		t.Error(err)
+	}
+	o.types(maria, dev, "/env create qa")
+	o.card(dev, "Making qa")
+	mustSay(t, o.answered(o.types(maria, dev, "/env list")), "1 environment")
+	o.ends("qa")
+	o.once(dev, "qa is ready")
 }

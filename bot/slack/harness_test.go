@@ -37,6 +37,7 @@ type office struct {
 	log     *logs
 	url     string                 // of HTTP mode
 	clock   *slackfake.ManualClock // nil: the machine's
+	still   func()                 // stops it
 	seams   seams
 	at      address
 
@@ -347,9 +348,16 @@ func (o *office) after(d time.Duration) <-chan time.Time {
 	return c
 }
 
-// runs lets the office's clock go speed times as fast as the machine's until
-// stop is called.
-func (o *office) runs(speed int) (stop func()) {
+// runs lets the office's clock go speed times as fast as the machine's, until
+// it is called again: 0 lets it stand.
+func (o *office) runs(speed int) {
+	if o.still != nil {
+		o.still()
+		o.still = nil
+	}
+	if speed == 0 {
+		return
+	}
 	const tick = 2 * time.Millisecond
 	end, ended := make(chan struct{}), make(chan struct{})
 	go func() {
@@ -366,9 +374,8 @@ func (o *office) runs(speed int) (stop func()) {
 		}
 	}()
 	var once sync.Once
-	stop = func() { once.Do(func() { close(end); <-ended }) }
-	o.t.Cleanup(stop)
-	return stop
+	o.still = func() { once.Do(func() { close(end); <-ended }) }
+	o.t.Cleanup(o.still)
 }
 
 // execute is the work on servers: it waits for the test's word.
