@@ -76,7 +76,9 @@ the catalog, listens for its clients and for the servers' agents, and prints
 where it was at its next start.
 
 Secrets come from the environment alone: BERTH_GITHUB_TOKEN, or
-BERTH_GITHUB_APP_ID and BERTH_GITHUB_APP_KEY_FILE.`,
+BERTH_GITHUB_APP_ID and BERTH_GITHUB_APP_KEY_FILE; for Slack
+BERTH_SLACK_BOT_TOKEN, and BERTH_SLACK_APP_TOKEN (Socket Mode) or
+BERTH_SLACK_SIGNING_SECRET (HTTP mode; then BERTH_PUBLIC_URL too).`,
 		Example: `  berth serve --catalog ops/berth.hcl
   berth serve --listen 0.0.0.0:443 --tls-cert berth.pem --tls-key berth.key --public-url https://berth.example.com`,
 		Args: needWords(0, 0),
@@ -103,7 +105,7 @@ BERTH_GITHUB_APP_ID and BERTH_GITHUB_APP_KEY_FILE.`,
 	f := c.Flags()
 	f.String("catalog", "berth.hcl", "the catalog (BERTH_CATALOG)")
 	f.String("listen", "127.0.0.1:7878", "where agents and API clients call; port 0 takes a free one (BERTH_LISTEN)")
-	f.String("public-url", "", "the address that agents use (BERTH_PUBLIC_URL; default: the listen address)")
+	f.String("public-url", "", "the address that agents and Slack use (BERTH_PUBLIC_URL; default: the listen address)")
 	f.String("database", "", "sqlite:PATH (BERTH_DATABASE_URL; default: berth.db in the data folder)")
 	f.String("tls-cert", "", "certificate file (BERTH_TLS_CERT)")
 	f.String("tls-key", "", "key file (BERTH_TLS_KEY)")

@@ -78,6 +78,21 @@ func TestLifetime(t *testing.T) {
 	})
 }
 
+// Each warning of the same end comes, once.
+func TestEachWarning(t *testing.T) {
+	t.Parallel()
+	o := newOffice(t, settings{clock: true, policy: func(p *orchestrator.PolicySettings) {
+		p.Warnings = []time.Duration{24 * time.Hour, 2 * time.Hour, 30 * time.Minute}
+	}})
+	o.runs(20)
+	o.ready(maria, dev, "/env create qa ttl=3d", "qa")
+	for i, passes := range []time.Duration{48*time.Hour + time.Minute, 22 * time.Hour, 90 * time.Minute} {
+		if n := len(o.turn(passes)); n != i+1 {
+			t.Fatalf("%d warnings, want %d", n, i+1)
+		}
+	}
+}
+
 // Nothing dies unwarned: not after Berth was down, and not while Slack is away.
 func TestLateWarning(t *testing.T) {
 	t.Parallel()

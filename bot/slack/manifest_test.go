@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -174,6 +175,41 @@ func TestScopesSuffice(t *testing.T) {
 	for code, n := range o.fake.Stats().Errors {
 		if code == "missing_scope" {
 			t.Errorf("%d times %s", n, code)
+		}
+	}
+}
+
+// The page for admins has every scope with its reason, and every variable.
+func TestDocs(t *testing.T) {
+	t.Parallel()
+	raw, err := os.ReadFile(filepath.Join("..", "..", "docs", "slack.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	page := string(raw)
+	_, table, _ := strings.Cut(page, "| scope |")
+	table, _, _ = strings.Cut(table, "\n\n")
+	for _, s := range slack.Scopes {
+		if !strings.Contains(table, "| `"+s.Name+"` | "+s.Why+" |\n") && !strings.HasSuffix(table, "| `"+s.Name+"` | "+s.Why+" |") {
+			t.Errorf("docs/slack.md lacks the row | `%s` | %s |", s.Name, s.Why)
+		}
+	}
+	if n := strings.Count(table, "\n| `"); n != len(slack.Scopes) {
+		t.Errorf("docs/slack.md has %d scopes, the manifest %d", n, len(slack.Scopes))
+	}
+	sources, err := filepath.Glob(filepath.Join("..", "app", "*.go"))
+	if err != nil || len(sources) == 0 {
+		t.Fatalf("no sources: %v", err)
+	}
+	for _, path := range sources {
+		source, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range regexp.MustCompile(`"(BERTH_SLACK_[A-Z_]+[A-Z])"`).FindAllStringSubmatch(string(source), -1) {
+			if !strings.Contains(page, "`"+name[1]+"`") {
+				t.Errorf("docs/slack.md does not explain %s (%s)", name[1], path)
+			}
 		}
 	}
 }
