@@ -129,7 +129,7 @@ func cmdTTY(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	cmd := exec.Command(args[0], args[1:]...)
 	if args[0] == "berth" {
-		cmd.Path = berth
+		cmd.Path, cmd.Err = berth, nil // whatever stands on this process's own PATH
 	}
 	s := startOnTTY(ts, cmd, columns, rows)
 	f := s.pty
