@@ -13,7 +13,10 @@ type Desired struct {
 	// Operation is the operation that asked for this generation.
 	Operation string `json:"operation"`
 	// Stop asks the agent to stop the app and itself.
-	Stop       bool   `json:"stop,omitempty"`
+	Stop bool `json:"stop,omitempty"`
+	// Halt asks the agent to give up what it is at: the operation that wanted
+	// it is no more. The app goes on as it ran before.
+	Halt       bool   `json:"halt,omitempty"`
 	Repository string `json:"repository"`
 	Branch     string `json:"branch"`
 	Commit     string `json:"commit"`

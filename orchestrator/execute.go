@@ -174,10 +174,12 @@ func (r *run) end(ctx context.Context, status Status, err error) error {
 	switch {
 	case err == nil:
 	case canceled:
+		r.halt(ctx)
 		ending.Status = OperationCanceled
 		ending.Diagnosis = &Diagnosis{Outcome: OutcomeFailed, Total: 1, Causes: []Cause{{Code: "interrupted", Who: "developer",
 			Sentence: "This was canceled before it was done.", Next: "env retry " + r.env.Name + ", or env destroy " + r.env.Name}}}
 	case errors.Is(context.Cause(ctx), ErrOverdue):
+		r.halt(ctx)
 		ending.Status = OperationFailed
 		ending.Diagnosis = &Diagnosis{Outcome: OutcomeFailed, Total: 1, Causes: []Cause{{Code: "timeout", Who: "retry",
 			Sentence: fmt.Sprintf("This was not done after %s, the longest that an operation may take, and was stopped.", r.limit()),
@@ -202,6 +204,34 @@ func (r *run) end(ctx context.Context, status Status, err error) error {
 		r.name(ending.Diagnosis)
 	}
 	return r.Ledger.End(context.WithoutCancel(ctx), ending)
+}
+
+// halt tells the agents that this operation still waits for to give up.
+func (r *run) halt(ctx context.Context) {
+	ctx = context.WithoutCancel(ctx)
+	if err := r.reload(ctx); err != nil {
+		r.Log.Warn("the agents were not told to give up", "operation", r.op.ID, "error", err)
+		return
+	}
+	for _, v := range r.env.Servers {
+		if !r.mine(v) || v.Status != StatusCreating && v.Status != StatusDeploying {
+			continue
+		}
+		_, err := r.Servers.UpdateServer(ctx, v.ID, func(s *Server) error {
+			var d Desired
+			if err := json.Unmarshal(s.Desired, &d); err != nil {
+				return fmt.Errorf("reading the desired state of %s: %w", s.ID, err)
+			}
+			s.Generation++
+			d.Generation, d.Halt = s.Generation, true
+			doc, err := json.Marshal(d)
+			s.Desired = doc
+			return err
+		})
+		if err != nil {
+			r.Log.Warn("an agent was not told to give up", "server", v.Name, "error", err)
+		}
+	}
 }
 
 // name puts the environment's name into what to do next: who diagnoses does

@@ -226,3 +226,30 @@ func TestOutputRotates(t *testing.T) {
 		t.Errorf("%d lines, a tail of %d bytes", lines, len(o.String()))
 	}
 }
+
+// However often something fails, it is tried again: ever later up to a bound,
+// and not by all agents at the same moment.
+func TestBackoff(t *testing.T) {
+	t.Parallel()
+	const most = 30 * time.Second
+	a, b := newBackoff(most), newBackoff(most)
+	differ, long := 0, 0
+	for i := range 100 {
+		x, y := a.NextBackOff(), b.NextBackOff()
+		if x <= 0 || x > most*3/2 {
+			t.Fatalf("the pause number %d is %s", i, x)
+		}
+		if i == 0 && x > 300*time.Millisecond {
+			t.Errorf("the first pause is %s", x)
+		}
+		if x != y {
+			differ++
+		}
+		if x > most/3 {
+			long++
+		}
+	}
+	if differ < 90 || long < 80 {
+		t.Errorf("%d of 100 pauses differ, %d are long", differ, long)
+	}
+}

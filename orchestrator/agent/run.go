@@ -410,10 +410,30 @@ func (a *agent) work(ctx context.Context) error {
 		if d == nil {
 			continue
 		}
+		if d.Halt {
+			err := a.halt(soft, d)
+			if err != nil {
+				return err
+			}
+			continue
+		}
 		if err := a.apply(ctx, soft, d); err != nil {
 			return err
 		}
 	}
+}
+
+// halt leaves the server as it ran before what was given up; nobody waits for a
+// report.
+func (a *agent) halt(soft context.Context, d *orchestrator.Desired) error {
+	a.log.Info("giving up", "generation", d.Generation)
+	if err := a.update(func(s *state) { s.Handled = max(s.Handled, d.Generation) }); err != nil {
+		return err
+	}
+	if good, err := a.good(); err == nil && a.dirty() {
+		a.restore(soft, good)
+	}
+	return nil
 }
 
 // comeBack starts the app again after a restart of the agent: without Salt,
@@ -443,7 +463,7 @@ func (a *agent) apply(ctx, soft context.Context, d *orchestrator.Desired) error 
 		a.stream.add("booting", "", "the server's agent has called home")
 	}
 	r := orchestrator.Report{Generation: d.Generation, Run: rand.Text(), StartedAt: time.Now().UTC()}
-	ran, err := a.configure(ctx, d, &r)
+	ran, err := a.configure(ctx, soft, d, &r)
 	if err != nil {
 		return err
 	}
@@ -468,8 +488,9 @@ func (a *agent) apply(ctx, soft context.Context, d *orchestrator.Desired) error 
 	return nil
 }
 
-// configure runs Salt for a generation; ran says that it came so far.
-func (a *agent) configure(ctx context.Context, d *orchestrator.Desired, r *orchestrator.Report) (ran bool, err error) {
+// configure runs Salt for a generation, until a newer one comes; ran says that
+// it came so far.
+func (a *agent) configure(ctx, soft context.Context, d *orchestrator.Desired, r *orchestrator.Report) (ran bool, err error) {
 	var p problem
 	err = check(d, a.config.Boot.ServerID)
 	if err == nil {
@@ -482,7 +503,7 @@ func (a *agent) configure(ctx context.Context, d *orchestrator.Desired, r *orche
 			return false, err
 		}
 		ran = true
-		res, err = a.applySalt(ctx, d, false)
+		res, err = a.applySalt(soft, d, false)
 	}
 	switch {
 	case errors.As(err, &p):
