@@ -63,6 +63,9 @@ func (c Command) Changes() bool {
 	return false
 }
 
+// Itself is the actor of what Berth does without being asked.
+const Itself = "berth"
+
 // Actor is who asks. Ops and Teams come from the catalog, or from the socket's
 // peer credentials.
 type Actor struct {

@@ -85,7 +85,11 @@ func (s *Service) Expire(ctx context.Context, e Environment) error {
 	if !last.IsZero() && s.Now().Before(last.Add(wait)) {
 		return nil
 	}
-	_, err = s.Destroy(ctx, e, Actor{Name: "berth", Ops: true}, "env destroy "+e.Name)
+	actor := Actor{Name: Itself, Ops: true}
+	if s.ExpiryFrom != nil {
+		actor.From = s.ExpiryFrom(ctx, e)
+	}
+	_, err = s.Destroy(ctx, e, actor, "env destroy "+e.Name)
 	return err
 }
 

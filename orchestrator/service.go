@@ -71,6 +71,9 @@ type Service struct {
 	// Explain says why servers of an environment fail although its operation
 	// succeeded; nil: nobody knows.
 	Explain func(ctx context.Context, e Environment) (*Diagnosis, error)
+	// ExpiryFrom says where an owner is shown the end of an environment whose
+	// lifetime is over; nil: nowhere.
+	ExpiryFrom func(ctx context.Context, e Environment) Origin
 	// Canonical gives a command's canonical text, for the history.
 	Canonical func(Command) string
 }

@@ -120,7 +120,13 @@ func newHouse(ctx context.Context, o serveOptions, source *catalog.Source, log *
 	}
 	h.fleet = &orchestrator.Fleet{Records: h.store, Environments: h.store, Events: h.store, Diagnoser: diagnose.Diagnoser{}, Catalogs: source,
 		Watcher: h.store, Logs: h.logs, Settings: catalog.Settings, Now: now}
-	return h, h.openSlack()
+	if err := h.openSlack(); err != nil {
+		return nil, err
+	}
+	if h.slack != nil {
+		h.service.ExpiryFrom = h.slack.Expiry
+	}
+	return h, nil
 }
 
 func now() time.Time { return time.Now().UTC() }

@@ -391,11 +391,11 @@ func (c *cards) show(ctx context.Context, op orchestrator.Operation, e orchestra
 	return view.CardView(op, e, events, c.slack.Now()), last, nil
 }
 
-// render writes a view about an operation; who asked for it is known by where
-// they asked, whatever else is known of people.
-func (c *cards) render(k *card, op orchestrator.Operation, v view.View) blocks.Message {
+// render writes a view about an operation; whom it is for is known by where it
+// is shown, whatever else is known of people.
+func (c *cards) render(k *card, op orchestrator.Operation, e orchestrator.Environment, v view.View) blocks.Message {
 	return blocks.Render(v, blocks.Options{Person: func(name string) (string, bool) {
-		if name == op.Actor {
+		if name == view.ForWhom(op, e) {
 			return k.place.User, true
 		}
 		return c.slack.people.idOf(name)
@@ -480,7 +480,7 @@ func (c *cards) post(ctx context.Context, k *card, op orchestrator.Operation, e 
 			return err
 		}
 	}
-	ts, err := c.send(ctx, k, channel, c.render(k, op, v), append(inThread(thread), slackgo.MsgOptionMetadata(meta(metaCard, op)))...)
+	ts, err := c.send(ctx, k, channel, c.render(k, op, e, v), append(inThread(thread), slackgo.MsgOptionMetadata(meta(metaCard, op)))...)
 	if elsewhere(err) && !k.state.Direct {
 		k.state.Direct = true
 		if err := c.save(ctx, k); err != nil {
@@ -518,7 +518,7 @@ func (c *cards) edit(ctx context.Context, k *card, op orchestrator.Operation, e 
 	if err != nil {
 		return aside{err}
 	}
-	m := c.render(k, op, v)
+	m := c.render(k, op, e, v)
 	_, _, _, err = c.slack.api.UpdateMessageContext(ctx, k.state.Channel, k.state.TS, options(m)...)
 	if unshowable(err) {
 		c.slack.Log.Error("Slack does not take a card as it looks; its text alone is sent", "operation", op.ID, "error", err)
@@ -572,7 +572,7 @@ func (c *cards) tell(ctx context.Context, k *card, op orchestrator.Operation, e 
 	if thread != "" && op.Status == orchestrator.OperationFailed {
 		more = append(more, slackgo.MsgOptionBroadcast())
 	}
-	_, err = c.send(ctx, k, channel, c.render(k, op, view.EndView(op, e)), more...)
+	_, err = c.send(ctx, k, channel, c.render(k, op, e, view.EndView(op, e)), more...)
 	if elsewhere(err) && !k.state.TellDirect {
 		// The conversation is closed to Berth by now: the person still has one.
 		k.state.TellDirect = true

@@ -280,6 +280,7 @@ func (o *office) open(overHTTP bool) {
 		o.t.Fatal(err)
 	}
 	o.door = door
+	o.service.ExpiryFrom = door.Expiry
 	unended, err := s.Unended(ctx)
 	if err != nil {
 		o.t.Fatal(err)

@@ -71,11 +71,17 @@ func TestLifetime(t *testing.T) {
 		t.Fatalf("two hours before the new end: %d warnings", len(all))
 	}
 	o.turn(2 * time.Hour)
+	// The owner sees that too, and nobody else does.
+	card := o.card(o.fake.IM(maria), "Destroying qa", "The lifetime of", "<@"+maria+">")
 	o.ends("qa")
-	o.await("the end", func() bool {
-		_, err := o.store.Environment(context.Background(), "qa")
-		return err != nil
+	o.card(o.fake.IM(maria), "qa is gone")
+	o.until("the end told", func() bool {
+		thread := o.fake.Thread(o.fake.IM(maria), card.TS)
+		return len(thread) == 2 && shows(thread[1], "<@"+maria+">", "qa is gone")
 	})
+	if n := len(o.cardsOf(dev)); n != 1 {
+		t.Errorf("%d cards in the channel", n)
+	}
 }
 
 // Each warning of the same end comes, once.

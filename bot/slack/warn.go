@@ -34,3 +34,19 @@ func (s *Slack) Warn(ctx context.Context, e orchestrator.Environment, end time.T
 	}
 	return err == nil, err
 }
+
+// Expiry says where an owner sees that the lifetime of their environment is
+// over: in their own conversation with Berth. Whom Slack does not know, or
+// cannot be asked about now, sees nothing.
+func (s *Slack) Expiry(ctx context.Context, e orchestrator.Environment) orchestrator.Origin {
+	ctx, cancel := context.WithTimeout(ctx, callWithin)
+	defer cancel()
+	id, ok, err := s.people.find(ctx, e.Owner)
+	if err != nil {
+		s.trouble("looking up an owner", err)
+	}
+	if err != nil || !ok {
+		return orchestrator.Origin{}
+	}
+	return orchestrator.Origin{Door: Door, Place: place{User: id, At: s.Now()}.json()}
+}

@@ -20,7 +20,7 @@ func CardView(op o.Operation, e o.Environment, events []o.Event, now time.Time) 
 	v := View{Public: true}
 	title := cardTitle(op, e)
 	v.Parts = append(v.Parts, Heading{title},
-		Paragraph{[]Span{person(op.Actor), plain(" asked: "), code(op.Text)}})
+		Paragraph{cardReason(op, e)})
 	if e.Status != o.StatusDestroyed {
 		v.Parts = append(v.Parts, cardLines(op, e, events))
 	}
@@ -41,6 +41,23 @@ func CardView(op o.Operation, e o.Environment, events []o.Event, now time.Time) 
 	}
 	v.Text = text
 	return v
+}
+
+// ForWhom is the person whom an operation's end is told to: who asked for it,
+// or the owner of what Berth ends by itself.
+func ForWhom(op o.Operation, e o.Environment) string {
+	if op.Actor == o.Itself {
+		return e.Owner
+	}
+	return op.Actor
+}
+
+// cardReason says why this is being done.
+func cardReason(op o.Operation, e o.Environment) []Span {
+	if op.Actor == o.Itself {
+		return []Span{plain("The lifetime of "), strong(e.Name), plain(" is over, "), person(e.Owner), plain(".")}
+	}
+	return []Span{person(op.Actor), plain(" asked: "), code(op.Text)}
 }
 
 func cardTitle(op o.Operation, e o.Environment) string {
@@ -167,7 +184,7 @@ func cardActions(op o.Operation, e o.Environment) []Action {
 
 // EndView is what the person who asked is told when an operation has ended.
 func EndView(op o.Operation, e o.Environment) View {
-	spans := []Span{person(op.Actor), plain(" ")}
+	spans := []Span{person(ForWhom(op, e)), plain(" ")}
 	text := cardTitle(op, e) + "."
 	if op.Diagnosis != nil && op.Status == o.OperationFailed {
 		text = e.Name + " failed: " + diagnosisText(*op.Diagnosis)
