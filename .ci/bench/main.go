@@ -3,7 +3,9 @@
 // three servers compares with a script that does the same by hand with bare
 // Terraform and salt-call.
 //
-//	go run ./.ci/bench [-work DIR] [-rounds N]
+//	go run ./.ci/bench [-work DIR] [-rounds N] [-only slack] [-seconds N]
+//
+// With -only slack it measures the door to Slack alone, which needs no set-up.
 //
 // The figures of the database and of Terraform alone are Go benchmarks; make
 // bench runs all of them.
@@ -74,13 +76,23 @@ blueprint "shop" {
 func main() {
 	work := flag.String("work", ".berth", "the folder that set-up filled")
 	rounds := flag.Int("rounds", 5, "how often each is measured")
+	only := flag.String("only", "", "measure this alone: slack")
+	seconds := flag.Int("seconds", 30, "how long Slack's load lasts")
 	app := flag.Bool("answer", false, "be the app of a measurement")
+	told := flag.String("slack-door", "", "be the Berth of Slack's load")
 	flag.Parse()
+	if *told != "" {
+		if err := slackDoor(*told); err != nil {
+			fmt.Fprintln(os.Stderr, "bench:", err)
+			os.Exit(1)
+		}
+		return
+	}
 	if *app {
 		fmt.Fprintln(os.Stderr, answer())
 		os.Exit(1)
 	}
-	if err := run(*work, *rounds); err != nil {
+	if err := run(*work, *only, *rounds, *seconds); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
@@ -92,11 +104,19 @@ type bench struct {
 	serve                             *exec.Cmd
 }
 
-func run(work string, rounds int) (err error) {
+func run(work, only string, rounds, seconds int) (err error) {
 	syscall.Umask(0o022)
 	work, err = filepath.Abs(work)
 	if err != nil {
 		return err
+	}
+	if only == "slack" {
+		dir, err := os.MkdirTemp("", "berth-bench-")
+		if err != nil {
+			return err
+		}
+		defer os.RemoveAll(dir)
+		return slackLoad(dir, seconds)
 	}
 	terraform, err := os.ReadFile(filepath.Join(work, "terraform.path"))
 	if err != nil {
@@ -119,6 +139,9 @@ func run(work string, rounds int) (err error) {
 		return err
 	}
 	fmt.Printf("%s, %d processors, %s\n", time.Now().Format(time.DateOnly), runtime.NumCPU(), memory())
+	if err := slackLoad(b.dir, seconds); err != nil {
+		return err
+	}
 	ready, err := b.start()
 	if err != nil {
 		return err
@@ -130,11 +153,11 @@ func run(work string, rounds int) (err error) {
 	}()
 	// What a start leaves behind in memory is returned within seconds.
 	time.Sleep(5 * time.Second)
-	resident, err := b.resident()
+	idle, err := resident(b.serve.Process.Pid, "VmRSS:")
 	if err != nil {
 		return err
 	}
-	fmt.Printf("serve: ready after %d ms (berth serve … until /readyz), %d MB resident when idle (VmRSS)\n", ready.Milliseconds(), resident>>20)
+	fmt.Printf("serve: ready after %d ms (berth serve … until /readyz), %d MB resident when idle (VmRSS)\n", ready.Milliseconds(), idle>>20)
 
 	var withBerth, bare []time.Duration
 	var ratios []float64 // of neighbours in time: what else the machine does touches both
@@ -274,18 +297,19 @@ func (b *bench) stop() error {
 	return b.serve.Wait()
 }
 
-func (b *bench) resident() (int, error) {
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", b.serve.Process.Pid))
+// resident gives what the kernel says of a process's memory, in bytes.
+func resident(pid int, field string) (int, error) {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {
 		return 0, err
 	}
 	for line := range strings.Lines(string(text)) {
-		if fields := strings.Fields(line); len(fields) > 1 && fields[0] == "VmRSS:" {
+		if fields := strings.Fields(line); len(fields) > 1 && fields[0] == field {
 			kb, err := strconv.Atoi(fields[1])
 			return kb << 10, err
 		}
 	}
-	return 0, fmt.Errorf("the kernel does not tell serve's memory")
+	return 0, fmt.Errorf("the kernel does not tell the memory of process %d", pid)
 }
 
 // withBerth measures one create and destroys what it made.
