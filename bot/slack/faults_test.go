@@ -203,6 +203,20 @@ func TestRevokedToken(t *testing.T) {
 	o.await("the probe to be content", func() bool { return o.door.Ready() == nil })
 }
 
+// Scopes that lack are said in the log and to the probe, with what they are for.
+func TestMissingScopes(t *testing.T) {
+	t.Parallel()
+	o := newOffice(t, settings{fake: slackfake.Options{Scopes: []string{"commands", "chat:write", "users:read", "users:read.email"}}})
+	o.await("the probe to say so", func() bool {
+		err := o.door.Ready()
+		return err != nil && strings.Contains(err.Error(), "files:write (logs as files)")
+	})
+	if log := o.log.String(); !strings.Contains(log, "files:write") || strings.Count(log, "less than it needs") != 1 {
+		t.Errorf("log:\n%s", log)
+	}
+	mustSay(t, o.answered(o.types(maria, dev, "/env list")), "no environments") // the rest works
+}
+
 // Text from people is shown as text: nobody is called, nothing is changed.
 func TestHostileText(t *testing.T) {
 	t.Parallel()

@@ -277,6 +277,7 @@ func (s *Slack) introduce(ctx context.Context) {
 				s.cards.kick()
 			}
 			wait = time.Second
+			s.checkScopes(r.Header.Get("X-OAuth-Scopes"))
 		default:
 			s.trouble("asking Slack who this app is", err)
 			next, wait = wait, min(2*wait, time.Minute)
@@ -310,6 +311,29 @@ type health struct {
 	// same of each connection. One that works is enough.
 	app     string
 	sockets []string
+	// scopes says which scopes lack.
+	scopes string
+}
+
+// checkScopes says in the log and to the probe which scopes lack: what they
+// are for does not work, whatever else does.
+func (s *Slack) checkScopes(given string) {
+	why := ""
+	k := scopes(given)
+	if !k.OK {
+		why = "scopes are " + k.Found
+	}
+	if s.health.setScopes(why) && why != "" {
+		s.Log.Error("Slack gives Berth less than it needs: "+why, "do", k.Next)
+	}
+}
+
+// setScopes notes which scopes lack, and reports a change.
+func (h *health) setScopes(why string) (changed bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	changed, h.scopes = h.scopes != why, why
+	return changed
 }
 
 // setApp notes whether Slack knows the app, and reports a change.
@@ -332,6 +356,9 @@ func (h *health) get() error {
 	why := h.app
 	if why == "" && len(h.sockets) > 0 && !slices.Contains(h.sockets, "") {
 		why = h.sockets[0]
+	}
+	if why == "" {
+		why = h.scopes
 	}
 	if why == "" {
 		return nil
