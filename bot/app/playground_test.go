@@ -131,13 +131,29 @@ func (p *playing) empty(t *testing.T) {
 			}
 		}
 	}
+	// What told the end may take a moment more to end itself.
+	var left []string
+	for deadline := time.Now().Add(5 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+		if left = p.processes(); len(left) == 0 {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("these are left: %s", strings.Join(left, "\n"))
+		}
+	}
+}
+
+// processes are those that the data folder has, but for the playground itself.
+func (p *playing) processes() []string {
+	var all []string
 	dirs, _ := filepath.Glob("/proc/[0-9]*")
 	for _, dir := range dirs {
 		line, _ := os.ReadFile(dir + "/cmdline")
 		if strings.Contains(string(line), p.data) && dir != fmt.Sprintf("/proc/%d", p.cmd.Process.Pid) {
-			t.Errorf("a process is left: %s", strings.ReplaceAll(string(line), "\x00", " "))
+			all = append(all, strings.ReplaceAll(string(line), "\x00", " "))
 		}
 	}
+	return all
 }
 
 // closed checks that nothing answers at an address any more.

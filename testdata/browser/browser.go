@@ -24,6 +24,11 @@ import (
 // patience is how long something on a page is waited for.
 const patience = 60 * time.Second
 
+// lookEvery is how often a page is looked at while something is waited for.
+// Its mutations would not do: the focus, what stands in a field, and what comes
+// between a first look and the watching are none.
+const lookEvery = 15 * time.Millisecond
+
 // names are what Chromium is called by distributions.
 var names = []string{"chromium", "chromium-browser", "google-chrome-stable", "google-chrome"}
 
@@ -52,6 +57,8 @@ func Find(t testing.TB) string {
 type Tab struct {
 	t   testing.TB
 	ctx context.Context
+
+	clicks int
 
 	mu       sync.Mutex
 	troubles []string
@@ -158,7 +165,7 @@ func (b *Tab) Go(url string) {
 // Click clicks the first visible element that a selector finds.
 func (b *Tab) Click(selector string) {
 	b.t.Helper()
-	b.click(`(selector) => [...document.querySelectorAll(selector)].find((e) => e.checkVisibility())`, selector)
+	b.click(`(selector) => [...document.querySelectorAll(selector)].find((e) => e.checkVisibility({ visibilityProperty: true }))`, selector)
 }
 
 // ClickText clicks the last visible button, link or choice, below what the
@@ -169,22 +176,24 @@ func (b *Tab) ClickText(below, text string) {
 	b.click(`(below, text) => {
 		const called = (e) => { const c = e.cloneNode(true); c.querySelectorAll("[aria-hidden]").forEach((x) => x.remove()); return c.textContent.trim(); };
 		return [...document.querySelectorAll(below)].flatMap((e) => [...e.querySelectorAll("button, a, [role=option], summary")])
-			.filter((e) => e.checkVisibility() && called(e) === text).at(-1);
+			.filter((e) => e.checkVisibility({ visibilityProperty: true }) && called(e) === text).at(-1);
 	}`, below, text)
 }
 
 // click presses the mouse on the element that a function finds, once nothing
-// covers it.
+// covers it and it keeps its place.
 func (b *Tab) click(find string, args ...any) {
 	b.t.Helper()
-	at := wait[[]float64](b, `(...args) => {
+	b.clicks++
+	at := wait[[]float64](b, `(click, ...args) => {
 		const e = (`+find+`)(...args);
 		if (!e) return null;
 		e.scrollIntoView({ block: "nearest" });
 		const r = e.getBoundingClientRect(), x = r.x + r.width / 2, y = r.y + r.height / 2;
-		const there = document.elementFromPoint(x, y);
-		return there && (e.contains(there) || there.contains(e)) ? [x, y] : null;
-	}`, args...)
+		const there = document.elementFromPoint(x, y), now = [click, x, y].join(), before = window.clickedAt;
+		window.clickedAt = now;
+		return now === before && there && (e.contains(there) || there.contains(e)) ? [x, y] : null;
+	}`, append([]any{b.clicks}, args...)...)
 	run(b, chromedp.MouseClickXY(at[0], at[1]))
 }
 
@@ -211,8 +220,7 @@ func (b *Tab) Type(keys string) {
 	}
 }
 
-// Wait waits until a JavaScript function gives true. It looks again whenever
-// the page changes.
+// Wait waits until a JavaScript function gives true.
 func (b *Tab) Wait(function string, args ...any) {
 	b.t.Helper()
 	wait[bool](b, function, args...)
@@ -223,7 +231,7 @@ func wait[T any](b *Tab, function string, args ...any) T {
 	b.t.Helper()
 	ctx, cancel := context.WithTimeout(b.ctx, 2*patience)
 	defer cancel()
-	v, err := chromedp.Run(ctx, chromedp.PollFunction[T](function, chromedp.WithPollingMutation(), chromedp.WithPollingTimeout(patience), chromedp.WithPollingArgs(args...)))
+	v, err := chromedp.Run(ctx, chromedp.PollFunction[T](function, chromedp.WithPollingInterval(lookEvery), chromedp.WithPollingTimeout(patience), chromedp.WithPollingArgs(args...)))
 	if err != nil {
 		b.fail("waiting for %s %q: %v", function, args, err)
 	}
@@ -233,13 +241,13 @@ func wait[T any](b *Tab, function string, args ...any) T {
 // Text waits until what a selector finds shows text.
 func (b *Tab) Text(selector, text string) {
 	b.t.Helper()
-	b.Wait(`(selector, text) => [...document.querySelectorAll(selector)].some((e) => e.checkVisibility() && e.innerText.includes(text))`, selector, text)
+	b.Wait(`(selector, text) => [...document.querySelectorAll(selector)].some((e) => e.checkVisibility({ visibilityProperty: true }) && e.innerText.includes(text))`, selector, text)
 }
 
 // Gone waits until nothing visible is found by a selector.
 func (b *Tab) Gone(selector string) {
 	b.t.Helper()
-	b.Wait(`(selector) => ![...document.querySelectorAll(selector)].some((e) => e.checkVisibility())`, selector)
+	b.Wait(`(selector) => ![...document.querySelectorAll(selector)].some((e) => e.checkVisibility({ visibilityProperty: true }))`, selector)
 }
 
 // Eval gives what a JavaScript expression is, as a text.

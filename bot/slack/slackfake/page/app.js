@@ -1,7 +1,7 @@
 // The page: who you are, what you see, and what you do.
 import { el, fill, icon, newID } from "./dom.js";
 import { draw, content, text as drawText } from "./blocks.js";
-import { date } from "./mrkdwn.js";
+import { date, mrkdwn } from "./mrkdwn.js";
 
 const $ = (id) => document.getElementById(id);
 const sidebar = $("sidebar"), main = $("main"), side = $("side"), modal = $("modal"), question = $("question");
@@ -263,9 +263,10 @@ function update(list, messages, inThread, fresh) {
   }
   if (!drawn.has(list)) {
     // Who reads the newest goes on doing so when the window changes.
-    let end = true;
-    list.addEventListener("scroll", () => { end = list.scrollHeight - list.scrollTop - list.clientHeight < 60; });
-    new ResizeObserver(() => { if (end) list.scrollTop = list.scrollHeight; }).observe(list);
+    let end = true, size = "";
+    const now = () => `${list.clientWidth} ${list.clientHeight}`;
+    list.addEventListener("scroll", () => { if (size === now()) end = list.scrollHeight - list.scrollTop - list.clientHeight < 60; });
+    new ResizeObserver(() => { size = now(); if (end) list.scrollTop = list.scrollHeight; }).observe(list);
   }
   drawn.set(list, now);
   if (fresh || atEnd) list.scrollTop = list.scrollHeight;
@@ -415,7 +416,8 @@ function composer(c, thread) {
   box.addEventListener("blur", () => offer([]));
   box.addEventListener("keydown", (e) => {
     if (e.isComposing) return;
-    const exact = offers[active]?.insert.trim() === box.value;
+    const o = offers[active];
+    const exact = o && o.insert.trim() === box.value.slice(o.from, box.selectionStart);
     if (offers.length && (e.key === "ArrowDown" || e.key === "ArrowUp")) {
       e.preventDefault();
       mark((active + (e.key === "ArrowDown" ? 1 : offers.length - 1)) % offers.length);
@@ -565,7 +567,7 @@ function drawAll() {
 function announce(before, after, channel) {
   if (channel !== place.channel || !before) return;
   const known = new Set(before.map((m) => m.ts));
-  for (const m of after) if (!known.has(m.ts) && m.user !== workspace.me) $("announcer").textContent = `${nameOf(m.user)}: ${m.text.replace(/<[^>|]*\|?([^>]*)>/g, "$1")}`;
+  for (const m of after) if (!known.has(m.ts) && m.user !== workspace.me) $("announcer").textContent = `${nameOf(m.user)}: ${mrkdwn(m.text, names).textContent}`;
 }
 
 let source = null, waiting = false;

@@ -17,14 +17,13 @@ export function menu({ label, describedBy, placeholder, choices, least = 0, chos
   const chips = el("span", { class: "chips" });
   const box = el("div", { class: "menu" + (several ? " several" : "") }, several && chips, input, el("span", { class: "arrow", "aria-hidden": "true" }), list);
 
-  const rest = () => {
-    input.value = several ? "" : (chosen[0]?.text ?? "");
-    chips.replaceChildren(...chosen.map((o) => el("span", { class: "chip" }, o.text,
+  const rest = () => { input.value = several ? "" : (chosen[0]?.text ?? ""); };
+  const drawChips = () => chips.replaceChildren(...chosen.map((o) => el("span", { class: "chip" }, o.text,
       el("button", { type: "button", class: "bare", "aria-label": `Remove ${o.text}`, onclick: () => choose(chosen.filter((c) => c !== o)) }, icon("close")))));
-  };
   const choose = (now) => {
     chosen = now;
     rest();
+    drawChips();
     change(chosen);
   };
   const place = () => {
@@ -154,5 +153,6 @@ export function menu({ label, describedBy, placeholder, choices, least = 0, chos
     }
   });
   rest();
+  drawChips();
   return { box, input };
 }
