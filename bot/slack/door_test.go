@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"os"
 	"path"
 	"strings"
 	"sync"
@@ -201,6 +202,9 @@ func TestCarriedOutAnyway(t *testing.T) {
 // Storms on everything: each method is left alone for as long as Slack asks,
 // and all gets done.
 func TestStormOnAll(t *testing.T) {
+	if os.Getenv("BERTH_STRESS") == "" {
+		t.Skip("depends on how busy the machine is: BERTH_STRESS=1 runs it")
+	}
 	t.Parallel()
 	o := newOffice(t, settings{speed: 5})
 	o.fake.SetStorm(slackfake.Storm{For: 4 * time.Second, RetryAfter: 2 * time.Second})

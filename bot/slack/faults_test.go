@@ -3,6 +3,7 @@ package slack_test
 import (
 	"fmt"
 	"net/http"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -378,6 +379,9 @@ func TestManyCards(t *testing.T) {
 // Disconnects of every kind, cuts before the acknowledgement and deliveries
 // that come twice, all while people write: everything is done once.
 func TestTrafficInTrouble(t *testing.T) {
+	if os.Getenv("BERTH_STRESS") == "" {
+		t.Skip("depends on how busy the machine is: BERTH_STRESS=1 runs it")
+	}
 	t.Parallel()
 	const n = 6
 	var channels []slackfake.Channel
