@@ -13,9 +13,12 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/berth-dev/berth/orchestrator/agent"
 	"github.com/berth-dev/berth/testdata/apps"
@@ -132,25 +135,36 @@ func (p *playing) empty(t *testing.T) {
 		}
 	}
 	// What told the end may take a moment more to end itself.
-	var left []string
-	for deadline := time.Now().Add(5 * time.Second); ; time.Sleep(20 * time.Millisecond) {
-		if left = p.processes(); len(left) == 0 {
-			return
+	for pid, line := range p.processes() {
+		handle, err := unix.PidfdOpen(pid, 0)
+		if errors.Is(err, unix.ESRCH) {
+			continue
 		}
-		if time.Now().After(deadline) {
-			t.Fatalf("these are left: %s", strings.Join(left, "\n"))
+		if err != nil {
+			t.Fatal(err)
 		}
+		n, err := unix.Poll([]unix.PollFd{{Fd: int32(handle), Events: unix.POLLIN}}, 5000)
+		if err != nil || n == 0 {
+			t.Errorf("this is left: %s (%v)", line, err)
+		}
+		unix.Close(handle)
+	}
+	if left := p.processes(); len(left) > 0 {
+		t.Errorf("these are left: %v", left)
 	}
 }
 
 // processes are those that the data folder has, but for the playground itself.
-func (p *playing) processes() []string {
-	var all []string
+func (p *playing) processes() map[int]string {
+	all := map[int]string{}
 	dirs, _ := filepath.Glob("/proc/[0-9]*")
 	for _, dir := range dirs {
 		line, _ := os.ReadFile(dir + "/cmdline")
 		if strings.Contains(string(line), p.data) && dir != fmt.Sprintf("/proc/%d", p.cmd.Process.Pid) {
-			all = append(all, strings.ReplaceAll(string(line), "\x00", " "))
+			pid, err := strconv.Atoi(filepath.Base(dir))
+			if err == nil {
+				all[pid] = strings.ReplaceAll(string(line), "\x00", " ")
+			}
 		}
 	}
 	return all

@@ -19,8 +19,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/fsnotify/fsnotify"
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"github.com/berth-dev/berth/bot/client"
 	"github.com/berth-dev/berth/orchestrator"
 	"github.com/berth-dev/berth/orchestrator/agent"
 	"github.com/berth-dev/berth/testdata/apps"
@@ -415,11 +417,20 @@ func cmdCrash(ts *testscript.TestScript, _ bool, args []string) {
 // cmdAwait waits until FILE is there: await FILE.
 func cmdAwait(ts *testscript.TestScript, _ bool, args []string) {
 	name := ts.MkAbs(args[0])
-	for deadline := time.Now().Add(time.Minute); ; time.Sleep(5 * time.Millisecond) {
+	watcher, err := fsnotify.NewWatcher()
+	ts.Check(err)
+	defer watcher.Close()
+	ts.Check(watcher.Add(filepath.Dir(name)))
+	over := time.After(time.Minute)
+	for {
 		if _, err := os.Stat(name); err == nil {
 			return
 		}
-		if time.Now().After(deadline) {
+		select {
+		case <-watcher.Events:
+		case err := <-watcher.Errors:
+			ts.Check(err)
+		case <-over:
 			ts.Fatalf("%s does not come", args[0])
 		}
 	}
@@ -474,18 +485,25 @@ func cmdEmpty(ts *testscript.TestScript, _ bool, _ []string) {
 
 // cmdSettled waits until nothing runs or waits for an environment: settled ENV.
 func cmdSettled(ts *testscript.TestScript, _ bool, args []string) {
-	for deadline := time.Now().Add(time.Minute); ; time.Sleep(20 * time.Millisecond) {
-		out, err := exec.Command(berth, "env", "history", args[0], "--json", "--data", ts.Getenv("BERTH_DATA")).Output()
-		if err != nil {
-			ts.Fatalf("berth env history %s: %v\n%s", args[0], err, out)
-		}
-		var ops []orchestrator.Operation
-		ts.Check(json.Unmarshal(out, &ops))
-		if !slices.ContainsFunc(ops, func(o orchestrator.Operation) bool { return !o.Status.Ended() }) {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	c := client.Socket(socketPath(ts.Getenv("BERTH_DATA")))
+	for {
+		a, err := c.Do(ctx, "env history "+args[0])
+		ts.Check(err)
+		i := slices.IndexFunc(*a.History, func(o orchestrator.Operation) bool { return !o.Status.Ended() })
+		if i < 0 {
 			return
 		}
-		if time.Now().After(deadline) {
-			ts.Fatalf("%s does not come to rest: %s", args[0], out)
+		for seq := int64(0); ; {
+			w, err := c.Watch(ctx, (*a.History)[i].ID, seq, 20*time.Second)
+			ts.Check(err)
+			if w.Operation.Status.Ended() {
+				break
+			}
+			for _, e := range w.Events {
+				seq = max(seq, e.Seq)
+			}
 		}
 	}
 }

@@ -41,6 +41,7 @@ type office struct {
 	seams   seams
 	at      address
 
+	speed    int // of the clock; 0: the machine's own
 	mu       sync.Mutex
 	branches map[string][]string
 	check    chan struct{} // branch checks wait for it; nil: they do not
@@ -142,7 +143,7 @@ func bareOffice(t testing.TB, path string) *office {
 func newOffice(t testing.TB, s settings) *office {
 	t.Helper()
 	o := bareOffice(t, filepath.Join(t.TempDir(), "berth.db"))
-	o.seams = s.seams
+	o.seams, o.speed = s.seams, s.speed
 	if s.policy != nil {
 		s.policy(&o.catalog.Policy)
 	}
