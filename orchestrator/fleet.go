@@ -12,7 +12,9 @@ type AgentRecords interface {
 	Server(ctx context.Context, id string) (Server, error)
 	Seen(ctx context.Context, serverID string, at time.Time) error
 	SaveReport(ctx context.Context, serverID string, r Report) (newest bool, err error)
-	UpdateServer(ctx context.Context, id string, change func(*Server) error) (Server, error)
+	// SettleServer changes a server and adds the events that tell so, in one
+	// transaction.
+	SettleServer(ctx context.Context, id string, change func(*Server) ([]Event, error)) (Server, error)
 }
 
 // LogSink keeps what servers print, for env logs.
@@ -120,13 +122,12 @@ func (f *Fleet) Report(ctx context.Context, serverID string, r Report) error {
 	}
 	a, _ := f.Catalogs.Current().App(before.App)
 	diagnosis := f.Diagnoser.Report(a, before.Branch, r)
-	counted := false
-	v, err := f.Records.UpdateServer(ctx, serverID, func(s *Server) error {
+	mask := maskerOf(a, f.Settings)
+	_, err = f.Records.SettleServer(ctx, serverID, func(s *Server) ([]Event, error) {
 		if r.Generation != s.Generation || s.Status == StatusDestroying || s.Status == StatusDestroyed {
-			return nil
+			return nil, nil
 		}
 		status, ran := s.Status, s.Revision
-		defer func() { counted = s.Status != status || s.Revision != ran }()
 		// Only a run that went through has restarted the app: after a failed
 		// one the server still runs what it ran before.
 		if r.Revision != "" && r.Exit == 0 && r.Problem == "" {
@@ -136,25 +137,27 @@ func (f *Fleet) Report(ctx context.Context, serverID string, r Report) error {
 		if diagnosis.Outcome == OutcomeOK && r.Exit == 0 && r.Problem == "" && r.Healthy && r.Revision == s.Commit {
 			s.Status = StatusReady
 		}
-		return nil
-	})
-	if err != nil || !counted {
-		return err
-	}
-	var d Desired
-	if err := json.Unmarshal(v.Desired, &d); err != nil {
-		return fmt.Errorf("reading the desired state of %s: %w", serverID, err)
-	}
-	mask := maskerOf(a, f.Settings)
-	text := "ready"
-	if v.Status == StatusReady && r.Later {
-		text = "the app is healthy again"
-	}
-	if v.Status == StatusFailed {
-		text = "failed"
-		if len(diagnosis.Causes) > 0 {
-			text = mask(diagnosis.Causes[0].Sentence)
+		if s.Status == status && s.Revision == ran {
+			return nil, nil
 		}
+		var d Desired
+		if err := json.Unmarshal(s.Desired, &d); err != nil {
+			return nil, fmt.Errorf("reading the desired state of %s: %w", serverID, err)
+		}
+		return []Event{{OperationID: d.Operation, At: f.Now(), Server: s.Name, Step: string(s.Status), Text: reported(*s, r, diagnosis, mask)}}, nil
+	})
+	return err
+}
+
+// reported is what a report means, in a few words.
+func reported(s Server, r Report, d Diagnosis, mask func(string) string) string {
+	switch {
+	case s.Status == StatusReady && r.Later:
+		return "the app is healthy again"
+	case s.Status == StatusReady:
+		return "ready"
+	case len(d.Causes) > 0:
+		return mask(d.Causes[0].Sentence)
 	}
-	return f.Events.AddEvents(ctx, []Event{{OperationID: d.Operation, At: f.Now(), Server: v.Name, Step: string(v.Status), Text: text}})
+	return "failed"
 }

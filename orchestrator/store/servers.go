@@ -92,6 +92,12 @@ func (s *Store) Server(ctx context.Context, id string) (orchestrator.Server, err
 // it is then. Its identity (ID, environment, app, port, user) stays. f runs
 // within the transaction and must not change anything else through the store.
 func (s *Store) UpdateServer(ctx context.Context, id string, f func(*orchestrator.Server) error) (orchestrator.Server, error) {
+	return s.SettleServer(ctx, id, func(v *orchestrator.Server) ([]orchestrator.Event, error) { return nil, f(v) })
+}
+
+// SettleServer is UpdateServer with events: who sees the server's new status
+// finds them there, in the same transaction.
+func (s *Store) SettleServer(ctx context.Context, id string, f func(*orchestrator.Server) ([]orchestrator.Event, error)) (orchestrator.Server, error) {
 	var v orchestrator.Server
 	err := s.change(ctx, func(c *change) (err error) {
 		if err = live(ctx, c, id); err != nil {
@@ -101,8 +107,14 @@ func (s *Store) UpdateServer(ctx context.Context, id string, f func(*orchestrato
 			return err
 		}
 		was := v
-		if err = f(&v); err != nil {
+		events, err := f(&v)
+		if err != nil {
 			return err
+		}
+		for _, e := range events {
+			if err := insertEvent(ctx, c, e); err != nil {
+				return err
+			}
 		}
 		v.ID, v.EnvironmentID, v.Environment, v.Name, v.App, v.Port, v.UID = was.ID, was.EnvironmentID, was.Environment, was.Name, was.App, was.Port, was.UID
 		needs, err := needsText(v.Needs)

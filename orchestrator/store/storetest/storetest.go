@@ -43,6 +43,7 @@ func Run(t *testing.T, open Open) {
 		"events":                 testEvents,
 		"watch":                  testWatch,
 		"servers":                testServers,
+		"settling a server":      testSettle,
 		"enrolment":              testEnroll,
 		"agents":                 testAgents,
 		"reports":                testReports,
@@ -792,6 +793,48 @@ func testWatch(t *testing.T, open Open) {
 	stop()
 	submit(t, s, NewEnvironment("qc", "maria", "web"))
 	same(t, "after stop", told(), false)
+}
+
+// Who sees a server's new status finds the event that tells so; a change that
+// is given up leaves neither.
+func testSettle(t *testing.T, open Open) {
+	s := open(t, store.Options{})
+	submit(t, s, NewEnvironment("qa", "maria", "web"))
+	count := func() int {
+		t.Helper()
+		all, err := s.Events(t.Context(), "o-qa", 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(all)
+	}
+	before := count()
+	event := orchestrator.Event{OperationID: "o-qa", At: Start, Server: "qa/web", Step: "ready", Text: "ready"}
+	stop := errors.New("no")
+	if _, err := s.SettleServer(t.Context(), "s-qa-web", func(v *orchestrator.Server) ([]orchestrator.Event, error) {
+		v.Status = orchestrator.StatusReady
+		return []orchestrator.Event{event}, stop
+	}); !errors.Is(err, stop) {
+		t.Errorf("got %v", err)
+	}
+	same(t, "events after a refusal", count(), before)
+	event.OperationID = "o-none" // an event that cannot be written takes the change with it
+	if _, err := s.SettleServer(t.Context(), "s-qa-web", func(v *orchestrator.Server) ([]orchestrator.Event, error) {
+		v.Status = orchestrator.StatusReady
+		return []orchestrator.Event{event}, nil
+	}); err == nil {
+		t.Error("an event of no operation was written")
+	}
+	same(t, "status", environment(t, s, "qa").Servers[0].Status, orchestrator.StatusCreating)
+	event.OperationID = "o-qa"
+	v, err := s.SettleServer(t.Context(), "s-qa-web", func(v *orchestrator.Server) ([]orchestrator.Event, error) {
+		v.Status = orchestrator.StatusReady
+		return []orchestrator.Event{event}, nil
+	})
+	if err != nil || v.Status != orchestrator.StatusReady {
+		t.Errorf("%+v, %v", v, err)
+	}
+	same(t, "events", count(), before+1)
 }
 
 func testServers(t *testing.T, open Open) {
