@@ -25,11 +25,11 @@ type dying struct {
 	dead bool
 }
 
-func (d *dying) UpdateServer(ctx context.Context, id string, f func(*orchestrator.Server) error) (orchestrator.Server, error) {
+func (d *dying) SettleServer(ctx context.Context, id string, f func(*orchestrator.Server) ([]orchestrator.Event, error)) (orchestrator.Server, error) {
 	if d.dead {
 		return orchestrator.Server{}, errors.New("killed")
 	}
-	return d.Store.UpdateServer(ctx, id, f)
+	return d.Store.SettleServer(ctx, id, f)
 }
 
 // A report counts although Berth died between keeping and heeding it; and an
