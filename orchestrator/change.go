@@ -142,6 +142,9 @@ func (s *Service) retry(ctx context.Context, actor Actor, cmd Command) (Answer, 
 	return s.submit(ctx, s.submission(actor, e, KindRetry, s.Canonical(cmd), changes))
 }
 
+// stopping answers a cancel of what runs.
+const stopping = "Berth is stopping it; what has been made so far stays, and can be retried or destroyed."
+
 func (s *Service) cancel(ctx context.Context, actor Actor, cmd Command) (Answer, error) {
 	e, err := s.changeable(ctx, actor, cmd.Environment, VerbCancel)
 	if err != nil {
@@ -152,11 +155,12 @@ func (s *Service) cancel(ctx context.Context, actor Actor, cmd Command) (Answer,
 		return Answer{}, err
 	}
 	for _, op := range ops {
-		if op.Status.Ended() {
+		if op.Status.Ended() || cmd.Operation != "" && op.ID != cmd.Operation {
 			continue
 		}
+		c := Cancellation{OperationID: op.ID, Key: actor.From.Key, At: s.Now()}
 		if op.Status == OperationQueued {
-			done, err := s.Submitter.CancelQueued(ctx, op.ID, s.Now())
+			done, err := s.Submitter.CancelQueued(ctx, c)
 			if err != nil {
 				return Answer{}, err
 			}
@@ -164,10 +168,13 @@ func (s *Service) cancel(ctx context.Context, actor Actor, cmd Command) (Answer,
 				return s.canceledQueued(ctx, e, op)
 			}
 		}
-		if err := s.Submitter.RequestCancel(ctx, op.ID); err != nil {
+		if err := s.Submitter.RequestCancel(ctx, c); err != nil {
 			return Answer{}, err
 		}
-		return Answer{Operation: &op, Environment: &e, Note: "Berth is stopping it; what has been made so far stays, and can be retried or destroyed."}, nil
+		return Answer{Operation: &op, Environment: &e, Note: stopping}, nil
+	}
+	if cmd.Operation != "" {
+		return Answer{}, Errorf(CodeState, "That has ended already: there is nothing to cancel.").WithHint("berth env show %s", e.Name)
 	}
 	return Answer{}, Errorf(CodeState, "Nothing is running or waiting for %s.", e.Name).WithHint("berth env show %s", e.Name)
 }

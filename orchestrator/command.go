@@ -51,7 +51,9 @@ type Command struct {
 	Target   string            `json:"target,omitempty"`
 	Name     string            `json:"name,omitempty"` // server create name=
 	NewName  string            `json:"new_name,omitempty"`
-	Mine     bool              `json:"mine,omitempty"`
+	// Operation narrows cancel to one operation: a button is about that one.
+	Operation string `json:"operation,omitempty"`
+	Mine      bool   `json:"mine,omitempty"`
 }
 
 // Changes reports whether running the command changes anything.

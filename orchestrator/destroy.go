@@ -50,11 +50,11 @@ func (s *Service) Destroy(ctx context.Context, e Environment, actor Actor, text 
 	for _, op := range ops {
 		switch op.Status {
 		case OperationQueued:
-			if _, err := s.Submitter.CancelQueued(ctx, op.ID, s.Now()); err != nil {
+			if _, err := s.Submitter.CancelQueued(ctx, Cancellation{OperationID: op.ID, At: s.Now()}); err != nil {
 				return a, err
 			}
 		case OperationRunning:
-			if err := s.Submitter.RequestCancel(ctx, op.ID); err != nil {
+			if err := s.Submitter.RequestCancel(ctx, Cancellation{OperationID: op.ID, At: s.Now()}); err != nil {
 				return a, err
 			}
 		}
@@ -74,6 +74,9 @@ func (s *Service) Expire(ctx context.Context, e Environment) error {
 	wait := time.Minute
 	var last time.Time
 	for _, op := range ops {
+		if op.Kind.Label() {
+			continue
+		}
 		if op.Kind != KindDestroy || op.EndedAt == nil {
 			break
 		}

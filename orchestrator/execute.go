@@ -325,7 +325,7 @@ func (r *run) unmade(ctx context.Context) (bool, error) {
 		return false, err
 	}
 	for _, op := range ops {
-		if op.ID == r.op.ID || op.StartedAt == nil || !op.Status.Ended() {
+		if op.ID == r.op.ID || op.StartedAt == nil || !op.Status.Ended() || op.Kind.Label() {
 			continue
 		}
 		if op.Status == OperationSucceeded {

@@ -324,6 +324,13 @@ func TestDeployAfterDestroyThatFailed(t *testing.T) {
 	w.ended(w.begin(context.Background(), "o1"))
 	w.is("o1", orchestrator.OperationFailed, orchestrator.StatusFailed, "unknown")
 	w.apply = nil
+	// What is only written down makes no machine come back.
+	if _, err := w.Relabel(t.Context(), storetest.Change("e-qa", "o-extend", orchestrator.KindExtend), func(e *orchestrator.Environment) error {
+		e.ExpiresAt = e.ExpiresAt.Add(time.Hour)
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
 	for _, id := range []string{"o2", "o3"} {
 		w.submit(storetest.Change("e-qa", id, orchestrator.KindDeploy, "api", "web"))
 		done := w.begin(context.Background(), id)
@@ -349,7 +356,7 @@ func TestServerThatWaits(t *testing.T) {
 	w.submit(add)
 	done := w.begin(context.Background(), "o-qa")
 	w.desired("web", "o-qa")
-	if ok, err := w.CancelQueued(t.Context(), "o1", w.clock.Now()); err != nil || !ok {
+	if ok, err := w.CancelQueued(t.Context(), orchestrator.Cancellation{OperationID: "o1", At: w.clock.Now()}); err != nil || !ok {
 		t.Fatal(ok, err)
 	}
 	w.report("web", 0)

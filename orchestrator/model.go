@@ -122,6 +122,10 @@ const (
 	KindRename        Kind = "rename"
 )
 
+// Label reports a kind that changes only what is written down about an
+// environment, and nothing on its servers.
+func (k Kind) Label() bool { return k == KindExtend || k == KindRename }
+
 // Operation is one requested change. Apps are the apps that it touches;
 // empty means all. Position is the place in the queue, 0 when it runs.
 type Operation struct {

@@ -46,8 +46,9 @@ type Card struct {
 // first one, typed or delivered twice.
 const sameWithin = 10 * time.Second
 
-// repeated finds the operation that the same delivery has started before.
-func (s *Service) repeated(ctx context.Context, actor Actor) (Answer, bool, error) {
+// repeated finds the operation that the same delivery has started, or canceled,
+// before.
+func (s *Service) repeated(ctx context.Context, actor Actor, cmd Command) (Answer, bool, error) {
 	if actor.From.Key == "" {
 		return Answer{}, false, nil
 	}
@@ -56,8 +57,11 @@ func (s *Service) repeated(ctx context.Context, actor Actor) (Answer, bool, erro
 		return Answer{}, false, err
 	}
 	e, err := s.Environments.EnvironmentByID(ctx, op.EnvironmentID)
-	if op.Kind == KindExtend || op.Kind == KindRename {
+	switch {
+	case op.Kind.Label():
 		return Answer{Environment: &e}, err == nil, err
+	case cmd.Verb == VerbCancel:
+		return Answer{Operation: &op, Environment: &e, Note: stopping}, err == nil, err
 	}
 	return Answer{Operation: &op, Environment: &e}, err == nil, err
 }

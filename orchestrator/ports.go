@@ -72,6 +72,14 @@ type Submission struct {
 	Origin      Origin
 }
 
+// Cancellation asks for the end of an operation. Key names the delivery that
+// brought it, empty for none: it counts once.
+type Cancellation struct {
+	OperationID string
+	Key         string
+	At          time.Time
+}
+
 // Ending is the end of an operation, written in one transaction together with
 // the start of the next queued one of the environment.
 type Ending struct {

@@ -31,8 +31,8 @@ type Submitter interface {
 	// Relabel changes what is only written down (name, expiry) and notes it as
 	// an operation that has already succeeded.
 	Relabel(ctx context.Context, s Submission, change func(*Environment) error) (Operation, error)
-	CancelQueued(ctx context.Context, operationID string, at time.Time) (bool, error)
-	RequestCancel(ctx context.Context, operationID string) error
+	CancelQueued(ctx context.Context, c Cancellation) (bool, error)
+	RequestCancel(ctx context.Context, c Cancellation) error
 }
 
 // Environments reads what there is; live environments only, but by ID.
@@ -82,7 +82,7 @@ type Service struct {
 // (checked, stored, queued) and answer with their operation.
 func (s *Service) Do(ctx context.Context, actor Actor, cmd Command) (Answer, error) {
 	if cmd.Changes() {
-		if a, ok, err := s.repeated(ctx, actor); ok || err != nil {
+		if a, ok, err := s.repeated(ctx, actor, cmd); ok || err != nil {
 			return a, err
 		}
 	}

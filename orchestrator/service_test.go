@@ -283,6 +283,44 @@ func TestQueueAndCancel(t *testing.T) {
 	}
 }
 
+// A button cancels the operation that it is about, and a cancel that is
+// delivered twice counts once.
+func TestCancelOfOne(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	first := d.must(t, maria, "env create qa").Operation.ID
+	second := d.must(t, maria, "env deploy qa web=feature/login").Operation.ID
+	cancel := orchestrator.Command{Noun: orchestrator.NounEnv, Verb: orchestrator.VerbCancel, Environment: "qa", Operation: first}
+	asked := func(id string) bool {
+		t.Helper()
+		yes, err := d.store.CancelRequested(t.Context(), id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return yes
+	}
+	a, err := d.Do(t.Context(), maria, cancel)
+	if err != nil || a.Operation.ID != first || !asked(first) {
+		t.Errorf("%+v, %v", a, err)
+	}
+	if op, err := d.store.Operation(t.Context(), second); err != nil || op.Status != orchestrator.OperationQueued {
+		t.Errorf("the one that waits is %s, %v", op.Status, err)
+	}
+	from := maria
+	from.From = orchestrator.Origin{Door: "slack", Key: "k1"}
+	cancel.Operation = ""
+	for range 2 {
+		if a, err := d.Do(t.Context(), from, cancel); err != nil || a.Operation.ID != second {
+			t.Errorf("%+v, %v", a.Operation, err)
+		}
+	}
+	d.end(t, "qa", orchestrator.OperationCanceled, orchestrator.StatusFailed)
+	cancel.Operation = first
+	if _, err := d.Do(t.Context(), maria, cancel); code(err) != orchestrator.CodeState || !strings.Contains(err.Error(), "ended already") {
+		t.Errorf("of what has ended: %v", err)
+	}
+}
+
 func TestRetry(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t)

@@ -306,6 +306,9 @@ func (s *Slack) clicked(ctx context.Context, d orchestrator.Delivery, c slackgo.
 	if stale != nil {
 		return s.reply(ctx, a.place, *stale)
 	}
+	if cmd.Verb == orchestrator.VerbCancel {
+		cmd.Operation = action.About.Operation
+	}
 	if cmd.Verb == orchestrator.VerbLogs && a.place.Thread == "" && !c.Container.IsEphemeral {
 		a.place.Thread = c.Container.MessageTs // the log goes below its card
 	}

@@ -185,31 +185,36 @@ func insertOperation(ctx context.Context, c *change, op orchestrator.Operation, 
 	if err != nil {
 		return err
 	}
-	var key any
-	if from.Key != "" {
-		key = from.Key
-	}
 	err = c.exec(ctx, `INSERT INTO operations (id, environment_id, kind, status, actor, text, apps, changes, created_at, origin_key) VALUES (?,?,?,'queued',?,?,?,?,?,?)`,
-		op.ID, op.EnvironmentID, op.Kind, op.Actor, op.Text, apps, changes, micros(op.CreatedAt), key)
+		op.ID, op.EnvironmentID, op.Kind, op.Actor, op.Text, apps, changes, micros(op.CreatedAt), nullable(from.Key))
 	if err != nil || len(from.Place) == 0 {
 		return err
 	}
 	return c.exec(ctx, `INSERT INTO cards (operation_id, door, place) VALUES (?,?,?)`, op.ID, from.Door, from.Place)
 }
 
-// byOrigin finds the operation that a delivery has started before.
+// nullable is a key for a column, where many may have none.
+func nullable(key string) any {
+	if key == "" {
+		return nil
+	}
+	return key
+}
+
+// byOrigin finds the operation that a delivery has started, or canceled, before.
 func byOrigin(ctx context.Context, q querier, key string) (orchestrator.Operation, bool, error) {
 	if key == "" {
 		return orchestrator.Operation{}, false, nil
 	}
-	op, err := scanOperation(q.QueryRowContext(ctx, `SELECT `+operationColumns+` FROM operations o WHERE o.origin_key = ?`, key).Scan)
+	op, err := scanOperation(q.QueryRowContext(ctx, `SELECT `+operationColumns+` FROM operations o WHERE o.origin_key = ? OR o.cancel_key = ?`, key, key).Scan)
 	if errors.Is(err, sql.ErrNoRows) {
 		return orchestrator.Operation{}, false, nil
 	}
 	return op, err == nil, err
 }
 
-// OperationByOrigin gives the operation that a delivery has started, if any.
+// OperationByOrigin gives the operation that a delivery has started or
+// canceled, if any.
 func (s *Store) OperationByOrigin(ctx context.Context, key string) (orchestrator.Operation, bool, error) {
 	op, ok, err := byOrigin(ctx, s.read, key)
 	return op, ok, s.fail(err)
@@ -382,37 +387,37 @@ func dropQueued(ctx context.Context, c *change, environmentID string, at time.Ti
 
 // CancelQueued takes an operation out of the queue, with the servers that it
 // was to make, and says whether it still waited.
-func (s *Store) CancelQueued(ctx context.Context, operationID string, at time.Time) (bool, error) {
+func (s *Store) CancelQueued(ctx context.Context, k orchestrator.Cancellation) (bool, error) {
 	canceled := false
 	err := s.change(ctx, func(c *change) error {
-		op, err := operation(ctx, c, operationID)
+		op, err := operation(ctx, c, k.OperationID)
 		if err != nil || op.Status != orchestrator.OperationQueued {
 			return err
 		}
 		canceled = true
 		c.touch(op.EnvironmentID)
-		if err := c.exec(ctx, `UPDATE operations SET status = 'canceled', ended_at = ? WHERE id = ?`, micros(at), op.ID); err != nil {
+		if err := c.exec(ctx, `UPDATE operations SET status = 'canceled', ended_at = ?, cancel_key = ? WHERE id = ?`, micros(k.At), nullable(k.Key), op.ID); err != nil {
 			return err
 		}
 		if op.Kind == orchestrator.KindServerCreate {
 			for _, app := range op.Apps {
 				if err := c.exec(ctx, `UPDATE servers SET status = ?, destroyed_at = ? WHERE environment_id = ? AND app = ? AND generation = 0 AND destroyed_at IS NULL`,
-					orchestrator.StatusDestroyed, micros(at), op.EnvironmentID, app); err != nil {
+					orchestrator.StatusDestroyed, micros(k.At), op.EnvironmentID, app); err != nil {
 					return err
 				}
 			}
 		}
-		return insertEvent(ctx, c, orchestrator.Event{OperationID: op.ID, At: at, Step: string(orchestrator.OperationCanceled), Text: "canceled while it still waited; nothing was changed"})
+		return insertEvent(ctx, c, orchestrator.Event{OperationID: op.ID, At: k.At, Step: string(orchestrator.OperationCanceled), Text: "canceled while it still waited; nothing was changed"})
 	})
 	return canceled && err == nil, err
 }
 
 // RequestCancel asks whoever runs an operation to stop; see CancelRequested.
-func (s *Store) RequestCancel(ctx context.Context, operationID string) error {
+func (s *Store) RequestCancel(ctx context.Context, k orchestrator.Cancellation) error {
 	return s.change(ctx, func(c *change) error {
-		n, err := c.count(ctx, `UPDATE operations SET cancel_requested = 1 WHERE id = ?`, operationID)
+		n, err := c.count(ctx, `UPDATE operations SET cancel_requested = 1, cancel_key = coalesce(cancel_key, ?) WHERE id = ?`, nullable(k.Key), k.OperationID)
 		if err == nil && n == 0 {
-			return noOperation(operationID)
+			return noOperation(k.OperationID)
 		}
 		return err
 	})

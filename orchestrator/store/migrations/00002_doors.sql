@@ -4,6 +4,9 @@
 -- environment's end were given.
 
 ALTER TABLE operations ADD COLUMN origin_key TEXT;
+-- The delivery that asked for its cancelation.
+ALTER TABLE operations ADD COLUMN cancel_key TEXT;
+CREATE UNIQUE INDEX operations_cancel ON operations (cancel_key) WHERE cancel_key IS NOT NULL;
 CREATE UNIQUE INDEX operations_origin ON operations (origin_key) WHERE origin_key IS NOT NULL;
 
 -- When expires_at was set; 0: when the environment was created.
@@ -43,5 +46,7 @@ DROP TABLE warnings;
 DROP TABLE cards;
 DROP TABLE deliveries;
 ALTER TABLE environments DROP COLUMN expiry_set_at;
+DROP INDEX operations_cancel;
 DROP INDEX operations_origin;
+ALTER TABLE operations DROP COLUMN cancel_key;
 ALTER TABLE operations DROP COLUMN origin_key;

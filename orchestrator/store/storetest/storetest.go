@@ -528,7 +528,7 @@ func testCancel(t *testing.T, open Open) {
 		id   string
 		want bool
 	}{{"o1", true}, {"o1", false}, {"o-qa", false}} {
-		got, err := s.CancelQueued(t.Context(), c.id, Start)
+		got, err := s.CancelQueued(t.Context(), orchestrator.Cancellation{OperationID: c.id, At: Start})
 		if err != nil || got != c.want {
 			t.Errorf("cancel %s: %v, %v", c.id, got, err)
 		}
@@ -540,7 +540,7 @@ func testCancel(t *testing.T, open Open) {
 	add := Change("e-qa", "o3", orchestrator.KindServerCreate, "api")
 	add.Servers = NewEnvironment("qa", "maria", "api").Servers
 	submit(t, s, add)
-	if got, err := s.CancelQueued(t.Context(), "o3", Start); err != nil || !got {
+	if got, err := s.CancelQueued(t.Context(), orchestrator.Cancellation{OperationID: "o3", At: Start}); err != nil || !got {
 		t.Errorf("cancel o3: %v, %v", got, err)
 	}
 	if e := environment(t, s, "qa"); len(e.Servers) != 1 {
@@ -550,14 +550,14 @@ func testCancel(t *testing.T, open Open) {
 	if err != nil || asked {
 		t.Errorf("asked %v, %v", asked, err)
 	}
-	if err := s.RequestCancel(t.Context(), "o-qa"); err != nil {
+	if err := s.RequestCancel(t.Context(), orchestrator.Cancellation{OperationID: "o-qa"}); err != nil {
 		t.Fatal(err)
 	}
 	asked, err = s.CancelRequested(t.Context(), "o-qa")
 	if err != nil || !asked {
 		t.Errorf("asked %v, %v", asked, err)
 	}
-	refused(t, s.RequestCancel(t.Context(), "o-none"), orchestrator.CodeNotFound, "o-none")
+	refused(t, s.RequestCancel(t.Context(), orchestrator.Cancellation{OperationID: "o-none"}), orchestrator.CodeNotFound, "o-none")
 	q.Take()
 	end(t, s, "o-qa", orchestrator.OperationCanceled, orchestrator.StatusFailed)
 	if ids := q.Take(); !slices.Equal(ids, []string{"o2"}) {
