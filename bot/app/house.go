@@ -42,10 +42,13 @@ const firstAppUID, appUIDs = 2_000_000, 60_000
 // house is a running Berth: every part, wired.
 type house struct {
 	options serveOptions
-	log     *slog.Logger
-	source  *catalog.Source
-	store   *store.Store
-	jobs    *jobs.Jobs
+	// ca is what agents pin, certificate what the network is shown; nil: no TLS.
+	ca          string
+	certificate *certificate
+	log         *slog.Logger
+	source      *catalog.Source
+	store       *store.Store
+	jobs        *jobs.Jobs
 	// provisioner knows which environments Terraform is at work on.
 	provisioner *terraform.Provisioner
 	logs        *logbook.Book
@@ -60,8 +63,8 @@ type house struct {
 	ready   atomic.Bool
 }
 
-func newHouse(ctx context.Context, o serveOptions, source *catalog.Source, log *slog.Logger) (*house, error) {
-	h := &house{options: o, log: log, source: source, states: stateArchives{filepath.Join(o.Data, "states")}}
+func newHouse(ctx context.Context, o serveOptions, ca string, source *catalog.Source, log *slog.Logger) (*house, error) {
+	h := &house{options: o, ca: ca, log: log, source: source, states: stateArchives{filepath.Join(o.Data, "states")}}
 	if os.Getuid() == 0 {
 		h.uidBase = firstAppUID
 	}
@@ -95,7 +98,7 @@ func newHouse(ctx context.Context, o serveOptions, source *catalog.Source, log *
 	executor := &orchestrator.Executor{
 		Operations: h.store, Environments: h.store, Ledger: h.store, Servers: h.store, Watcher: h.store, Catalogs: source,
 		Provisioner: h.provisioner, Diagnoser: diagnose.Diagnoser{}, Settings: catalog.Settings, States: h.states.digest, UserData: templates.UserData,
-		Sweep: h.sweep, Wake: h.wake, Now: now, After: time.After, Log: log, PublicURL: o.PublicURL, CallHome: 3 * time.Minute, Converge: 40 * time.Minute, Limit: 2 * time.Hour, InstallationID: installation,
+		Sweep: h.sweep, Wake: h.wake, Now: now, After: time.After, Log: log, PublicURL: o.PublicURL, CA: ca, CallHome: 3 * time.Minute, Converge: 40 * time.Minute, Limit: 2 * time.Hour, InstallationID: installation,
 	}
 	h.jobs, err = jobs.New(jobs.Options{
 		DB: h.store.DB(), Execute: executor.Execute, Workers: 8, Timeout: 4 * time.Hour, Logger: log, // an operation ends itself after half of it
@@ -333,7 +336,7 @@ func (h *house) wake(ctx context.Context, v orchestrator.Server) error {
 	case now.Status == orchestrator.StatusDestroying || now.Status == orchestrator.StatusDestroyed:
 		return nil
 	}
-	if err := agent.Point(dir, h.options.PublicURL); err != nil {
+	if err := agent.Point(dir, h.options.PublicURL, h.ca); err != nil {
 		return err
 	}
 	if agent.Alive(dir) {

@@ -4,10 +4,19 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
 	"encoding/json"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
+	"math/big"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -88,7 +97,7 @@ func TestScripts(t *testing.T) {
 		// its stop ends the script, and well.
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
 			"serve": cmdServe, "halt": cmdHalt, "get": cmdGet, "field": cmdField, "push": cmdPush, "processes": cmdProcesses,
-			"crash": cmdCrash, "await": cmdAwait, "empty": cmdEmpty, "settled": cmdSettled, "tty": cmdTTY, "session": cmdSession, "status": cmdStatus, "paste": cmdPaste, "valid": cmdValid,
+			"crash": cmdCrash, "await": cmdAwait, "empty": cmdEmpty, "settled": cmdSettled, "tty": cmdTTY, "session": cmdSession, "status": cmdStatus, "paste": cmdPaste, "valid": cmdValid, "certify": cmdCertify,
 		},
 		RequireExplicitExec: true,
 		Condition: func(name string) (bool, error) {
@@ -506,4 +515,54 @@ func cmdSettled(ts *testscript.TestScript, _ bool, args []string) {
 			}
 		}
 	}
+}
+
+// cmdCertify makes $WORK/NAME.pem and NAME.key, a server's certificate for HOST
+// by an authority of the script's own: certify AUTHORITY NAME HOST. The
+// authority's certificate is AUTHORITY.pem; with the same name for both the
+// certificate is its own.
+func cmdCertify(ts *testscript.TestScript, _ bool, args []string) {
+	if len(args) != 3 {
+		ts.Fatalf("usage: certify AUTHORITY NAME HOST")
+	}
+	authority, name, host := args[0], args[1], args[2]
+	template := func(name string) *x509.Certificate {
+		serial, err := rand.Int(rand.Reader, big.NewInt(1<<62))
+		ts.Check(err)
+		return &x509.Certificate{SerialNumber: serial, Subject: pkix.Name{CommonName: name}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour),
+			BasicConstraintsValid: true, KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}}
+	}
+	save := func(name string, of, by *x509.Certificate, public any, signer *ecdsa.PrivateKey) {
+		der, err := x509.CreateCertificate(rand.Reader, of, by, public, signer)
+		ts.Check(err)
+		ts.Check(os.WriteFile(ts.MkAbs(name+".pem"), pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o644))
+	}
+	saveKey := func(name string) *ecdsa.PrivateKey {
+		key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+		ts.Check(err)
+		der, err := x509.MarshalECPrivateKey(key)
+		ts.Check(err)
+		ts.Check(os.WriteFile(ts.MkAbs(name+".key"), pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: der}), 0o600))
+		return key
+	}
+	own := template(name)
+	if ip := net.ParseIP(host); ip != nil {
+		own.IPAddresses = []net.IP{ip}
+	} else {
+		own.DNSNames = []string{host}
+	}
+	if authority == name {
+		key := saveKey(name)
+		save(name, own, own, key.Public(), key)
+		return
+	}
+	if _, err := os.Stat(ts.MkAbs(authority + ".pem")); err != nil {
+		ca := template(authority)
+		ca.IsCA, ca.KeyUsage, ca.ExtKeyUsage = true, x509.KeyUsageCertSign, nil
+		key := saveKey(authority)
+		save(authority, ca, ca, key.Public(), key)
+	}
+	pair, err := tls.LoadX509KeyPair(ts.MkAbs(authority+".pem"), ts.MkAbs(authority+".key"))
+	ts.Check(err)
+	save(name, own, pair.Leaf, saveKey(name).Public(), pair.PrivateKey.(*ecdsa.PrivateKey))
 }

@@ -30,11 +30,12 @@ import (
 type serveOptions struct {
 	Catalog, Data, Listen, PublicURL string
 	Database                         string
-	TLSCert, TLSKey                  string
-	BehindProxy                      bool
-	Slack                            slackOptions
-	Secrets                          secrets
-	Out, Err                         io.Writer
+	// TLSCert and TLSKey are files; TLSCA is the authority that agents pin.
+	TLSCert, TLSKey, TLSCA string
+	BehindProxy            bool
+	Slack                  slackOptions
+	Secrets                secrets
+	Out, Err               io.Writer
 }
 
 // slackOptions are how Slack is reached, beside its secrets.
@@ -78,7 +79,16 @@ where it was at its next start.
 Secrets come from the environment alone: BERTH_GITHUB_TOKEN, or
 BERTH_GITHUB_APP_ID and BERTH_GITHUB_APP_KEY_FILE; for Slack
 BERTH_SLACK_BOT_TOKEN, and BERTH_SLACK_APP_TOKEN (Socket Mode) or
-BERTH_SLACK_SIGNING_SECRET (HTTP mode; then BERTH_PUBLIC_URL too).`,
+BERTH_SLACK_SIGNING_SECRET (HTTP mode; then BERTH_PUBLIC_URL too).
+
+Servers call Berth at the public URL and believe only what the certificate's
+authority vouches for. Where this machine knows that authority, servers use
+their own list too; else it is the last certificate of --tls-cert, or what
+--tls-ca names (also with --behind-proxy). A renewed certificate is picked up
+as it is written; one of another authority needs a restart, and servers on
+other machines do not follow it: keep the old authority in --tls-ca beside the
+new one until they have been replaced. People name a private authority with
+SSL_CERT_FILE, beside BERTH_URL and BERTH_TOKEN.`,
 		Example: `  berth serve --catalog ops/berth.hcl
   berth serve --listen 0.0.0.0:443 --tls-cert berth.pem --tls-key berth.key --public-url https://berth.example.com`,
 		Args: needWords(0, 0),
@@ -96,7 +106,7 @@ BERTH_SLACK_SIGNING_SECRET (HTTP mode; then BERTH_PUBLIC_URL too).`,
 			return serve(cmd.Context(), serveOptions{
 				Catalog: flag("catalog", "BERTH_CATALOG"), Data: dataFolder(cmd), Listen: flag("listen", "BERTH_LISTEN"),
 				PublicURL: strings.TrimSuffix(flag("public-url", "BERTH_PUBLIC_URL"), "/"), Database: flag("database", "BERTH_DATABASE_URL"),
-				TLSCert: flag("tls-cert", "BERTH_TLS_CERT"), TLSKey: flag("tls-key", "BERTH_TLS_KEY"), BehindProxy: proxy || os.Getenv("BERTH_BEHIND_PROXY") != "",
+				TLSCert: flag("tls-cert", "BERTH_TLS_CERT"), TLSKey: flag("tls-key", "BERTH_TLS_KEY"), TLSCA: flag("tls-ca", "BERTH_TLS_CA"), BehindProxy: proxy || os.Getenv("BERTH_BEHIND_PROXY") != "",
 				Slack:   slackOptions{APIURL: os.Getenv("BERTH_SLACK_API_URL"), EnvCommand: os.Getenv("BERTH_SLACK_ENV_COMMAND"), ServerCommand: os.Getenv("BERTH_SLACK_SERVER_COMMAND")},
 				Secrets: takeSecrets(), Out: cmd.OutOrStdout(), Err: cmd.ErrOrStderr(),
 			})
@@ -107,8 +117,9 @@ BERTH_SLACK_SIGNING_SECRET (HTTP mode; then BERTH_PUBLIC_URL too).`,
 	f.String("listen", "127.0.0.1:7878", "where agents and API clients call; port 0 takes a free one (BERTH_LISTEN)")
 	f.String("public-url", "", "the address that agents and Slack use (BERTH_PUBLIC_URL; default: the listen address)")
 	f.String("database", "", "sqlite:PATH (BERTH_DATABASE_URL; default: berth.db in the data folder)")
-	f.String("tls-cert", "", "certificate file (BERTH_TLS_CERT)")
+	f.String("tls-cert", "", "certificate file, with its chain; read again when it changes (BERTH_TLS_CERT)")
 	f.String("tls-key", "", "key file (BERTH_TLS_KEY)")
+	f.String("tls-ca", "", "certificate of the authority that servers trust alone (BERTH_TLS_CA; default: the last of the certificate file, none where this machine knows it)")
 	f.Bool("behind-proxy", false, "a proxy in front ends TLS (BERTH_BEHIND_PROXY)")
 	return c
 }
@@ -244,10 +255,15 @@ func serve(ctx context.Context, o serveOptions) error {
 	if o.PublicURL == "" {
 		o.PublicURL = url
 	}
-	h, err := newHouse(ctx, o, source, log)
+	shown, ca, err := openTLS(o, log)
 	if err != nil {
 		return err
 	}
+	h, err := newHouse(ctx, o, ca, source, log)
+	if err != nil {
+		return err
+	}
+	h.certificate = shown
 	defer h.close()
 	return h.serve(ctx, listener, url)
 }
@@ -267,8 +283,9 @@ func (h *house) serve(ctx context.Context, listener net.Listener, url string) er
 	public := &http.Server{Handler: h.public(), ReadHeaderTimeout: 10 * time.Second, BaseContext: func(net.Listener) context.Context { return base }}
 	private := &http.Server{Handler: h.private(), ReadHeaderTimeout: 10 * time.Second, ConnContext: h.peers().context, BaseContext: func(net.Listener) context.Context { return base }}
 	go func() {
-		if h.options.TLSCert != "" {
-			failed <- public.ServeTLS(listener, h.options.TLSCert, h.options.TLSKey)
+		if h.certificate != nil {
+			public.TLSConfig = h.certificate.config()
+			failed <- public.ServeTLS(listener, "", "")
 		} else {
 			failed <- public.Serve(listener)
 		}

@@ -5,6 +5,7 @@ package client
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -182,6 +183,21 @@ func (c *Client) unreachable(err error) error {
 	detail := err.Error()
 	if errors.As(err, &op) {
 		detail = op.Err.Error()
+	}
+	var (
+		certificate *tls.CertificateVerificationError
+		plain       tls.RecordHeaderError
+	)
+	switch {
+	case errors.As(err, &certificate):
+		e := orchestrator.Errorf(orchestrator.CodeNoBerth, "What answers at %s cannot prove that it is Berth (%s).", c.where, strings.TrimPrefix(certificate.Unwrap().Error(), "x509: ")).
+			WithHint("check BERTH_URL; where your team has an authority of its own, name its certificate with SSL_CERT_FILE")
+		e.Cause = err
+		return e
+	case errors.As(err, &plain):
+		e := orchestrator.Errorf(orchestrator.CodeNoBerth, "What answers at %s speaks no TLS.", c.where).WithHint("check BERTH_URL: is it http?")
+		e.Cause = err
+		return e
 	}
 	e := orchestrator.Errorf(orchestrator.CodeNoBerth, "No Berth answers at %s (%s).", c.where, detail).
 		WithHint("start one with berth serve, or name a running one with --data or BERTH_URL")

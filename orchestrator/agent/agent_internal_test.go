@@ -4,9 +4,17 @@ import (
 	"archive/tar"
 	"bytes"
 	"context"
+	"crypto/ecdsa"
 	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
 	"errors"
 	"io"
+	"log"
+	"math/big"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -192,16 +200,57 @@ func TestClock(t *testing.T) {
 		}
 	}))
 	t.Cleanup(s.Close)
-	c, err := newClient("s1", "", private, func() string { return s.URL })
-	if err != nil {
-		t.Fatal(err)
-	}
+	c := newClient("s1", private, func() (string, string) { return s.URL, "" })
 	var refused *statusError
 	if err := c.progress(context.Background(), nil); !errors.As(err, &refused) || refused.Status != http.StatusForbidden {
 		t.Errorf("with the wrong clock: %v", err)
 	}
 	if err := c.progress(context.Background(), []orchestrator.Progress{{Text: "x"}}); err != nil {
 		t.Errorf("with Berth's clock: %v", err)
+	}
+}
+
+// An agent believes the authority that it was told and no other, and learns of
+// another one without a restart.
+func TestPins(t *testing.T) {
+	t.Parallel()
+	_, private, _ := ed25519.GenerateKey(nil)
+	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) }))
+	s.Config.ErrorLog = log.New(io.Discard, "", 0)
+	s.StartTLS()
+	t.Cleanup(s.Close)
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	namesake := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: s.Certificate().Subject, NotBefore: s.Certificate().NotBefore, NotAfter: s.Certificate().NotAfter,
+		IsCA: true, BasicConstraintsValid: true}
+	other, err := x509.CreateCertificate(rand.Reader, namesake, namesake, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	encode := func(der []byte) string {
+		return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
+	}
+	ca := ""
+	c := newClient("s1", private, func() (string, string) { return s.URL, ca })
+	for _, try := range []struct {
+		name, ca string
+		believed bool
+	}{
+		{"the machine's", "", false}, {"the right one", encode(s.Certificate().Raw), true},
+		{"one of the same name", encode(other), false}, {"the right one again", encode(s.Certificate().Raw), true},
+	} {
+		ca = try.ca
+		var unknown *tls.CertificateVerificationError
+		if err := c.progress(context.Background(), nil); (err == nil) != try.believed || err != nil && !errors.As(err, &unknown) {
+			t.Errorf("%s: %v", try.name, err)
+		}
+	}
+	ca = "no certificate"
+	var e *orchestrator.Error
+	if err := c.progress(context.Background(), nil); !errors.As(err, &e) {
+		t.Errorf("%v", err)
 	}
 }
 

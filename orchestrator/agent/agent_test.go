@@ -892,7 +892,7 @@ func TestPoint(t *testing.T) {
 	s := newServer(t, b)
 	s.options.Boot.URL = "http://127.0.0.1:1"
 	s.start()
-	if err := agent.Point(s.dir, b.url); err != nil {
+	if err := agent.Point(s.dir, b.url, ""); err != nil {
 		t.Fatal(err)
 	}
 	b.want(orchestrator.Desired{Repository: "nowhere", Branch: "main", Commit: "x"}, orchestrator.Pillar{})

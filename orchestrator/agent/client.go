@@ -21,6 +21,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -49,27 +50,55 @@ const maxStates = 65 << 20
 type client struct {
 	server string
 	key    ed25519.PrivateKey
-	http   *http.Client
-	base   func() string
+	berth  func() (url, ca string)
 	offset atomic.Int64 // nanoseconds that Berth's clock is ahead
+
+	mu   sync.Mutex
+	ca   string // that http trusts
+	http *http.Client
 }
 
-// newClient makes a client. base gives the address anew for each request: the
-// local Berth may come back on another port.
-func newClient(serverID, ca string, key ed25519.PrivateKey, base func() string) (*client, error) {
+// newClient makes a client. berth gives the address and the authority to trust
+// anew for each request: the local Berth may come back on another port, or with
+// another certificate.
+func newClient(serverID string, key ed25519.PrivateKey, berth func() (url, ca string)) *client {
+	return &client{server: serverID, key: key, berth: berth}
+}
+
+// reach gives an HTTP client that trusts ca alone; without one, whom the
+// machine trusts.
+func (c *client) reach(ca string) (*http.Client, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.http != nil && c.ca == ca {
+		return c.http, nil
+	}
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	if ca != "" {
-		pool := x509.NewCertPool()
-		if !pool.AppendCertsFromPEM([]byte(ca)) {
-			return nil, orchestrator.Errorf(orchestrator.CodeInvalidValue, "The certificate of Berth's authority in the boot data is not valid PEM.")
+		pool, err := authority(ca)
+		if err != nil {
+			return nil, err
 		}
 		transport.TLSClientConfig = &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}
 	}
-	return &client{server: serverID, key: key, base: base, http: &http.Client{
+	if c.http != nil {
+		c.http.CloseIdleConnections()
+	}
+	c.ca, c.http = ca, &http.Client{
 		Transport: transport,
 		// A signature is for one address; none is sent on to another.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}}, nil
+	}
+	return c.http, nil
+}
+
+// authority reads the certificates that are trusted.
+func authority(ca string) (*x509.CertPool, error) {
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM([]byte(ca)) {
+		return nil, orchestrator.Errorf(orchestrator.CodeInvalidValue, "The certificate of Berth's authority in the boot data is not valid PEM.")
+	}
+	return pool, nil
 }
 
 // do sends one request and gives the body of a 200; nil for a 204.
@@ -83,7 +112,12 @@ func (c *client) do(ctx context.Context, method, target string, in any, limit in
 	}
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	r, err := http.NewRequestWithContext(ctx, method, strings.TrimSuffix(c.base(), "/")+target, bytes.NewReader(body))
+	base, ca := c.berth()
+	plain, err := c.reach(ca)
+	if err != nil {
+		return nil, err
+	}
+	r, err := http.NewRequestWithContext(ctx, method, strings.TrimSuffix(base, "/")+target, bytes.NewReader(body))
 	if err != nil {
 		return nil, err
 	}
@@ -91,7 +125,7 @@ func (c *client) do(ctx context.Context, method, target string, in any, limit in
 		r.Header.Set("Content-Type", "application/json")
 	}
 	Sign(r, body, c.server, c.key, time.Now().Add(time.Duration(c.offset.Load())))
-	resp, err := c.http.Do(r)
+	resp, err := plain.Do(r)
 	if err != nil {
 		return nil, err
 	}

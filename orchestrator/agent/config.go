@@ -48,6 +48,11 @@ func (c config) check() error {
 		return orchestrator.Errorf(orchestrator.CodeInvalidValue, "The agent's configuration names no server.").
 			WithHint("Start it with the user-data that Berth rendered for this server.")
 	}
+	if c.Boot.CA != "" {
+		if _, err := authority(c.Boot.CA); err != nil {
+			return err
+		}
+	}
 	return checkURL(c.Boot.URL)
 }
 

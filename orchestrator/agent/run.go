@@ -295,16 +295,17 @@ func newAgent(dir string) (*agent, error) {
 	if err := readJSON(filepath.Join(dir, stateFile), &a.state); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		a.log.Warn("how far the agent came is not known", "error", err)
 	}
-	a.client, err = newClient(c.Boot.ServerID, c.Boot.CA, key, a.address)
-	return a, err
+	a.client = newClient(c.Boot.ServerID, key, a.berth)
+	return a, nil
 }
 
-// address is Berth's, as the configuration has it now.
-func (a *agent) address() string {
+// berth is where Berth is and whom to believe it, as the configuration has it
+// now.
+func (a *agent) berth() (url, ca string) {
 	if c, err := readConfig(a.dir); err == nil {
-		return c.Boot.URL
+		return c.Boot.URL, c.Boot.CA
 	}
-	return a.config.Boot.URL
+	return a.config.Boot.URL, a.config.Boot.CA
 }
 
 // warn logs failures of something that is tried again.

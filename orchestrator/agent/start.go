@@ -123,12 +123,13 @@ func Restart(ctx context.Context, dir string) error {
 	return spawn(ctx, dir, ownerOf(dir), "", nil)
 }
 
-// Point tells the agent in dir, running or not, that Berth's address changed.
-func Point(dir, url string) error {
+// Point tells the agent in dir, running or not, where Berth is now, and which
+// authority to believe it (PEM; empty: the machine's own).
+func Point(dir, url, ca string) error {
 	if err := checkURL(url); err != nil {
 		return err
 	}
-	return rewrite(dir, func(c *config) bool { c.Boot.URL = url; return true })
+	return rewrite(dir, func(c *config) bool { c.Boot.URL, c.Boot.CA = url, ca; return true })
 }
 
 // repoint brings a running agent's options up to date, and reports whether it
