@@ -14,11 +14,13 @@ type Warning struct {
 	GivenAt time.Time
 }
 
-// Warner tells owners that an environment ends at a time. It answers false
-// when there is nobody whom it could ever tell, and an error when it could not
-// just now.
+// Warner tells owners that an environment ends. Ahead, with e's expiry, says
+// which warning it is: the same one is given once, whenever it is tried again.
+// End is when e ends at the earliest, later than its expiry for a warning that
+// is late. It answers false when there is nobody whom it could ever tell, and an
+// error when it could not just now.
 type Warner interface {
-	Warn(ctx context.Context, e Environment, end time.Time) (told bool, err error)
+	Warn(ctx context.Context, e Environment, ahead time.Duration, end time.Time) (told bool, err error)
 }
 
 // WarningRecords remembers which warnings of which end were given.
@@ -112,7 +114,7 @@ func (l *Lifetimes) warn(ctx context.Context, e Environment, p PolicySettings, a
 	if first.IsZero() {
 		end = later(end, now.Add(grace(p, aheads)))
 	}
-	told, err := l.Warner.Warn(ctx, e, end)
+	told, err := l.Warner.Warn(ctx, e, due, end)
 	if err != nil {
 		if ctx.Err() != nil {
 			return first, err

@@ -44,7 +44,7 @@ func (c *clockwork) note(what string) {
 	c.course = append(c.course, fmt.Sprintf("%s %s", c.now.Sub(c.env.CreatedAt), what))
 }
 
-func (c *clockwork) Warn(_ context.Context, e Environment, end time.Time) (bool, error) {
+func (c *clockwork) Warn(_ context.Context, e Environment, _ time.Duration, end time.Time) (bool, error) {
 	if c.offline {
 		return false, errors.New("no connection")
 	}

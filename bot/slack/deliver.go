@@ -35,8 +35,11 @@ func (s *Slack) Deliver(ctx context.Context, key string) error {
 	if err != nil || !waiting {
 		return err
 	}
+	if s.tried.again(key) || d.ReceivedAt.Before(s.since) {
+		s.uncertain.again(key) // it may have been answered, and the process killed
+	}
 	if err := s.guarded(ctx, d); err != nil {
-		if s.Now().Sub(d.ReceivedAt) < giveUpAfter && !refused(err) {
+		if s.Now().Sub(d.ReceivedAt) < giveUpAfter && (!refused(err) || fatal[errorCode(err)] != "") {
 			return err
 		}
 		s.trouble("working through a "+d.Kind, err)
@@ -182,8 +185,34 @@ type ask struct {
 	confirmed bool
 }
 
+// begun reports whether a delivery has started or canceled an operation
+// already: what has happened since is its own doing, or comes after it.
+func (s *Slack) begun(ctx context.Context, key string) (bool, error) {
+	_, ok, err := s.Inbox.OperationByOrigin(ctx, key)
+	return ok, err
+}
+
+// late reports what lay here for so long that nobody expects it any more: it is
+// not done, and the person told. What it has started already goes on.
+func (s *Slack) late(ctx context.Context, at time.Time, p place) (bool, error) {
+	if s.Now().Sub(at) < giveUpAfter {
+		return false, nil
+	}
+	if begun, err := s.begun(ctx, p.Key); begun || err != nil {
+		return false, err
+	}
+	old := orchestrator.Errorf(orchestrator.CodeState, "That was too long ago: Berth gets to it only now, and has not done it.").WithHint("ask again, if you still want it")
+	if err := s.reply(ctx, p, view.ErrorView(old, orchestrator.Command{})); err != nil {
+		s.trouble("saying that something was not done", err)
+	}
+	return true, nil
+}
+
 // asked answers what a person typed.
 func (s *Slack) asked(ctx context.Context, a ask) error {
+	if late, err := s.late(ctx, a.at, a.place); late || err != nil {
+		return err
+	}
 	actor, err := s.people.actor(ctx, a.place.User)
 	if err != nil {
 		return s.refuse(ctx, a, err, orchestrator.Command{})
@@ -207,8 +236,18 @@ func (s *Slack) refuse(ctx context.Context, a ask, err error, cmd orchestrator.C
 			return err
 		}
 		s.Log.Error("a command failed", "delivery", a.key, "error", err)
+		err = plainly(err)
 	}
 	return s.reply(ctx, a.place, view.ErrorView(err, cmd))
+}
+
+// plainly says what ops can mend in a person's words.
+func plainly(err error) error {
+	if why := fatal[errorCode(err)]; why != "" {
+		return orchestrator.Errorf(orchestrator.CodeInternal, "Slack refuses Berth: %s. So Berth cannot tell who you are, and has done nothing.", why).
+			WithHint("tell ops: berth doctor says what to do")
+	}
+	return err
 }
 
 // do runs a command and answers it.
@@ -290,6 +329,9 @@ func (s *Slack) clicked(ctx context.Context, d orchestrator.Delivery, c slackgo.
 	thread := threadOf(c)
 	a := ask{key: d.Key, at: d.ReceivedAt, text: action.Command, confirmed: true,
 		place: place{Channel: channel, User: c.User.ID, Thread: thread, ResponseURL: c.ResponseURL, At: d.ReceivedAt, Replace: c.Container.IsEphemeral, Key: d.Key}}
+	if late, err := s.late(ctx, a.at, a.place); late || err != nil {
+		return err
+	}
 	actor, err := s.people.actor(ctx, c.User.ID)
 	if err != nil {
 		return s.refuse(ctx, a, err, orchestrator.Command{})
@@ -299,7 +341,7 @@ func (s *Slack) clicked(ctx context.Context, d orchestrator.Delivery, c slackgo.
 		return s.refuse(ctx, a, err, orchestrator.Command{})
 	}
 	cmd := parsed.Command
-	stale, err := s.stale(ctx, action.About, &cmd)
+	stale, err := s.stale(ctx, d.Key, action.About, &cmd)
 	if err != nil {
 		return s.refuse(ctx, a, err, cmd)
 	}
@@ -329,10 +371,14 @@ func threadOf(c slackgo.InteractionCallback) string {
 }
 
 // stale answers what has happened since a button was shown, if that matters,
-// and follows the environment to the name that it has now.
-func (s *Slack) stale(ctx context.Context, about view.About, cmd *orchestrator.Command) (*view.View, error) {
+// and follows the environment to the name that it has now. What the delivery
+// itself has started is not in its own way.
+func (s *Slack) stale(ctx context.Context, key string, about view.About, cmd *orchestrator.Command) (*view.View, error) {
 	if about.Environment == "" {
 		return nil, nil
+	}
+	if begun, err := s.begun(ctx, key); begun || err != nil {
+		return nil, err
 	}
 	e, err := s.Reader.EnvironmentByID(ctx, about.Environment)
 	if err != nil {

@@ -250,9 +250,10 @@ func TestSignatures(t *testing.T) {
 	t.Parallel()
 	o := newOffice(t, settings{http: true})
 	body := []byte("command=%2Fenv&text=list&user_id=" + maria + "&channel_id=" + dev + "&trigger_id=1.2.3")
+	path := slackfake.CommandsPath
 	post := func(h http.Header, body []byte) int {
 		t.Helper()
-		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, o.url+"/slack/commands", strings.NewReader(string(body)))
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, o.url+path, strings.NewReader(string(body)))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -288,10 +289,43 @@ func TestSignatures(t *testing.T) {
 	if status := post(good, body); status != http.StatusUnauthorized {
 		t.Errorf("played again: %d", status)
 	}
+	// Slack does not sign that a request is a retry, and repeats events alone.
 	retry := good.Clone()
+	retry.Set("X-Slack-Retry-Num", "1")
+	if status := post(retry, body); status != http.StatusUnauthorized {
+		t.Errorf("a command played again as a retry: %d", status)
+	}
+	path = slackfake.EventsPath
+	body = fmt.Appendf(nil, `{"type":"event_callback","event_id":"Ev1","event":{"type":"app_mention","user":%q,"text":"<@%s> env create qa","channel":%q,"ts":"1.2"}}`,
+		maria, o.fake.BotUserID(), dev)
+	good = slackfake.Sign(o.fake.SigningSecret(), now(), body)
+	if status := post(good, body); status != http.StatusOK {
+		t.Errorf("an event: %d", status)
+	}
+	o.card(dev, "Making qa")
+	o.ends("qa")
+	o.once(dev, "qa is ready")
+	ask := o.answered(o.types(maria, dev, "/env destroy qa"))
+	o.clicks(maria, ask, "Destroy")
+	o.ends("qa")
+	o.card(dev, "qa is gone")
+	retry = good.Clone()
 	retry.Set("X-Slack-Retry-Num", "1")
 	if status := post(retry, body); status != http.StatusOK {
 		t.Errorf("Slack's own retry: %d", status)
+	}
+	o.worked()
+	if all := must(o.store.Environments(t.Context(), "")); len(all) != 0 {
+		t.Errorf("an event played again was done again: %+v", all)
+	}
+	lists := 0
+	for _, m := range o.fake.Ephemerals(maria) {
+		if shows(m, "no environments") {
+			lists++
+		}
+	}
+	if lists != 1 {
+		t.Errorf("the command was answered %d times", lists)
 	}
 	if err := o.fake.VerifyURL(o.ctx()); err != nil {
 		t.Error(err)

@@ -350,7 +350,7 @@ func (f *forms) submit(ctx context.Context, key string, state formState, c slack
 	if err != nil {
 		return err
 	}
-	stale, err := f.slack.stale(ctx, state.About, &cmd)
+	stale, err := f.slack.stale(ctx, key, state.About, &cmd)
 	if err != nil {
 		return err
 	}
@@ -410,6 +410,10 @@ func (f *forms) work(ctx context.Context, d orchestrator.Delivery, c slackgo.Int
 	if err := json.Unmarshal([]byte(c.View.PrivateMetadata), &state); err != nil {
 		return f.slack.unreadable(d, err)
 	}
+	state.Place.Key = d.Key
+	if late, err := f.slack.late(ctx, d.ReceivedAt, state.Place); late || err != nil {
+		return err
+	}
 	err := f.submit(ctx, d.Key, state, c)
 	var refusal *orchestrator.Error
 	if err != nil && !errors.As(err, &refusal) && f.slack.Now().Sub(d.ReceivedAt) < admitAfter {
@@ -420,9 +424,8 @@ func (f *forms) work(ctx context.Context, d orchestrator.Delivery, c slackgo.Int
 		return nil
 	}
 	cmd, _ := f.command(state, c)
-	v := view.ErrorView(err, cmd)
+	v := view.ErrorView(plainly(err), cmd)
 	f.update(ctx, c, blocks.Notice("Not done", v.Text))
-	state.Place.Key = d.Key
 	return f.slack.reply(ctx, state.Place, v)
 }
 

@@ -199,7 +199,7 @@ func TestWarning(t *testing.T) {
 	o := newOffice(t, settings{})
 	o.ready(maria, dev, "/env create qa", "qa")
 	e := must(o.store.Environment(t.Context(), "qa"))
-	told, err := o.door.Warn(t.Context(), e, time.Now().Add(2*time.Hour+time.Minute))
+	told, err := o.door.Warn(t.Context(), e, 2*time.Hour, time.Now().Add(2*time.Hour+time.Minute))
 	if err != nil || !told {
 		t.Fatalf("told %v, %v", told, err)
 	}
@@ -211,7 +211,7 @@ func TestWarning(t *testing.T) {
 		t.Errorf("extended by %s", after.Sub(e.ExpiresAt))
 	}
 	e.Owner = "nobody@example.com"
-	if told, err := o.door.Warn(context.Background(), e, time.Now()); told || err != nil {
+	if told, err := o.door.Warn(context.Background(), e, 2*time.Hour, time.Now()); told || err != nil {
 		t.Errorf("nobody: %v, %v", told, err)
 	}
 }

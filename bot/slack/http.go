@@ -16,13 +16,16 @@ import (
 // view has 250 KB at most.
 const maxRequest = 1 << 20
 
+// eventsPath is where Slack's events go.
+const eventsPath = "/slack/events"
+
 // Handler takes Slack's requests in HTTP mode: /slack/commands,
 // /slack/interactions (also for options) and /slack/events.
 func (s *Slack) Handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("POST /slack/commands", s.signed(s.httpCommand))
 	mux.Handle("POST /slack/interactions", s.signed(s.httpInteraction))
-	mux.Handle("POST /slack/events", s.signed(s.httpEvent))
+	mux.Handle("POST "+eventsPath, s.signed(s.httpEvent))
 	return mux
 }
 
@@ -53,8 +56,10 @@ func (s *Slack) signed(h func(body []byte) (envelope, any, error)) http.Handler 
 			http.Error(w, "not signed by Slack", http.StatusUnauthorized)
 			return
 		}
-		// Slack's own retries say so; they are recognised by what they deliver.
-		if r.Header.Get("X-Slack-Retry-Num") == "" && s.signatures.again(r.Header.Get("X-Slack-Signature")) {
+		// Slack repeats events alone, and says so in a header that is not signed:
+		// an event that came before is known by its own ID.
+		retried := r.URL.Path == eventsPath && r.Header.Get("X-Slack-Retry-Num") != ""
+		if !retried && s.signatures.again(r.Header.Get("X-Slack-Signature")) {
 			s.Log.Warn("a request that was played again was refused", "path", r.URL.Path, "from", r.RemoteAddr)
 			http.Error(w, "this request was made before", http.StatusUnauthorized)
 			return

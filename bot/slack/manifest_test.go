@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 	"unicode/utf8"
 
 	"github.com/berth-dev/berth/bot/slack"
@@ -169,7 +170,7 @@ func TestScopesSuffice(t *testing.T) {
 	o.start(false)
 	o.ends("qa")
 	o.card(o.fake.IM(maria), "qa is ready")
-	if _, err := o.door.Warn(t.Context(), must(o.store.Environment(t.Context(), "qa")), now()); err != nil {
+	if _, err := o.door.Warn(t.Context(), must(o.store.Environment(t.Context(), "qa")), time.Hour, now()); err != nil {
 		t.Error(err)
 	}
 	for code, n := range o.fake.Stats().Errors {

@@ -2,6 +2,7 @@ package slack
 
 import (
 	"context"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -24,6 +25,8 @@ type people struct {
 	mu    sync.Mutex
 	known map[string]known  // by Slack ID
 	ids   map[string]string // Slack IDs by name
+	// nobody are names that Slack knows nobody by, until when that is believed.
+	nobody map[string]time.Time
 	// directs are the conversations of people with Berth, by Slack ID.
 	directs map[string]string
 	// asking makes several questions about the same one.
@@ -88,6 +91,10 @@ func (p *people) lookUp(ctx context.Context, userID string) (known, error) {
 	if err != nil && !refused(err) {
 		return known{}, err
 	}
+	// What only ops can mend says nothing about the person.
+	if _, listed := p.slack.Directory.Person(userID, ""); fatal[errorCode(err)] != "" && !listed {
+		return known{}, err
+	}
 	if err != nil {
 		p.slack.trouble("looking up a person", err)
 		user = &slackgo.User{ID: userID}
@@ -141,7 +148,7 @@ func (p *people) idOf(name string) (string, bool) {
 }
 
 // find is idOf that asks Slack for whom it does not know yet. False means that
-// Slack knows no such person.
+// Slack knows no such person, which is believed for a while.
 func (p *people) find(ctx context.Context, name string) (string, bool, error) {
 	if id, ok := p.idOf(name); ok {
 		return id, true, nil
@@ -150,20 +157,35 @@ func (p *people) find(ctx context.Context, name string) (string, bool, error) {
 	if email == "" {
 		return "", false, nil
 	}
-	u, err := p.slack.api.GetUserByEmailContext(ctx, email)
+	p.mu.Lock()
+	unknown := p.slack.Now().Before(p.nobody[name])
+	p.mu.Unlock()
+	if unknown {
+		return "", false, nil
+	}
+	id, err := p.ask(ctx, "address "+email, func(ctx context.Context) (any, error) { return p.lookUpAddress(ctx, name, email) })
 	if err != nil {
-		if refused(err) {
-			if errorCode(err) != "users_not_found" {
-				p.slack.trouble("looking up a person by e-mail", err)
-			}
-			return "", false, nil
-		}
 		return "", false, err
 	}
+	return id.(string), id != "", nil
+}
+
+// lookUpAddress asks Slack whose address that is; nobody's is empty.
+func (p *people) lookUpAddress(ctx context.Context, name, email string) (string, error) {
+	u, err := p.slack.api.GetUserByEmailContext(ctx, email)
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if errorCode(err) == "users_not_found" {
+		now := p.slack.Now()
+		maps.DeleteFunc(p.nobody, func(_ string, until time.Time) bool { return !now.Before(until) })
+		p.nobody[name] = now.Add(knownFor)
+		return "", nil
+	}
+	if err != nil {
+		return "", err
+	}
 	p.ids[name] = u.ID
-	return u.ID, true, nil
+	return u.ID, nil
 }
 
 // groupsOf are the handles of the user groups that a person is in. Without the

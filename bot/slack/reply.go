@@ -29,6 +29,9 @@ type place struct {
 	Key string `json:"-"`
 }
 
+// mark is what an answer to somebody who asked there is known by.
+func (p place) mark() mark { return mark{key: p.Key, since: p.At} }
+
 // responseURLLives is how long Slack takes answers there.
 const responseURLLives = 29 * time.Minute
 
@@ -63,7 +66,7 @@ func plain(m blocks.Message) blocks.Message { return blocks.Message{Text: blocks
 // say sends an answer by the first way that is open.
 func (s *Slack) say(ctx context.Context, p place, public bool, m blocks.Message) error {
 	if public && p.Channel != "" && !p.Replace {
-		err := s.post(ctx, p.Channel, p.Thread, m, p.Key)
+		err := s.post(ctx, p.Channel, p.Thread, m, p.mark())
 		if !elsewhere(err) {
 			return err
 		}
@@ -85,7 +88,7 @@ func (s *Slack) say(ctx context.Context, p place, public bool, m blocks.Message)
 			return err
 		}
 	}
-	return s.postDirect(ctx, p.User, m, p.Key)
+	return s.postDirect(ctx, p.User, m, p.mark())
 }
 
 // respondTo answers at a response URL, for one person alone.
@@ -113,14 +116,24 @@ func inThread(ts string) []slackgo.MsgOption {
 // metaAnswer marks what Berth says besides cards and their ends.
 const metaAnswer = "berth_answer"
 
+// mark is what a message is found again by: its key, and since when it may have
+// been posted. Without a key it is not looked for.
+type mark struct {
+	key   string
+	since time.Time
+}
+
 // post sends a message, waiting for its turn. An answer of Slack's that leaves
 // open whether it was posted (a call too many may be carried out all the same)
-// is cleared up by looking before it is posted again; key is what the message
-// is known by then.
-func (s *Slack) post(ctx context.Context, channel, thread string, m blocks.Message, key string) error {
+// is cleared up by looking before it is posted again, and so is the death of a
+// process in the midst of it.
+func (s *Slack) post(ctx context.Context, channel, thread string, m blocks.Message, by mark) error {
 	more := inThread(thread)
-	if key != "" {
-		more = append(more, slackgo.MsgOptionMetadata(slackgo.SlackMetadata{EventType: metaAnswer, EventPayload: map[string]any{"key": key}}))
+	if by.key != "" {
+		more = append(more, slackgo.MsgOptionMetadata(slackgo.SlackMetadata{EventType: metaAnswer, EventPayload: map[string]any{"key": by.key}}))
+	}
+	if by.since.IsZero() {
+		by.since = s.Now().Add(-giveUpAfter)
 	}
 	for {
 		if wait := s.cards.pace.take(methodPost, channel, 0); wait > 0 {
@@ -131,19 +144,19 @@ func (s *Slack) post(ctx context.Context, channel, thread string, m blocks.Messa
 				continue
 			}
 		}
-		if key != "" && s.uncertain.has(key) {
-			ts, err := s.find(ctx, channel, thread, metaAnswer, "key", key, s.Now().Add(-giveUpAfter))
+		if by.key != "" && s.uncertain.has(by.key) {
+			ts, err := s.find(ctx, channel, thread, metaAnswer, "key", by.key, by.since.Add(-time.Minute))
 			if err != nil {
 				return err
 			}
-			s.uncertain.forget(key)
+			s.uncertain.forget(by.key)
 			if ts != "" {
 				return nil
 			}
 		}
 		_, _, err := s.api.PostMessageContext(ctx, channel, options(m, more...)...)
-		if err != nil && !refused(err) && key != "" {
-			s.uncertain.again(key)
+		if err != nil && !refused(err) && by.key != "" {
+			s.uncertain.again(by.key)
 		}
 		if !s.limited(methodPost, err) {
 			return err
@@ -162,12 +175,12 @@ func (s *Slack) limited(m method, err error) bool {
 }
 
 // postDirect sends a message to a person's own conversation with Berth.
-func (s *Slack) postDirect(ctx context.Context, user string, m blocks.Message, key string) error {
+func (s *Slack) postDirect(ctx context.Context, user string, m blocks.Message, by mark) error {
 	channel, err := s.direct(ctx, user)
 	if err != nil {
 		return err
 	}
-	return s.post(ctx, channel, "", m, key)
+	return s.post(ctx, channel, "", m, by)
 }
 
 // direct gives the conversation of a person with Berth.

@@ -35,11 +35,13 @@ type Doer interface {
 	Do(ctx context.Context, actor orchestrator.Actor, cmd orchestrator.Command) (orchestrator.Answer, error)
 }
 
-// Inbox keeps what was delivered until it has been worked through.
+// Inbox keeps what was delivered until it has been worked through, and which
+// operation a delivery has started or canceled.
 type Inbox interface {
 	AcceptDelivery(ctx context.Context, d orchestrator.Delivery) (fresh bool, err error)
 	Delivery(ctx context.Context, key string) (d orchestrator.Delivery, waiting bool, err error)
 	EndDelivery(ctx context.Context, key string, at time.Time) error
+	OperationByOrigin(ctx context.Context, key string) (op orchestrator.Operation, ok bool, err error)
 }
 
 // Cards keeps what is shown of operations.
@@ -152,9 +154,12 @@ type Slack struct {
 	opened recent
 	// uncertain are the messages of which nobody knows whether they were posted.
 	uncertain recent
-	beside    beside
-	health    health
-	self      self
+	// tried are the deliveries that were begun since this door was made.
+	tried  recent
+	since  time.Time
+	beside beside
+	health health
+	self   self
 	// doubt makes introduce ask at once.
 	doubt chan struct{}
 }
@@ -195,7 +200,7 @@ func New(o Options) (*Slack, error) {
 	s := &Slack{Options: o, mode: mode, doubt: make(chan struct{}, 1)}
 	s.beside.idle = sync.NewCond(&s.beside.mu)
 	s.api = slackgo.New(o.BotToken, s.apiOptions()...)
-	s.people = &people{slack: s, known: map[string]known{}, ids: map[string]string{}, directs: map[string]string{}}
+	s.people = &people{slack: s, known: map[string]known{}, ids: map[string]string{}, nobody: map[string]time.Time{}, directs: map[string]string{}}
 	s.cards = newCards(s)
 	s.forms = &forms{slack: s, branches: map[string]branchList{}}
 	s.homes = &homes{slack: s, shown: map[string]shown{}, asked: map[string]bool{}, wake: make(chan struct{}, 1)}
@@ -203,6 +208,8 @@ func New(o Options) (*Slack, error) {
 	s.signatures = recent{ttl: 6 * time.Minute, now: o.Now}
 	s.opened = recent{ttl: giveUpAfter, now: o.Now}
 	s.uncertain = recent{ttl: giveUpAfter, now: o.Now}
+	s.tried = recent{ttl: giveUpAfter, now: o.Now}
+	s.since = o.Now()
 	const notYet = "it has not been connected yet"
 	s.health.app = notYet
 	if mode == ModeSocket {

@@ -2,6 +2,7 @@ package slack
 
 import (
 	"context"
+	"fmt"
 	"strconv"
 	"time"
 
@@ -16,17 +17,24 @@ func slackTime(t time.Time) string {
 
 // Warn tells an owner in their own conversation with Berth that an environment
 // ends soon; see orchestrator.Warner.
-func (s *Slack) Warn(ctx context.Context, e orchestrator.Environment, end time.Time) (bool, error) {
+func (s *Slack) Warn(ctx context.Context, e orchestrator.Environment, ahead time.Duration, end time.Time) (bool, error) {
 	ctx, cancel := context.WithTimeout(ctx, callWithin)
 	defer cancel()
 	id, ok, err := s.people.find(ctx, e.Owner)
+	if err != nil {
+		s.trouble("looking up an owner", err)
+	}
 	if err != nil || !ok {
 		return false, err
 	}
-	key := "warning " + e.ID + " " + end.UTC().Format(time.RFC3339) // a warning that was given is noted: the next one is another
-	err = s.postDirect(ctx, id, s.render(view.WarningView(e, end, s.Now())), key)
+	// Each warning of an end is one, however late it comes. It is looked for
+	// first: it may have been given, and the process killed before that was noted.
+	by := mark{key: fmt.Sprintf("warning %s %d %s", e.ID, e.ExpiresAt.UnixMicro(), ahead), since: e.ExpiresAt.Add(-ahead)}
+	s.uncertain.again(by.key)
+	m := s.render(view.WarningView(e, end, s.Now()))
+	err = s.postDirect(ctx, id, m, by)
 	if unshowable(err) {
-		err = s.postDirect(ctx, id, plain(s.render(view.WarningView(e, end, s.Now()))), key)
+		err = s.postDirect(ctx, id, plain(m), by)
 	}
 	if elsewhere(err) {
 		s.trouble("warning "+e.Owner, err)
