@@ -7,6 +7,7 @@ package catalog
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"net/url"
 	"os"
@@ -14,6 +15,7 @@ import (
 	"regexp"
 	"sort"
 	"strings"
+	"syscall"
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/hclparse"
@@ -37,7 +39,7 @@ func Load(path string) (*orchestrator.Catalog, error) {
 }
 
 func readCatalog(path string) ([]byte, error) {
-	src, err := os.ReadFile(path)
+	src, err := readRegular(path)
 	switch {
 	case err == nil:
 		return src, nil
@@ -45,10 +47,34 @@ func readCatalog(path string) ([]byte, error) {
 		return nil, orchestrator.Errorf(orchestrator.CodeInvalidCatalog, "There is no catalog at %s.", path).
 			WithHint("berth init writes a commented one to start from; --catalog or BERTH_CATALOG names another file")
 	}
+	if errors.Is(err, errNoFile) {
+		return nil, orchestrator.Errorf(orchestrator.CodeInvalidCatalog, "The catalog %s is no file.", path).
+			WithHint("name the catalog's file itself with --catalog or BERTH_CATALOG")
+	}
 	e := orchestrator.Errorf(orchestrator.CodeInvalidCatalog, "The catalog %s cannot be read: %s.", path, plain(err)).
 		WithHint("ask whoever looks after this machine to make %s readable", path)
 	e.Cause = err
 	return nil, e
+}
+
+// errNoFile is what stands in a file's place: a folder, a pipe, a device.
+var errNoFile = errors.New("it is no file")
+
+// readRegular reads a file, and waits for no pipe that stands in its place.
+func readRegular(path string) ([]byte, error) {
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, errNoFile
+	}
+	return io.ReadAll(f)
 }
 
 // plain is the reason of a file error without the operation and the path.

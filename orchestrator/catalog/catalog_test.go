@@ -9,6 +9,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -321,6 +322,34 @@ func TestLoadNothing(t *testing.T) {
 	_, err = catalog.Load(write(t, map[string]string{"berth.hcl": ""}))
 	if err == nil || !strings.Contains(err.Error(), "The catalog has no target") {
 		t.Errorf("an empty catalog: %v", err)
+	}
+}
+
+// A pipe that nobody writes to is waited for nowhere.
+func TestNoFile(t *testing.T) {
+	t.Parallel()
+	pipe := filepath.Join(t.TempDir(), "pipe")
+	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for what, read := range map[string]func(string) error{
+		"Load":     func(path string) error { _, err := catalog.Load(path); return err },
+		"Open":     func(path string) error { _, err := catalog.Open(path); return err },
+		"Verify":   func(path string) error { _, _, err := catalog.Verify(t.Context(), path, known); return err },
+		"Settings": func(path string) error { _, _, err := catalog.Settings(path); return err },
+	} {
+		for _, path := range []string{pipe, "/dev/null", t.TempDir()} {
+			done := make(chan error, 1)
+			go func() { done <- read(path) }()
+			select {
+			case err := <-done:
+				if err == nil || !strings.Contains(err.Error(), path+" is no file.") {
+					t.Errorf("%s of %s: %v", what, path, err)
+				}
+			case <-time.After(20 * time.Second):
+				t.Fatalf("%s waits for %s", what, path)
+			}
+		}
 	}
 }
 

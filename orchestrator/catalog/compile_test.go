@@ -137,6 +137,27 @@ func TestCompile(t *testing.T) {
 	}
 }
 
+// Apps that share recipes may give them what another does not have: each is
+// tried with what it has.
+func TestCompileSharedRecipes(t *testing.T) {
+	t.Parallel()
+	app := func(name, more string) string {
+		return fmt.Sprintf("app %q {\n repository = \"https://x.dev/a\"\n states = [\"web\"]\n%s}\n", name, more)
+	}
+	for _, key := range []string{"ONE", "TWO"} {
+		path := write(t, map[string]string{
+			"berth.hcl":      local + "salt { states = \"states\" }\n" + app("a", "") + app("b", " settings = \"b.env\"\n") + app("c", " settings = \"c.env\"\n"),
+			"b.env":          "ONE=hush-hush-hush\n",
+			"c.env":          "TWO=hush-hush-hush\n",
+			"states/web.sls": "x:\n  test.nop:\n    - name: 'x{{ salt['config.get']('berth:settings:" + key + "') }}'\n",
+		})
+		_, warnings, err := catalog.Verify(t.Context(), path, catalog.Known{Modules: []string{"local"}, SaltCall: saltCall(t)})
+		if got := strings.Join(warnings, "\n"); err != nil || strings.Count(got, "a setting is taken for a part of the recipe") != 1 {
+			t.Errorf("%s: warnings %q, error %v", key, got, err)
+		}
+	}
+}
+
 func TestCompileWithoutAWorkingSalt(t *testing.T) {
 	t.Parallel()
 	path := write(t, map[string]string{"berth.hcl": local + "salt { states = \"states\" }\napp \"api\" {\n repository = \"https://x.dev/a\"\n states = [\"web\"]\n}\n", "states/web.sls": "x: test.nop\n"})

@@ -38,7 +38,7 @@ func Settings(path string) (raw []byte, values map[string]string, err error) {
 		return nil, nil, orchestrator.Errorf(orchestrator.CodeSettings, "The settings file %s %s.", path, err).
 			WithHint("ops own the settings: ask them to write %s", path)
 	}
-	raw, err = os.ReadFile(path)
+	raw, err = readRegular(path)
 	if err != nil {
 		e := orchestrator.Errorf(orchestrator.CodeSettings, "The settings file %s cannot be read: %s.", path, plain(err)).
 			WithHint("ops own the settings: ask them to make %s readable for Berth", path)

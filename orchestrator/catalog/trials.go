@@ -120,8 +120,9 @@ func (v *verifier) compile(ctx context.Context) {
 	tried := map[string]bool{}
 	for _, u := range usages {
 		try(u, []map[string]any{v.pillar(u, "", nil)}, func(r []compiled) { v.judge(u, r[0]) })
-		// Other values make the same of the same recipes.
-		if key := fmt.Sprintf("%q %v", u.app.States, u.systemd); tried[key] {
+		// What is wrong with Berth's own recipes is no business of the team's;
+		// and other values make the same of the same recipes.
+		if key := v.sort(u); tried[key] || !v.teams(u.app) {
 			continue
 		} else {
 			tried[key] = true
@@ -145,6 +146,19 @@ func (v *verifier) compile(ctx context.Context) {
 	for _, judge := range judges {
 		judge(results.Trials)
 	}
+}
+
+// sort is all of a usage that recipes can tell from others but for its values:
+// they may look at what is given at all.
+func (v *verifier) sort(u usage) string {
+	a := u.app
+	return fmt.Sprintf("%q %v %q %q %v %v %v %v", a.States, u.systemd, slices.Sorted(maps.Keys(v.values[a.Name])), slices.Sorted(maps.Keys(a.Needs)),
+		a.Port > 0, a.Health != "", a.Build != "", a.Start != "")
+}
+
+// teams: one of the app's recipes at least is the team's own.
+func (v *verifier) teams(a orchestrator.App) bool {
+	return slices.ContainsFunc(a.States, func(name string) bool { return recipeFile(v.cat.Salt.States, name) != "" })
 }
 
 // changesNow: a recipe would change this machine already while it is compiled.
@@ -282,8 +296,11 @@ func (v *verifier) template(c chunk) {
 			continue
 		}
 		file := filepath.Join(v.cat.Salt.States, name)
-		raw, err := os.ReadFile(file)
-		if _, done := v.seen[file]; done || err != nil {
+		if _, done := v.seen[file]; done {
+			continue
+		}
+		raw, err := readRegular(file)
+		if err != nil {
 			continue // Salt tells of what is missing when it applies it
 		}
 		found := inspection{unquoted: unquotedIn(string(raw))}

@@ -224,7 +224,7 @@ func (v *verifier) recipe(file, local string) {
 		return
 	}
 	v.seen[file] = inspection{}
-	raw, err := os.ReadFile(file)
+	raw, err := readRegular(file)
 	if err != nil {
 		v.inFile(file, 1, "the recipe cannot be read: %s.", plain(err))
 		return
