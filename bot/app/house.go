@@ -389,6 +389,7 @@ func (h *house) peers() peers {
 func (h *house) api() *httpapi.API {
 	return &httpapi.API{
 		Doer: h.service, Reader: h.store, Tokens: apiTokens{h.store}, Logs: h.logs, Names: h.names, Branches: h.branches, Reload: h.source.Reload, Person: h.personByName, Log: h.log,
+		State: h.state,
 		Parse: func(text string) (orchestrator.Command, error) {
 			p, err := bot.Parse(text)
 			return p.Command, err

@@ -92,6 +92,14 @@ func (c *Client) Logs(ctx context.Context, name string, offset int64, wait time.
 	return l, err
 }
 
+// State reads the Terraform state of an environment, given its name or ID; ops
+// only.
+func (c *Client) State(ctx context.Context, name string, q wire.StateQuery) (wire.State, error) {
+	var s wire.State
+	err := c.call(ctx, http.MethodPost, "/api/v1/environments/"+url.PathEscape(name)+"/state", q, &s)
+	return s, err
+}
+
 // Names gives what a shell can complete.
 func (c *Client) Names(ctx context.Context) (wire.Names, error) {
 	var n wire.Names

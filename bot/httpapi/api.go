@@ -64,6 +64,8 @@ type API struct {
 	// Branches lists the branches of an app; none for an unknown one.
 	Branches func(ctx context.Context, app string) ([]string, error)
 	Reload   func() error
+	// State reads the Terraform state of an environment, given its name or ID.
+	State func(ctx context.Context, name string, q wire.StateQuery) (wire.State, error)
 	// Person makes an actor of a person's name, by the catalog in force.
 	Person func(name string) orchestrator.Actor
 	Log    *slog.Logger
@@ -83,6 +85,7 @@ func (a *API) Handler() http.Handler {
 	mux.Handle("POST /api/v1/commands", a.as(a.command))
 	mux.Handle("GET /api/v1/operations/{id}", a.as(a.operation))
 	mux.Handle("GET /api/v1/environments/{name}/logs", a.as(a.logs))
+	mux.Handle("POST /api/v1/environments/{name}/state", a.ops(a.state))
 	mux.Handle("GET /api/v1/names", a.as(a.names))
 	mux.Handle("GET /api/v1/apps/{app}/branches", a.as(a.branches))
 	mux.Handle("GET /api/v1/tokens", a.ops(a.listTokens))
@@ -285,6 +288,22 @@ func (a *API) logs(w http.ResponseWriter, r *http.Request, actor orchestrator.Ac
 		case <-changed:
 		}
 	}
+}
+
+func (a *API) state(w http.ResponseWriter, r *http.Request, actor orchestrator.Actor) error {
+	var q wire.StateQuery
+	if err := decode(r, &q); err != nil {
+		return err
+	}
+	if q.Sensitive {
+		a.Log.Info("sensitive values of a state are shown", "environment", r.PathValue("name"), "to", actor.Name)
+	}
+	s, err := a.State(r.Context(), r.PathValue("name"), q)
+	if err != nil {
+		return err
+	}
+	reply(w, http.StatusOK, s)
+	return nil
 }
 
 func (a *API) names(w http.ResponseWriter, r *http.Request, _ orchestrator.Actor) error {

@@ -3,6 +3,8 @@
 package wire
 
 import (
+	"encoding/json"
+
 	"github.com/berth-dev/berth/orchestrator"
 	"github.com/berth-dev/berth/orchestrator/logbook"
 )
@@ -51,6 +53,20 @@ type Names struct {
 	Blueprints   []string `json:"blueprints"`
 	Sizes        []string `json:"sizes"`
 	Targets      []string `json:"targets"`
+}
+
+// StateQuery is the body of POST /api/v1/environments/NAME/state: What is path,
+// list, show, pull or plan, Resource an address for show.
+type StateQuery struct {
+	What      string `json:"what"`
+	Resource  string `json:"resource,omitempty"`
+	Sensitive bool   `json:"sensitive,omitempty"`
+}
+
+// State is the answer to a StateQuery: for people, and for programs.
+type State struct {
+	Text  string          `json:"text"`
+	Value json.RawMessage `json:"value"`
 }
 
 // Token is one API token; Secret is only set in the answer to its making.

@@ -173,13 +173,35 @@ func hider(state *tfjson.State, s settings) (func(string) string, error) {
 	return redactor(s, more...), nil
 }
 
-// sensitive appends the strings of v that are marked and long enough to be no
-// word like any other.
+// shortest is how long a sensitive text must be to be looked for elsewhere: a
+// shorter one is a word like any other.
+const shortest = 6
+
+// sensitive appends the strings of v that are marked and long enough, and what
+// Terraform may write of them.
 func sensitive(to []string, v, marks any) []string {
 	switch v := v.(type) {
 	case string:
-		if marks == true && len(v) >= 6 {
+		if marks != true {
+			break
+		}
+		if len(v) >= shortest {
 			to = append(to, v)
+		}
+		// Terraform writes a text of many lines indented, and JSON as the
+		// expression that would make it.
+		if strings.Contains(v, "\n") {
+			for line := range strings.Lines(v) {
+				if line = strings.TrimSpace(line); len(line) >= shortest {
+					to = append(to, line)
+				}
+			}
+		}
+		var inside any
+		if json.Unmarshal([]byte(v), &inside) == nil {
+			if _, same := inside.(string); !same {
+				to = sensitive(to, inside, true)
+			}
 		}
 	case map[string]any:
 		m, _ := marks.(map[string]any)
