@@ -20,8 +20,8 @@ const module = "github.com/berth-dev/berth"
 var mayImport = map[string][]string{
 	"":                             {"bot/app"},
 	"orchestrator":                 {},
-	"orchestrator/agent":           {"orchestrator/salt", "templates"},
-	"orchestrator/catalog":         {"templates"},
+	"orchestrator/agent":           {"orchestrator/dotenv", "orchestrator/salt", "templates"},
+	"orchestrator/catalog":         {"orchestrator/dotenv", "templates"},
 	"orchestrator/diagnose":        {"orchestrator/salt"},
 	"orchestrator/render":          {"modules", "templates"},
 	"orchestrator/store/storetest": {"orchestrator/store"}, // the conformance suite of stores

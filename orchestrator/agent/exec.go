@@ -11,6 +11,7 @@ import (
 	"syscall"
 
 	"github.com/berth-dev/berth/orchestrator"
+	"github.com/berth-dev/berth/orchestrator/dotenv"
 )
 
 // ExecOptions says how `berth agent exec` was called.
@@ -44,7 +45,7 @@ func Exec(o ExecOptions) error {
 	set := map[string]string{}
 	for _, pair := range o.Set {
 		name, value, ok := strings.Cut(pair, "=")
-		if !ok || !isEnvKey(name) {
+		if !ok || !dotenv.IsKey(name) {
 			return orchestrator.Errorf(orchestrator.CodeInvalidValue, "%q is not KEY=VALUE.", pair)
 		}
 		set[name] = value
@@ -64,7 +65,7 @@ func Exec(o ExecOptions) error {
 // which hold whatever ops' file makes of the lines after it, then PORT. skipped
 // are the numbers of the text's lines that are none.
 func appVariables(env []string, text string, needs map[string]string, port int) (all []string, skipped []int) {
-	pairs, skipped := dotenv(text)
+	pairs, skipped := variables(text)
 	for _, pair := range pairs {
 		name, value, _ := strings.Cut(pair, "=")
 		env = setEnv(env, name, value)

@@ -18,6 +18,7 @@ import (
 	"github.com/hashicorp/hcl/v2/hclsyntax"
 
 	"github.com/berth-dev/berth/orchestrator"
+	"github.com/berth-dev/berth/orchestrator/dotenv"
 )
 
 // The defaults of what a catalog leaves out.
@@ -42,7 +43,6 @@ func defaultWarnings() []time.Duration {
 var (
 	namePattern   = regexp.MustCompile(`^[a-z]([a-z0-9-]{0,30}[a-z0-9])?$`)
 	personPattern = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._@+-]{0,63}$`)
-	envPattern    = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 	statePattern  = regexp.MustCompile(`^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*$`)
 	saltPattern   = regexp.MustCompile(`^[0-9]+(\.[0-9]+){0,2}$`)
 	slackPattern  = regexp.MustCompile(`^[UW][A-Z0-9]+$`)
@@ -242,7 +242,7 @@ func (l *loader) target(what string, b *hclsyntax.Block) {
 		names, places, _ := l.list("environment", e)
 		for i, name := range names {
 			switch {
-			case !envPattern.MatchString(name):
+			case !dotenv.IsKey(name):
 				l.at(places[i], "environment: %q cannot be the name of an environment variable.", name)
 			case strings.HasPrefix(name, "BERTH_"):
 				l.at(places[i], "environment: %s belongs to Berth and never reaches Terraform.", name)
@@ -387,7 +387,7 @@ func (l *loader) app(what string, b *hclsyntax.Block) {
 	if e := get("public"); e != nil {
 		names, places, _ := l.list("public", e)
 		for i, name := range names {
-			if !envPattern.MatchString(name) {
+			if !dotenv.IsKey(name) {
 				l.at(places[i], "public: %q cannot be the name of a setting. Expected such as \"API_URL\".", name)
 				continue
 			}
@@ -473,7 +473,7 @@ func (l *loader) needsOf(app string, e hclsyntax.Expression) map[string]string {
 	out := map[string]string{}
 	l.needs[app] = map[string]hcl.Range{}
 	for _, p := range items {
-		if !envPattern.MatchString(p.key) || p.key == "PORT" {
+		if !dotenv.IsKey(p.key) || p.key == "PORT" {
 			l.at(p.keyRange, "needs: %q cannot be the variable that gets an address. Expected such as API_URL (PORT is the app's own).", p.key)
 			continue
 		}
