@@ -256,7 +256,7 @@ func slackDoor(told string) (err error) {
 	if here, err = slack.New(slack.Options{BotToken: d.Bot, AppToken: d.App, APIURL: d.API, Doer: service, Inbox: s, Cards: s, Reader: s, Directory: stubs{},
 		Catalog: stubs{}.Current, Now: now, Log: log,
 		Branches: func(context.Context, string) ([]string, error) { return []string{"main"}, nil },
-		Logs:     func(string, string) (string, error) { return "", nil }}); err != nil {
+		Logs:     func(string, string, int) (string, error) { return "", nil }}); err != nil {
 		return err
 	}
 	if err := j.Start(ctx); err != nil {

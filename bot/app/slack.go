@@ -78,9 +78,10 @@ func (h *house) runSlack() (stop func()) {
 	return func() { cancel(); <-done }
 }
 
-// logText is what the servers of an environment printed, as lines of text.
-func (h *house) logText(environmentID, app string) (string, error) {
-	var b strings.Builder
+// logText is what the servers of an environment printed, as lines of text: of
+// more than so many bytes the end, which is longer than that by a line at most.
+func (h *house) logText(environmentID, app string, bytes int) (string, error) {
+	var b tail
 	for offset := int64(0); ; {
 		lines, next, err := h.logs.Read(environmentID, offset)
 		if err != nil || len(lines) == 0 {
@@ -88,12 +89,30 @@ func (h *house) logText(environmentID, app string) (string, error) {
 		}
 		for _, l := range lines {
 			if app == "" || strings.HasSuffix(l.Server, "/"+app) {
-				fmt.Fprintf(&b, "%s %s %s\n", l.At.UTC().Format("15:04:05"), l.Server, strings.TrimRight(l.Text, "\n"))
+				b.add(fmt.Sprintf("%s %s %s\n", l.At.UTC().Format("15:04:05"), l.Server, strings.TrimRight(l.Text, "\n")), bytes)
 			}
 		}
 		offset = next
 	}
 }
+
+// tail is the end of a text, in pieces.
+type tail struct {
+	pieces []string
+	size   int
+}
+
+// add adds a piece, and drops from the beginning what is not needed for so many
+// bytes.
+func (t *tail) add(piece string, bytes int) {
+	t.pieces, t.size = append(t.pieces, piece), t.size+len(piece)
+	for t.size-len(t.pieces[0]) > bytes {
+		t.size -= len(t.pieces[0])
+		t.pieces = t.pieces[1:]
+	}
+}
+
+func (t *tail) String() string { return strings.Join(t.pieces, "") }
 
 // deliver works through what Slack delivered, also what came before a restart
 // that turned Slack off: it waits for Slack to be back.

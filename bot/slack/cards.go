@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"maps"
 	"net/url"
 	"sync"
 	"time"
@@ -155,7 +156,9 @@ func (c *cards) refresh(ctx context.Context) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	order := make([]*card, 0, len(open))
+	rows := make(map[string]bool, len(open))
 	for _, row := range open {
+		rows[row.OperationID] = true
 		k := c.known[row.OperationID]
 		if k == nil {
 			k = &card{op: row.OperationID}
@@ -171,11 +174,7 @@ func (c *cards) refresh(ctx context.Context) error {
 		k.status, k.last = row.Status, row.LastEvent
 		order = append(order, k)
 	}
-	for _, k := range c.order {
-		if !k.busy && k.state.Final && k.state.Told {
-			delete(c.known, k.op)
-		}
-	}
+	maps.DeleteFunc(c.known, func(op string, k *card) bool { return !rows[op] && !k.busy })
 	c.order = order
 	return nil
 }
@@ -441,13 +440,40 @@ func (c *cards) direct(ctx context.Context, k *card) (string, error) {
 	return channel, err
 }
 
-// posted looks up whether a message about an operation was posted.
-func (c *cards) posted(ctx context.Context, channel, thread, kind string, op orchestrator.Operation) (ts string, err error) {
-	ts, err = c.slack.find(ctx, channel, thread, kind, "operation", op.ID, op.CreatedAt.Add(-time.Minute))
-	if err != nil {
-		err = aside{err}
+// spoken is a message about an operation that is posted once.
+type spoken struct {
+	kind            string // of metadata, by which it is found again
+	channel, thread string
+	message         blocks.Message
+	broadcast       bool
+	// begun is the note in the card's state that it was about to be posted.
+	begun *bool
+}
+
+// once posts a message about an operation, unless it was posted before the
+// process was killed or Slack's answer lost: then before is true.
+func (c *cards) once(ctx context.Context, k *card, op orchestrator.Operation, m spoken) (ts string, before bool, err error) {
+	if *m.begun && !k.sure {
+		ts, err := c.slack.find(ctx, m.channel, m.thread, m.kind, "operation", op.ID, op.CreatedAt.Add(-time.Minute))
+		if err != nil {
+			return "", false, aside{err}
+		}
+		if k.sure = true; ts != "" {
+			return ts, true, nil
+		}
 	}
-	return ts, err
+	if !*m.begun {
+		*m.begun = true
+		if err := c.save(ctx, k); err != nil {
+			return "", false, err
+		}
+	}
+	more := append(inThread(m.thread), slackgo.MsgOptionMetadata(slackgo.SlackMetadata{EventType: m.kind, EventPayload: map[string]any{"operation": op.ID}}))
+	if m.broadcast {
+		more = append(more, slackgo.MsgOptionBroadcast())
+	}
+	ts, err = c.send(ctx, k, m.channel, m.message, more...)
+	return ts, false, err
 }
 
 // post posts the card. Where Berth may not write, the card goes to the
@@ -460,27 +486,11 @@ func (c *cards) post(ctx context.Context, k *card, op orchestrator.Operation, e 
 		}
 		thread = ""
 	}
-	if k.state.Posting && !k.sure {
-		ts, err := c.posted(ctx, channel, thread, metaCard, op)
-		if err != nil {
-			return err
-		}
-		if k.sure = true; ts != "" {
-			k.state.Channel, k.state.TS = channel, ts
-			return c.save(ctx, k)
-		}
-	}
 	v, last, err := c.show(ctx, op, e)
 	if err != nil {
 		return aside{err}
 	}
-	if !k.state.Posting {
-		k.state.Posting = true
-		if err := c.save(ctx, k); err != nil {
-			return err
-		}
-	}
-	ts, err := c.send(ctx, k, channel, c.render(k, op, e, v), append(inThread(thread), slackgo.MsgOptionMetadata(meta(metaCard, op)))...)
+	ts, before, err := c.once(ctx, k, op, spoken{kind: metaCard, channel: channel, thread: thread, message: c.render(k, op, e, v), begun: &k.state.Posting})
 	if elsewhere(err) && !k.state.Direct {
 		k.state.Direct = true
 		if err := c.save(ctx, k); err != nil {
@@ -493,7 +503,9 @@ func (c *cards) post(ctx context.Context, k *card, op orchestrator.Operation, e 
 		return err
 	}
 	k.state.Channel, k.state.TS = channel, ts
-	c.shows(k, op, last)
+	if !before { // else it shows what was so then
+		c.shows(k, op, last)
+	}
 	return c.save(ctx, k)
 }
 
@@ -552,27 +564,8 @@ func (c *cards) tell(ctx context.Context, k *card, op orchestrator.Operation, e 
 		}
 		thread = ""
 	}
-	if k.state.Telling && !k.sure {
-		ts, err := c.posted(ctx, channel, thread, metaEnd, op)
-		if err != nil {
-			return err
-		}
-		if k.sure = true; ts != "" {
-			k.state.Told = true
-			return c.save(ctx, k)
-		}
-	}
-	if !k.state.Telling {
-		k.state.Telling = true
-		if err := c.save(ctx, k); err != nil {
-			return err
-		}
-	}
-	more := append(inThread(thread), slackgo.MsgOptionMetadata(meta(metaEnd, op)))
-	if thread != "" && op.Status == orchestrator.OperationFailed {
-		more = append(more, slackgo.MsgOptionBroadcast())
-	}
-	_, err = c.send(ctx, k, channel, c.render(k, op, e, view.EndView(op, e)), more...)
+	_, _, err = c.once(ctx, k, op, spoken{kind: metaEnd, channel: channel, thread: thread, message: c.render(k, op, e, view.EndView(op, e)),
+		broadcast: thread != "" && op.Status == orchestrator.OperationFailed, begun: &k.state.Telling})
 	if elsewhere(err) && !k.state.TellDirect {
 		// The conversation is closed to Berth by now: the person still has one.
 		k.state.TellDirect = true
@@ -586,8 +579,4 @@ func (c *cards) tell(ctx context.Context, k *card, op orchestrator.Operation, e 
 	}
 	k.state.Told = true
 	return c.save(ctx, k)
-}
-
-func meta(kind string, op orchestrator.Operation) slackgo.SlackMetadata {
-	return slackgo.SlackMetadata{EventType: kind, EventPayload: map[string]any{"operation": op.ID}}
 }

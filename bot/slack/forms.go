@@ -12,6 +12,7 @@ import (
 	"time"
 
 	slackgo "github.com/slack-go/slack"
+	"golang.org/x/sync/singleflight"
 
 	"github.com/berth-dev/berth/bot"
 	"github.com/berth-dev/berth/bot/slack/blocks"
@@ -34,8 +35,12 @@ type forms struct {
 	mu    sync.Mutex
 	// branches are those of each app, as they were last seen.
 	branches map[string]branchList
+	// listing makes several wishes for the branches of an app one.
+	listing singleflight.Group
 }
 
+// branchList are branches as they were last seen, and when they were asked for,
+// whether or not that succeeded.
 type branchList struct {
 	names []string
 	at    time.Time
@@ -62,7 +67,7 @@ func (f formState) private() string {
 func (f *forms) run(ctx context.Context) {
 	for ctx.Err() == nil {
 		for _, a := range f.slack.Catalog().Apps {
-			f.refresh(ctx, a.Name)
+			<-f.refresh(ctx, a.Name)
 		}
 		select {
 		case <-ctx.Done():
@@ -71,28 +76,40 @@ func (f *forms) run(ctx context.Context) {
 	}
 }
 
-// refresh asks for the branches of an app unless they are fresh.
-func (f *forms) refresh(ctx context.Context, app string) []string {
+// refresh asks for the branches of an app unless that was done a moment ago,
+// once for all who want to know; the channel tells when that is over.
+func (f *forms) refresh(ctx context.Context, app string) <-chan singleflight.Result {
+	return f.listing.DoChan(app, func() (any, error) {
+		f.list(ctx, app)
+		return nil, nil
+	})
+}
+
+// known are the branches of an app as they were last seen.
+func (f *forms) known(app string) branchList {
 	f.mu.Lock()
-	l := f.branches[app]
-	f.mu.Unlock()
-	if now := f.slack.Now(); now.Sub(l.at) < branchesFor/2 {
-		return l.names
+	defer f.mu.Unlock()
+	return f.branches[app]
+}
+
+// list asks for the branches of an app. A failure counts: a repository that
+// does not answer is not asked at every keystroke.
+func (f *forms) list(ctx context.Context, app string) {
+	l := f.known(app)
+	if f.slack.Now().Sub(l.at) < branchesFor/2 {
+		return
 	}
 	// One repository that does not answer must not keep the others waiting.
 	ctx, cancel := context.WithTimeout(ctx, callWithin)
 	defer cancel()
 	names, err := f.slack.Branches(ctx, app)
 	if err != nil {
-		if ctx.Err() == nil {
-			f.slack.Log.Debug("the branches of an app could not be listed", "app", app, "error", err)
-		}
-		return l.names
+		f.slack.Log.Debug("the branches of an app could not be listed", "app", app, "error", err)
+		names = l.names
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.branches[app] = branchList{names: names, at: f.slack.Now()}
-	return names
 }
 
 // wanted reports a bare create: it is a wish for the form.
@@ -206,17 +223,15 @@ func (f *forms) suggestName(ctx context.Context, user string) string {
 // suggest fills a menu of branches.
 func (f *forms) suggest(ctx context.Context, c slackgo.InteractionCallback) slackgo.OptionsResponse {
 	app, _ := blocks.AppOf(c.BlockID)
-	ctx, cancel := context.WithTimeout(ctx, suggestWithin)
-	defer cancel()
-	f.mu.Lock()
-	known := f.branches[app].names
-	f.mu.Unlock()
-	if known == nil {
-		if _, ok := f.slack.Catalog().App(app); ok {
-			known = f.refresh(ctx, app)
+	if _, ok := f.slack.Catalog().App(app); ok && f.known(app).names == nil {
+		// The list goes on when this keystroke is answered: the next one has it.
+		select {
+		case <-f.refresh(context.WithoutCancel(ctx), app):
+		case <-f.slack.After(suggestWithin):
+		case <-ctx.Done():
 		}
 	}
-	return blocks.Suggestions(known, c.Value)
+	return blocks.Suggestions(f.known(app).names, c.Value)
 }
 
 // acted takes what happens inside of forms, and buttons that open one. False

@@ -2,12 +2,17 @@ package slack_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/berth-dev/berth/bot/slack"
 	"github.com/berth-dev/berth/bot/slack/slackfake"
+	"github.com/berth-dev/berth/orchestrator"
 )
 
 // form types a bare create and waits for the form.
@@ -191,6 +196,108 @@ func TestHome(t *testing.T) {
 	o.ends("qa")
 	home(maria, "You have no environments.")
 	home(tom, "You have no environments.")
+}
+
+// listing tells of each list that is asked for.
+type listing struct {
+	slack.Doer
+	asked func()
+}
+
+func (l listing) Do(ctx context.Context, a orchestrator.Actor, cmd orchestrator.Command) (orchestrator.Answer, error) {
+	if cmd.Verb == orchestrator.VerbList {
+		l.asked()
+	}
+	return l.Doer.Do(ctx, a, cmd)
+}
+
+// However many homes are open, the environments are read once for all after a
+// change; and time alone changes no home.
+func TestManyHomes(t *testing.T) {
+	t.Parallel()
+	var o *office
+	published := func() int { return len(o.fake.Calls("views.publish")) }
+	var mu sync.Mutex
+	var lists []int // the homes that had been published at each list
+	o = newOffice(t, settings{speed: 20, seams: seams{doer: func(d slack.Doer) slack.Doer {
+		return listing{d, func() {
+			mu.Lock()
+			defer mu.Unlock()
+			lists = append(lists, published())
+		}}
+	}}})
+	o.ready(tom, dev, "/env create qa", "qa")
+	people := []string{maria, tom}
+	for i, who := range people {
+		if _, err := o.fake.User(who).OpenHome(o.ctx()); err != nil {
+			t.Fatal(err)
+		}
+		o.until("a home", func() bool { return published() == i+1 })
+	}
+	count := func() int {
+		mu.Lock()
+		defer mu.Unlock()
+		return len(lists)
+	}
+	before := count()
+	want := len(people)
+	extend := func() {
+		t.Helper()
+		o.types(tom, dev, "/env extend qa 1d")
+		want += len(people)
+		o.until("all homes", func() bool { return published() >= want })
+	}
+	extend()
+	was := count()
+	o.clock.Advance(10 * time.Minute)
+	o.say("qa", "qa/web", "configuring", "make build")
+	o.await("the homes to be looked at", func() bool { return count() > was })
+	extend()
+	if n := published(); n != want {
+		t.Errorf("%d homes were published again because time has passed", n-want)
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	for _, n := range lists[before:] {
+		if n%len(people) != 0 {
+			t.Errorf("the environments were read again for another home: %v", lists[before:])
+		}
+	}
+}
+
+// Repositories that answer nothing keep nobody waiting: a form opens, its menus
+// answer in time, and the repository is asked once, not at every keystroke.
+func TestBranchesHang(t *testing.T) {
+	t.Parallel()
+	for name, fails := range map[string]bool{"hanging": false, "unreachable": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var asked atomic.Int32
+			o := newOffice(t, settings{speed: 4, seams: seams{branches: func(ctx context.Context, app string) ([]string, error) {
+				if app == "web" {
+					asked.Add(1)
+				}
+				if !fails {
+					<-ctx.Done()
+				}
+				return nil, errors.New("cannot be reached")
+			}}})
+			out := o.types(maria, dev, "/env create")
+			v, err := out.Modal(o.ctx())
+			if err != nil || out.Took > 2500*time.Millisecond {
+				t.Fatalf("the form came after %s, %v", out.Took, err)
+			}
+			for _, typed := range []string{"l", "lo", "log"} {
+				out, err := o.fake.User(maria).SuggestOptions(o.ctx(), v, "app:web", typed)
+				if err != nil || out.Failure != "" || out.Took > 2500*time.Millisecond {
+					t.Errorf("the menu answered after %s: %+v, %v", out.Took, out, err)
+				}
+			}
+			if n := asked.Load(); n != 1 {
+				t.Errorf("the repository was asked %d times", n)
+			}
+		})
+	}
 }
 
 // A warning goes to the owner, and its buttons work.

@@ -103,6 +103,7 @@ type seams struct {
 	inbox     func(slack.Inbox) slack.Inbox
 	cards     func(slack.Cards) slack.Cards
 	reader    func(slack.Reader) slack.Reader
+	branches  func(ctx context.Context, app string) ([]string, error)
 }
 
 // through wraps a part, if there is a wrapper.
@@ -265,7 +266,10 @@ func (o *office) open(overHTTP bool) {
 			defer o.mu.Unlock()
 			return slices.Clone(o.branches[app]), nil
 		},
-		Logs: func(environmentID, app string) (string, error) { return "12:00:00 qa/web listening\n", nil }}
+		Logs: func(environmentID, app string, _ int) (string, error) { return "12:00:00 qa/web listening\n", nil }}
+	if o.seams.branches != nil {
+		options.Branches = o.seams.branches
+	}
 	if o.seams.transport != nil {
 		options.HTTP = &http.Client{Timeout: 20 * time.Second, Transport: o.seams.transport}
 	}

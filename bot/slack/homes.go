@@ -95,8 +95,16 @@ func (h *homes) publishAll(ctx context.Context) (wait time.Duration) {
 		}
 	}
 	h.mu.Unlock()
+	// All see the same environments; they are read when somebody needs them.
+	list := sync.OnceValues(func() ([]orchestrator.Environment, error) {
+		answer, err := h.slack.Doer.Do(ctx, orchestrator.Actor{}, orchestrator.Command{Noun: orchestrator.NounEnv, Verb: orchestrator.VerbList})
+		if err != nil {
+			return nil, err
+		}
+		return *answer.Environments, nil
+	})
 	for _, u := range users {
-		wait, err := h.publish(ctx, u)
+		wait, err := h.publish(ctx, u, list)
 		if err != nil && ctx.Err() == nil {
 			h.slack.trouble("publishing a home", err)
 		}
@@ -109,10 +117,10 @@ func (h *homes) publishAll(ctx context.Context) (wait time.Duration) {
 
 // publish publishes a person's home unless it shows that already. It answers
 // how long to wait when Slack takes none at the moment.
-func (h *homes) publish(ctx context.Context, userID string) (wait time.Duration, err error) {
+func (h *homes) publish(ctx context.Context, userID string, list func() ([]orchestrator.Environment, error)) (wait time.Duration, err error) {
 	ctx, cancel := context.WithTimeout(ctx, callWithin)
 	defer cancel()
-	home, err := h.home(ctx, userID)
+	home, err := h.home(ctx, userID, list)
 	if err != nil {
 		return homeAgain, err
 	}
@@ -154,7 +162,7 @@ func (h *homes) publish(ctx context.Context, userID string) (wait time.Duration,
 }
 
 // home is what a person sees: theirs, what runs now, everybody's.
-func (h *homes) home(ctx context.Context, userID string) (slackgo.HomeTabViewRequest, error) {
+func (h *homes) home(ctx context.Context, userID string, list func() ([]orchestrator.Environment, error)) (slackgo.HomeTabViewRequest, error) {
 	s := h.slack
 	options := blocks.Options{Person: s.people.idOf}
 	actor, err := s.people.actor(ctx, userID)
@@ -165,9 +173,9 @@ func (h *homes) home(ctx context.Context, userID string) (slackgo.HomeTabViewReq
 	if err != nil {
 		return slackgo.HomeTabViewRequest{}, err
 	}
-	answer, err := s.Doer.Do(ctx, actor, orchestrator.Command{Noun: orchestrator.NounEnv, Verb: orchestrator.VerbList})
+	all, err := list()
 	if err != nil {
 		return slackgo.HomeTabViewRequest{}, err
 	}
-	return blocks.Home(view.HomeViews(actor.Name, *answer.Environments, s.Now()), options), nil
+	return blocks.Home(view.HomeViews(actor.Name, all), options), nil
 }

@@ -24,7 +24,7 @@ func (s *Slack) logs(ctx context.Context, a ask, actor orchestrator.Actor, cmd o
 	if err != nil {
 		return s.refuse(ctx, a, err, cmd)
 	}
-	text, err := s.Logs(answer.Environment.ID, cmd.App)
+	text, err := s.Logs(answer.Environment.ID, cmd.App, logFile)
 	if err != nil {
 		return s.refuse(ctx, a, err, cmd)
 	}

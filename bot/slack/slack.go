@@ -86,8 +86,9 @@ type Options struct {
 	// Branches lists an app's branches; it is asked in the background only.
 	Branches func(ctx context.Context, app string) ([]string, error)
 	// Logs gives what the servers of an environment printed, oldest first; app
-	// narrows it to one.
-	Logs func(environmentID, app string) (string, error)
+	// narrows it to one. Of a log that is longer than so many bytes it gives the
+	// end, whole lines that are longer than that together.
+	Logs func(environmentID, app string, bytes int) (string, error)
 
 	// HTTP makes every call; nil: a client with a timeout of its own.
 	HTTP *http.Client

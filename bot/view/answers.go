@@ -97,6 +97,11 @@ func short(text string, limit int) string {
 
 // EnvironmentsView lists environments; mine offers what an owner can do.
 func EnvironmentsView(all []o.Environment, mine bool, now time.Time) View {
+	return environmentsView(all, mine, func(e o.Environment) []Span { return []Span{plain(ends(e, now))} })
+}
+
+// environmentsView is EnvironmentsView that says when one ends as the caller wants.
+func environmentsView(all []o.Environment, mine bool, end func(o.Environment) []Span) View {
 	if len(all) == 0 {
 		text := "There are no environments."
 		if mine {
@@ -119,7 +124,7 @@ func EnvironmentsView(all []o.Environment, mine bool, now time.Time) View {
 	v := View{Text: title + ": " + names(all), Parts: []Part{Heading{title}}}
 	const most = 15
 	for _, e := range all[:min(len(all), most)] {
-		v.Parts = append(v.Parts, Lines{[]Line{{State: stateOf(e.Status), Spans: environmentLine(e, now)}}})
+		v.Parts = append(v.Parts, Lines{[]Line{{State: stateOf(e.Status), Spans: environmentLine(e, end(e))}}})
 		if mine {
 			v.Parts = append(v.Parts, Actions{environmentActions(e)})
 		}
@@ -148,8 +153,9 @@ func names(all []o.Environment) string {
 	return strings.Join(out, ", ")
 }
 
-func environmentLine(e o.Environment, now time.Time) []Span {
-	spans := []Span{strong(e.Name), plain(" — " + string(e.Status) + ", owner "), person(e.Owner), plain(", " + ends(e, now))}
+func environmentLine(e o.Environment, end []Span) []Span {
+	spans := []Span{strong(e.Name), plain(" — " + string(e.Status) + ", owner "), person(e.Owner), plain(", ")}
+	spans = append(spans, end...)
 	for _, s := range e.Servers {
 		spans = append(spans, plain("\n"), link(s.App, s.URL), plain(" "), code(running(s)))
 		if s.Status != e.Status {
@@ -499,8 +505,15 @@ func AnswerView(cmd o.Command, a o.Answer, now time.Time) View {
 }
 
 // HomeViews is a person's home: their environments with what can be done, what
-// runs now, and everybody else's below.
-func HomeViews(name string, all []o.Environment, now time.Time) []View {
+// runs now, and everybody else's below. It says at what time things end, not in
+// how long: it stands for a while and is the same until something changes.
+func HomeViews(name string, all []o.Environment) []View {
+	end := func(e o.Environment) []Span {
+		if e.ExpiresAt.IsZero() {
+			return []Span{plain("without an end")}
+		}
+		return []Span{plain("ends "), when(e.ExpiresAt)}
+	}
 	var mine, others, busy []o.Environment
 	for _, e := range all {
 		if e.Owner == name {
@@ -512,7 +525,7 @@ func HomeViews(name string, all []o.Environment, now time.Time) []View {
 			busy = append(busy, e)
 		}
 	}
-	views := []View{EnvironmentsView(mine, true, now)}
+	views := []View{environmentsView(mine, true, end)}
 	if len(busy) > 0 {
 		v := View{Text: "Running now: " + names(busy), Parts: []Part{Heading{"Running now"}}}
 		for _, e := range busy[:min(len(busy), 10)] {
@@ -521,7 +534,7 @@ func HomeViews(name string, all []o.Environment, now time.Time) []View {
 		views = append(views, v)
 	}
 	if len(others) > 0 {
-		v := EnvironmentsView(others, false, now)
+		v := environmentsView(others, false, end)
 		v.Parts[0] = Heading{"Everybody else's"}
 		views = append(views, v)
 	}

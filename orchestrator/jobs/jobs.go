@@ -191,30 +191,24 @@ func (j *Jobs) EnqueueDelivery(ctx context.Context, tx *sql.Tx, key string) erro
 	return nil
 }
 
-// EnsureDeliveries inserts the jobs of deliveries that wait and have none.
-func (j *Jobs) EnsureDeliveries(ctx context.Context, keys ...string) error {
-	tx, err := j.db.BeginTx(ctx, nil)
-	if err != nil {
-		return err
-	}
-	defer tx.Rollback() // after a commit it does nothing
-	for _, key := range keys {
-		if err := j.EnqueueDelivery(ctx, tx, key); err != nil {
-			return err
-		}
-	}
-	return tx.Commit()
-}
-
 // Ensure inserts the jobs of operations that should be running and have none.
 func (j *Jobs) Ensure(ctx context.Context, operationIDs ...string) error {
+	return j.ensure(ctx, j.Enqueue, operationIDs)
+}
+
+// EnsureDeliveries inserts the jobs of deliveries that wait and have none.
+func (j *Jobs) EnsureDeliveries(ctx context.Context, keys ...string) error {
+	return j.ensure(ctx, j.EnqueueDelivery, keys)
+}
+
+func (j *Jobs) ensure(ctx context.Context, enqueue func(context.Context, *sql.Tx, string) error, all []string) error {
 	tx, err := j.db.BeginTx(ctx, nil)
 	if err != nil {
 		return err
 	}
 	defer tx.Rollback() // after a commit it does nothing
-	for _, id := range operationIDs {
-		if err := j.Enqueue(ctx, tx, id); err != nil {
+	for _, one := range all {
+		if err := enqueue(ctx, tx, one); err != nil {
 			return err
 		}
 	}

@@ -73,14 +73,15 @@ func (s *Store) ForgetDeliveries(ctx context.Context, before time.Time) error {
 }
 
 // OpenCards gives the cards of a door whose operation's end has not been told
-// there, in the order of their operations.
+// there: those of what has ended in the order of the ends, then the others in
+// the order of their operations.
 func (s *Store) OpenCards(ctx context.Context, door string) ([]orchestrator.Card, error) {
 	var all []orchestrator.Card
 	err := each(ctx, s.read, func(scan func(...any) error) error {
 		c, err := scanCard(scan)
 		all = append(all, c)
 		return err
-	}, `SELECT `+cardColumns+` WHERE c.door = ? AND c.done = 0 ORDER BY o.seq`, door)
+	}, `SELECT `+cardColumns+` WHERE c.door = ? AND c.done = 0 ORDER BY o.ended_at = 0, o.ended_at, o.seq`, door)
 	return all, s.fail(err)
 }
 

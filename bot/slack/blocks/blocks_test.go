@@ -100,7 +100,7 @@ func modals() map[string]slackgo.ModalViewRequest {
 func homeViews() []view.View {
 	other := qa(o.StatusReady)
 	other.Name, other.ID, other.Owner = "staging", "e3", "jonas"
-	return view.HomeViews("maria", []o.Environment{qa(o.StatusCreating), other}, now)
+	return view.HomeViews("maria", []o.Environment{qa(o.StatusCreating), other})
 }
 
 func golden(t *testing.T, name string, value any) {

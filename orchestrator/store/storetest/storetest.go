@@ -1240,6 +1240,19 @@ func testCards(t *testing.T, open Open) {
 	if c, _, err := s.Card(t.Context(), "o-qa"); err != nil || c.Status != orchestrator.OperationFailed || c.LastEvent <= before {
 		t.Errorf("after its end: %+v, %v; before it the last event was %d", c, err, before)
 	}
+	// What has ended comes first, in the order of the ends.
+	for _, name := range []string{"qd", "qe", "qf"} {
+		sub := NewEnvironment(name, "maria", "web")
+		sub.Origin = orchestrator.Origin{Door: "slack", Key: name, Place: []byte(`{}`)}
+		submit(t, s, sub)
+	}
+	for i, id := range []string{"o-qf", "o-qd"} {
+		if err := s.End(t.Context(), orchestrator.Ending{OperationID: id, Status: orchestrator.OperationSucceeded, At: Start.Add(time.Duration(i+1) * time.Minute),
+			Environment: orchestrator.StatusReady, Event: orchestrator.Event{OperationID: id, Step: "succeeded", Text: "succeeded"}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	same(t, "open", cards(), `o-qf {} {}; o-qd {} {}; o-qb {"channel":"qb"} {"ts":"1.2"}; o-qe {} {}`)
 	if all, err := s.OpenCards(t.Context(), "web"); err != nil || len(all) != 0 {
 		t.Errorf("another door: %v, %v", all, err)
 	}
