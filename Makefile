@@ -69,10 +69,10 @@ fuzz: ## Run each fuzz target for FUZZTIME (10s)
 		done; \
 	done
 
-bench: setup build ## Measure Berth on this machine (docs/performance.md)
-	$(GO) run ./.ci/bench -work $(WORK)
+bench: setup build ## Measure Berth on this machine; fails over a limit (REPORT=1 only prints)
 	BERTH_SALT_CALL=$(SALT_CALL) BERTH_TERRAFORM=$$(cat $(WORK)/terraform.path) \
 		$(GO) test -run '^$$' -bench . -benchmem $(SOURCES)
+	$(GO) run ./.ci/bench -work $(WORK) $(if $(REPORT),-report)
 
 salt-lock: ## Resolve .ci/salt.in anew into .ci/salt.lock
 	@$(SETUP) salt

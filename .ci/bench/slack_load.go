@@ -173,6 +173,7 @@ func slackLoad(dir string, seconds int) error {
 	fmt.Printf("  answered: p50 %.1f ms, p99 %.1f ms, most %.1f ms; %d of %d, %d twice\n", ms(at(answers, 0.5)), ms(at(answers, 0.99)), ms(at(answers, 1)), len(seen), total-changes, twice)
 	fmt.Printf("  cards: %d of %d, %d ends told; all at their end %.0f s after the first command (Slack lets cards be edited 50 times a minute)\n", made, changes, ends, settled.Seconds())
 	fmt.Printf("  calls too many (429): %d; Berth's memory: %d MB at most, %d MB afterwards\n", stats.RateLimited, peak>>20, after>>20)
+	limit("Slack's acknowledgement (p99)", ms(stats.Percentile(0.99)), 100, "ms")
 	if refused.Load() > 0 || stats.Acks != total || len(seen) != total-changes || twice > 0 || made != changes || ends != changes {
 		return errors.New("something was lost or done twice")
 	}

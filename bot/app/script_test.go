@@ -97,7 +97,7 @@ func TestScripts(t *testing.T) {
 		// its stop ends the script, and well.
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
 			"serve": cmdServe, "halt": cmdHalt, "get": cmdGet, "field": cmdField, "push": cmdPush, "processes": cmdProcesses,
-			"crash": cmdCrash, "await": cmdAwait, "empty": cmdEmpty, "settled": cmdSettled, "tty": cmdTTY, "session": cmdSession, "status": cmdStatus, "paste": cmdPaste, "valid": cmdValid, "certify": cmdCertify,
+			"crash": cmdCrash, "await": cmdAwait, "empty": cmdEmpty, "settled": cmdSettled, "tty": cmdTTY, "session": cmdSession, "status": cmdStatus, "paste": cmdPaste, "valid": cmdValid, "certify": cmdCertify, "until": cmdUntil,
 		},
 		RequireExplicitExec: true,
 		Condition: func(name string) (bool, error) {
@@ -565,4 +565,33 @@ func cmdCertify(ts *testscript.TestScript, _ bool, args []string) {
 	pair, err := tls.LoadX509KeyPair(ts.MkAbs(authority+".pem"), ts.MkAbs(authority+".key"))
 	ts.Check(err)
 	save(name, own, pair.Leaf, saveKey(name).Public(), pair.PrivateKey.(*ecdsa.PrivateKey))
+}
+
+// cmdUntil runs a program again whenever something has changed in Berth's
+// database or in a server's folder, until it ends well: until PROGRAM [ARG…].
+// With !, until it fails.
+func cmdUntil(ts *testscript.TestScript, neg bool, args []string) {
+	watcher, err := fsnotify.NewWatcher()
+	ts.Check(err)
+	defer watcher.Close()
+	data := ts.Getenv("BERTH_DATA")
+	ts.Check(watcher.Add(data))
+	folders, err := filepath.Glob(filepath.Join(data, "servers", "*"))
+	ts.Check(err)
+	for _, dir := range folders {
+		_ = watcher.Add(dir) // it may be gone meanwhile
+	}
+	over := time.After(time.Minute)
+	for {
+		if err := ts.Exec(args[0], args[1:]...); (err != nil) == neg {
+			return
+		}
+		select {
+		case <-watcher.Events:
+		case err := <-watcher.Errors:
+			ts.Check(err)
+		case <-over:
+			ts.Fatalf("%v: it does not come to that", args)
+		}
+	}
 }

@@ -172,7 +172,9 @@ func (c *Client) call(ctx context.Context, method, path string, in, out any) err
 		return nil
 	}
 	if w, ok := out.(io.Writer); ok {
-		if _, err := io.Copy(w, res.Body); err != nil && ctx.Err() == nil {
+		// Lists are long. A file would be copied to in small pieces of its own
+		// choice.
+		if _, err := io.CopyBuffer(struct{ io.Writer }{w}, struct{ io.Reader }{res.Body}, make([]byte, 256<<10)); err != nil && ctx.Err() == nil {
 			return c.unreachable(fmt.Errorf("reading its answer: %w", err))
 		}
 		return ctx.Err()

@@ -195,19 +195,18 @@ func (a *API) command(w http.ResponseWriter, r *http.Request, actor orchestrator
 		return err
 	}
 	if answer.Environments != nil {
-		var b []byte
+		// A client that has gone away is nobody's error.
 		switch c.Form {
-		case wire.FormBare:
-			b = appendEnvironments(nil, *answer.Environments)
 		case wire.FormBrief:
 			w.Header().Set("Content-Type", "text/tab-separated-values")
-			_, _ = w.Write(appendRows(nil, *answer.Environments)) // a client that has gone away is nobody's error
-			return nil
+			_ = writeRows(w, *answer.Environments)
+		case wire.FormBare:
+			w.Header().Set("Content-Type", "application/json")
+			_ = writeEnvironments(w, "", *answer.Environments, "\n")
 		default:
-			b = append(appendEnvironments([]byte(`{"environments":`), *answer.Environments), '}')
+			w.Header().Set("Content-Type", "application/json")
+			_ = writeEnvironments(w, `{"environments":`, *answer.Environments, "}\n")
 		}
-		w.Header().Set("Content-Type", "application/json")
-		_, _ = w.Write(append(b, '\n')) // a client that has gone away is nobody's error
 		return nil
 	}
 	reply(w, http.StatusOK, answer)

@@ -3,6 +3,7 @@ package httpapi
 import (
 	"bytes"
 	"encoding/json"
+	"io"
 	"maps"
 	"slices"
 	"strconv"
@@ -12,23 +13,37 @@ import (
 	"github.com/berth-dev/berth/orchestrator"
 )
 
-// appendEnvironments writes environments as encoding/json would. Lists of ten
+// portion is how much of a list is encoded before it is sent: the client reads
+// it while the next one is made, and nothing large has to be allocated.
+const portion = 128 << 10
+
+// writeEnvironments writes environments as encoding/json would. Lists of ten
 // thousand are asked for interactively, and reflection takes most of the time
 // that they may take.
-func appendEnvironments(b []byte, all []orchestrator.Environment) []byte {
+func writeEnvironments(w io.Writer, before string, all []orchestrator.Environment, after string) error {
+	b := append(make([]byte, 0, portion+8<<10), before...)
 	b = append(b, '[')
 	for i := range all {
 		if i > 0 {
 			b = append(b, ',')
 		}
 		b = appendEnvironment(b, &all[i])
+		if len(b) >= portion {
+			if _, err := w.Write(b); err != nil {
+				return err
+			}
+			b = b[:0]
+		}
 	}
-	return append(b, ']')
+	b = append(append(b, ']'), after...)
+	_, err := w.Write(b)
+	return err
 }
 
-// appendRows writes environments as lines of wire.Rows.
-func appendRows(b []byte, all []orchestrator.Environment) []byte {
+// writeRows writes environments as lines of wire.Rows.
+func writeRows(w io.Writer, all []orchestrator.Environment) error {
 	var servers []byte
+	b := make([]byte, 0, portion+8<<10)
 	for i := range all {
 		e := &all[i]
 		servers = servers[:0]
@@ -39,8 +54,15 @@ func appendRows(b []byte, all []orchestrator.Environment) []byte {
 			servers = append(append(append(servers, e.Servers[j].App...), '='), e.Servers[j].Branch...)
 		}
 		b = wire.AppendRow(b, wire.Row{Name: e.Name, Status: string(e.Status), Owner: e.Owner, Target: e.Target, ExpiresAt: e.ExpiresAt, Servers: string(servers)})
+		if len(b) >= portion {
+			if _, err := w.Write(b); err != nil {
+				return err
+			}
+			b = b[:0]
+		}
 	}
-	return b
+	_, err := w.Write(b)
+	return err
 }
 
 func appendEnvironment(b []byte, e *orchestrator.Environment) []byte {
@@ -95,12 +117,14 @@ func appendServer(b []byte, v *orchestrator.Server) []byte {
 	}
 	b = field(b, `,"url":`, v.URL)
 	b = append(b, `,"needs":{`...)
-	for i, key := range slices.Sorted(maps.Keys(v.Needs)) {
-		if i > 0 {
-			b = append(b, ',')
+	if len(v.Needs) > 0 { // most have none
+		for i, key := range slices.Sorted(maps.Keys(v.Needs)) {
+			if i > 0 {
+				b = append(b, ',')
+			}
+			b = appendString(b, key)
+			b = field(b, ":", v.Needs[key])
 		}
-		b = appendString(b, key)
-		b = field(b, ":", v.Needs[key])
 	}
 	b = append(b, '}')
 	return append(b, '}')
@@ -116,8 +140,14 @@ func appendOperation(b []byte, op *orchestrator.Operation) []byte {
 	b = optional(b, `,"actor":`, op.Actor)
 	b = optional(b, `,"text":`, op.Text)
 	if len(op.Apps) > 0 {
-		b = append(b, `,"apps":`...)
-		b = other(b, op.Apps)
+		b = append(b, `,"apps":[`...)
+		for i, app := range op.Apps {
+			if i > 0 {
+				b = append(b, ',')
+			}
+			b = appendString(b, app)
+		}
+		b = append(b, ']')
 	}
 	if op.Position != 0 {
 		b = number(b, `,"position":`, op.Position)

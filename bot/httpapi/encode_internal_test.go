@@ -2,7 +2,9 @@ package httpapi
 
 import (
 	"encoding/json"
+	"errors"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -44,14 +46,21 @@ func TestAppendEnvironments(t *testing.T) {
 			e.Diagnosis = &orchestrator.Diagnosis{Outcome: orchestrator.OutcomeFailed, Causes: []orchestrator.Cause{{Sentence: text.Draw(t, "sentence")}}}
 		}
 		all := []orchestrator.Environment{e, {}}
-		want, err := json.Marshal(all)
+		// Long enough for more than one portion.
+		repeat := rapid.SampledFrom([]int{1, 1, 1, 2000}).Draw(t, "repeat")
+		long := slices.Repeat(all, repeat)
+		want, err := json.Marshal(long)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := string(appendEnvironments(nil, all)); got != string(want) {
-			t.Fatalf("got  %s\nwant %s", got, want)
+		var got, lines strings.Builder
+		if err := errors.Join(writeEnvironments(&got, "<", long, ">"), writeRows(&lines, all)); err != nil {
+			t.Fatal(err)
 		}
-		rows, err := wire.ParseRows(string(appendRows(nil, all)))
+		if got.String() != "<"+string(want)+">" {
+			t.Fatalf("got  %.2000s\nwant %.2000s", got.String(), want)
+		}
+		rows, err := wire.ParseRows(lines.String())
 		if err != nil || len(rows) != 2 {
 			t.Fatalf("rows: %v, %v", rows, err)
 		}
