@@ -653,6 +653,117 @@ func TestAppFailsLater(t *testing.T) {
 	}
 }
 
+// A cancel while the app is waited for brings back what ran before, and what
+// becomes of that is told, also after a restart.
+func TestCancelInHealthWait(t *testing.T) {
+	t.Parallel()
+	b := newBerth(t)
+	s := newServer(t, b)
+	r := newRepo(t)
+	first := r.commit("main", map[string]string{"app.py": webApp, "version": "one", "builds": "none"})
+	second := r.commit("main", map[string]string{"version": "two"})
+	app := orchestrator.PillarApp{Start: "test ! -e ../broken || exit 9; export RUNS_$(cat version)=1; exec python3 app.py"}
+	d := orchestrator.Desired{Repository: "file://" + r.bare, Branch: "main", Commit: first, Port: s.port, Health: "/healthz"}
+	b.want(d, orchestrator.Pillar{App: app})
+	s.start()
+	runs := func(version string) bool { return strings.Contains(s.get("/env"), "RUNS_"+version) }
+	waited := func(generation int) {
+		t.Helper()
+		eventually(t, fmt.Sprintf("generation %d is waited for", generation), func() bool {
+			return strings.Contains(b.text(), fmt.Sprintf("%d health : ", generation)) && runs("two")
+		})
+	}
+	if got := b.report(); !got.Healthy || !runs("one") {
+		t.Fatalf("the first report: %+v", got)
+	}
+	checkout := filepath.Join(s.dir, "root", "app")
+	back := func(what string) {
+		t.Helper()
+		eventually(t, "the first generation is back "+what, func() bool {
+			state, _ := os.ReadFile(filepath.Join(s.dir, "state.json"))
+			return runs("one") && r.git(checkout, "rev-parse", "HEAD") == first && strings.Contains(string(state), `"dirty":false`)
+		})
+	}
+	wait := d
+	wait.Commit, wait.Health, wait.HealthTimeout = second, "/never", 1200
+	cancel := wait
+	cancel.Halt = true
+	b.want(wait, orchestrator.Pillar{App: app})
+	waited(2)
+	b.want(cancel, orchestrator.Pillar{App: app})
+	back("after a cancel")
+
+	// Nor does what was canceled come back with an agent that was killed
+	// meanwhile.
+	b.want(wait, orchestrator.Pillar{App: app})
+	waited(4)
+	if err := syscall.Kill(s.pid(), syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the agent is dead", func() bool { return !agent.Alive(s.dir) })
+	b.want(cancel, orchestrator.Pillar{App: app})
+	s.start()
+	back("after a restart")
+
+	// What became of the change that replaced it is not the first one's.
+	b.want(wait, orchestrator.Pillar{App: app})
+	waited(6)
+	broken := wait
+	broken.Commit = strings.Repeat("0123456789", 4)
+	b.want(broken, orchestrator.Pillar{App: app})
+	if got := b.report(); got.Exit == 0 || got.Healthy {
+		t.Errorf("a commit that is not there: %+v", got)
+	}
+	back("after a change that failed")
+
+	if err := os.WriteFile(filepath.Join(s.dir, "root", "broken"), nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for _, pid := range processesWith(t, s.dir, "app.py") {
+		if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+			t.Fatal(err)
+		}
+	}
+	timeout := time.After(patience)
+	for {
+		select {
+		case got := <-b.reports:
+			if !got.Later {
+				continue
+			}
+			if got.Healthy || got.Generation != 1 || got.Revision != first || !strings.Contains(got.HealthDetail, "ended with exit status 9") {
+				t.Errorf("after the crash: %+v", got)
+			}
+			return
+		case <-timeout:
+			t.Fatal("nobody looked after what was brought back")
+		}
+	}
+}
+
+// A first deploy that is canceled while its app is waited for leaves nothing
+// that runs.
+func TestCancelFirst(t *testing.T) {
+	t.Parallel()
+	b := newBerth(t)
+	s := newServer(t, b)
+	r := newRepo(t)
+	d := orchestrator.Desired{Repository: "file://" + r.bare, Branch: "main", Commit: r.commit("main", map[string]string{"app.py": webApp, "version": "one", "builds": "none"}),
+		Port: s.port, Health: "/never", HealthTimeout: 1200}
+	app := orchestrator.PillarApp{Start: "exec python3 app.py"}
+	b.want(d, orchestrator.Pillar{App: app})
+	s.start()
+	eventually(t, "the app is waited for", func() bool { return strings.Contains(b.text(), "1 health : ") && s.get("/version") == "one" })
+	d.Halt = true
+	b.want(d, orchestrator.Pillar{App: app})
+	eventually(t, "the app has ended", func() bool { return len(processesWith(t, s.dir, "app.py")) == 0 })
+	d.Halt, d.Health = false, "/healthz"
+	b.want(d, orchestrator.Pillar{App: app})
+	if got := b.report(); !got.Healthy || s.get("/version") != "one" {
+		t.Errorf("deployed again: %+v", got)
+	}
+}
+
 // processesWith are the processes of a server whose arguments have a word.
 func processesWith(t *testing.T, dir, word string) []int {
 	t.Helper()
@@ -695,8 +806,15 @@ func TestStrangerOnPort(t *testing.T) {
 	if got := b.report(); got.Healthy || !got.PortTaken || !strings.Contains(got.HealthDetail, fmt.Sprintf("port %d is taken by another program on this machine (process %d)", s.port, os.Getpid())) {
 		t.Errorf("with a stranger on the port: %+v", got)
 	}
+	// Nobody waits long for what will not come about.
+	d.HealthTimeout = 1200
+	for _, start := range []string{"exec sleep 600", "exec python3 app.py"} {
+		b.want(d, orchestrator.Pillar{App: orchestrator.PillarApp{Start: start}})
+		if got := b.report(); got.Healthy || !got.PortTaken || !strings.Contains(got.HealthDetail, fmt.Sprintf("port %d is taken by another program on this machine (process %d)", s.port, os.Getpid())) {
+			t.Errorf("%s with a stranger on the port: %+v", start, got)
+		}
+	}
 	stranger.Close()
-	d.HealthTimeout = 60
 	b.want(d, orchestrator.Pillar{App: orchestrator.PillarApp{Start: "exec python3 app.py"}, Env: "A='\nAPI_URL=http://127.0.0.1:9\nB='\n", Needs: map[string]string{"API_URL": "http://127.0.0.1:9"}})
 	if got := b.report(); !got.Healthy || s.get("/peer") != "http://127.0.0.1:9" {
 		t.Errorf("without it: %+v, peer %q", got, s.get("/peer"))

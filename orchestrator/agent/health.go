@@ -19,6 +19,11 @@ const (
 	healthTimeout = 60 * time.Second
 	aliveFor      = 5 * time.Second
 	unitName      = "berth-app"
+	// takenFor is how long another program may have the port, such as the one
+	// that ran before, until nobody waits any more; takenEnded is the same for
+	// an app that has ended for it.
+	takenFor   = 5 * time.Second
+	takenEnded = time.Second
 )
 
 var prober = &http.Client{
@@ -46,10 +51,18 @@ func (a *agent) awaitHealth(ctx context.Context, d *orchestrator.Desired, p *app
 	began := time.Now()
 	// Most apps answer at once, some take long: ask often at first.
 	gap := 20 * time.Millisecond
+	var taken time.Time
 	for {
 		err := a.look(ctx, d, p, began)
 		if err == nil {
 			return true, ""
+		}
+		if t := (*portTaken)(nil); !errors.As(err, &t) {
+			taken = time.Time{}
+		} else if taken.IsZero() {
+			taken = time.Now()
+		} else if _, ends, _ := p.state(); time.Since(taken) > takenFor || ends > 0 && time.Since(taken) > takenEnded {
+			return false, err.Error()
 		}
 		if ctx.Err() == nil {
 			detail = err.Error()

@@ -27,7 +27,6 @@ const grace = 5 * time.Second
 // machine's start: together with the PID it names a process for good.
 type process struct {
 	PID, Parent, Session int
-	UID                  int
 	Start                uint64
 	Zombie               bool
 }
@@ -66,22 +65,29 @@ func readProcess(pid int) (process, bool) {
 	if len(f) < 20 {
 		return process{}, false
 	}
-	p := process{PID: pid, Zombie: f[0] == "Z" || f[0] == "X", UID: -1}
+	p := process{PID: pid, Zombie: f[0] == "Z" || f[0] == "X"}
 	p.Parent, _ = strconv.Atoi(f[1])
 	p.Session, _ = strconv.Atoi(f[3])
 	p.Start, _ = strconv.ParseUint(f[19], 10, 64)
-	// The real UID, from status: the folder's owner is root for a process
-	// that has changed its user.
-	status, err := os.ReadFile(filepath.Join(folder, "status"))
+	return p, true
+}
+
+// uid is the process's real UID; -1: it is gone.
+func (p process) uid() int {
+	// From status: the folder's owner is root for a process that has changed
+	// its user.
+	status, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(p.PID), "status"))
 	if err != nil {
-		return process{}, false
+		return -1
 	}
 	if _, rest, ok := bytes.Cut(status, []byte("\nUid:")); ok {
 		if ids := bytes.Fields(rest); len(ids) > 0 {
-			p.UID, _ = strconv.Atoi(string(ids[0]))
+			if uid, err := strconv.Atoi(string(ids[0])); err == nil {
+				return uid
+			}
 		}
 	}
-	return p, true
+	return -1
 }
 
 // marked reports whether a process was started with the variable.
@@ -241,8 +247,10 @@ func belongs(dir string, uid int) ([]process, error) {
 		}
 		// The folder is the server's own: what it says of another user's
 		// processes does not count.
-		if own != 0 && p.UID != own || uid != 0 && p.UID != uid {
-			continue
+		if own != 0 || uid != 0 {
+			if of := p.uid(); own != 0 && of != own || uid != 0 && of != uid {
+				continue
+			}
 		}
 		found := uid != 0 || p.marked(serverDirVariable+"="+dir)
 		for _, l := range slices.Concat([]leader{r.Agent}, r.Sessions, r.Strays) {
@@ -306,11 +314,13 @@ var adopting atomic.Bool
 // agent started itself (the leaders of a session) are left to whoever waits
 // for them.
 func reap() {
-	if !adopting.Load() {
-		return
+	if all, err := processes(); err == nil {
+		reapOf(all)
 	}
-	all, err := processes()
-	if err != nil {
+}
+
+func reapOf(all []process) {
+	if !adopting.Load() {
 		return
 	}
 	for _, p := range all {

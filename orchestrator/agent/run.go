@@ -38,8 +38,8 @@ func permanent(err error) error { return backoff.Permanent(err) }
 type state struct {
 	// Handled is the generation whose report has been spooled.
 	Handled int `json:"handled"`
-	// Dirty says that a run has touched the checkout since the app last ran
-	// from it.
+	// Dirty says that a run has touched the checkout since what an app runs
+	// from it was kept.
 	Dirty bool `json:"dirty"`
 	// Health is what Berth was told last of the app.
 	Health health `json:"health"`
@@ -255,7 +255,9 @@ func run(ctx context.Context, dir string, ready func()) (err error) {
 	cause := context.Cause(ctx)
 	a.log.Info("the agent stops", "why", cause)
 	a.watcher.stop()
-	a.noteStrays()
+	if all, err := processes(); err == nil {
+		a.noteStrays(all)
+	}
 	a.app.stop()
 	if errors.Is(cause, errGone) || errors.Is(cause, errStop) {
 		if a.config.Systemd {
@@ -431,10 +433,71 @@ func (a *agent) halt(soft context.Context, d *orchestrator.Desired) error {
 	if err := a.update(func(s *state) { s.Handled = max(s.Handled, d.Generation) }); err != nil {
 		return err
 	}
-	if good, err := a.good(); err == nil && a.dirty() {
-		a.restore(soft, good)
+	return a.goBack(soft, d)
+}
+
+// goBack leaves the server as it ran before d, which failed or was given up,
+// unless something newer is to be done anyway.
+func (a *agent) goBack(soft context.Context, d *orchestrator.Desired) error {
+	if !a.dirty() || soft.Err() != nil {
+		return nil
 	}
+	good, err := a.good()
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		// Nothing ran before.
+		a.stopApp()
+		if a.config.Systemd && d.Halt {
+			_ = exec.Command("systemctl", "disable", "--now", unitName).Run()
+		}
+		return nil
+	case err != nil:
+		a.log.Error("what ran before is not known", "error", err)
+		return nil
+	}
+	if a.restore(soft, good) {
+		a.resume(good)
+		return nil
+	}
+	if !d.Halt || soft.Err() != nil || a.app == nil || a.app.generation == good.Generation {
+		return nil // what runs is what Berth knows of, or it has been told why not
+	}
+	// What was given up runs, and will go on: Berth has to know.
+	if err := a.reportLater(soft, d, a.app, false, "this was given up, and what ran before could not be brought back"); err != nil {
+		return err
+	}
+	a.watchApp(d, a.app, false)
 	return nil
+}
+
+// stopApp ends the app, where the agent supervises it, and looks after it no
+// more.
+func (a *agent) stopApp() {
+	a.watcher.stop()
+	a.watcher = nil
+	a.app.stop()
+	a.app = nil
+}
+
+// resume has the app run as it did at a generation, and looked after, unless it
+// does already.
+func (a *agent) resume(good *orchestrator.Desired) {
+	if !a.config.Systemd && (a.app == nil || a.app.generation != good.Generation) {
+		a.stopApp()
+		if command := a.appCommand(good); command != "" {
+			a.app = a.startApp(good, command)
+			if a.dirty() {
+				// The checkout could not be restored yet: this is no generation.
+				a.app.generation, a.app.commit = 0, a.head(context.Background())
+			}
+		}
+	}
+	a.stateMu.Lock()
+	known := a.state.Health
+	a.stateMu.Unlock()
+	if a.watcher == nil && known.Generation == good.Generation {
+		a.watchApp(good, a.app, known.Healthy)
+	}
 }
 
 // comeBack starts the app again after a restart of the agent: without Salt,
@@ -443,17 +506,7 @@ func (a *agent) comeBack(soft context.Context, good *orchestrator.Desired) {
 	if a.dirty() {
 		a.restore(soft, good)
 	}
-	if !a.config.Systemd {
-		if command := a.appCommand(good); command != "" {
-			a.app = a.startApp(good, command)
-		}
-	}
-	a.stateMu.Lock()
-	known := a.state.Health
-	a.stateMu.Unlock()
-	if known.Generation == good.Generation {
-		a.watchApp(good, a.app, known.Healthy)
-	}
+	a.resume(good)
 }
 
 // apply does one generation. Its error is only what ends the agent.
@@ -464,8 +517,7 @@ func (a *agent) apply(ctx, soft context.Context, d *orchestrator.Desired) error 
 		a.stream.add("booting", "", "the server's agent has called home")
 	}
 	r := orchestrator.Report{Generation: d.Generation, Run: rand.Text(), StartedAt: time.Now().UTC()}
-	ran, err := a.configure(ctx, soft, d, &r)
-	if err != nil {
+	if err := a.configure(ctx, soft, d, &r); err != nil {
 		return err
 	}
 	r.Revision = a.head(ctx)
@@ -483,17 +535,13 @@ func (a *agent) apply(ctx, soft context.Context, d *orchestrator.Desired) error 
 	if err := a.keepReport(r); err != nil {
 		return err
 	}
-	if good, err := a.good(); err == nil && ran && (r.Problem != "" || r.Exit != 0) {
-		a.restore(soft, good)
-	}
-	return nil
+	return a.goBack(soft, d)
 }
 
-// configure runs Salt for a generation, until a newer one comes; ran says that
-// it came so far.
-func (a *agent) configure(ctx, soft context.Context, d *orchestrator.Desired, r *orchestrator.Report) (ran bool, err error) {
+// configure runs Salt for a generation, until a newer one comes.
+func (a *agent) configure(ctx, soft context.Context, d *orchestrator.Desired, r *orchestrator.Report) error {
 	var p problem
-	err = check(d, a.config.Boot.ServerID)
+	err := check(d, a.config.Boot.ServerID)
 	if err == nil {
 		a.stream.add("configuring", "", "setting the server up")
 		err = a.prepare(ctx, d)
@@ -501,37 +549,29 @@ func (a *agent) configure(ctx, soft context.Context, d *orchestrator.Desired, r 
 	var res result
 	if err == nil {
 		if err := a.update(func(s *state) { s.Dirty = true }); err != nil {
-			return false, err
+			return err
 		}
-		ran = true
 		res, err = a.applySalt(soft, d, false)
 	}
 	switch {
 	case errors.As(err, &p):
 		r.Problem = p.text
-		return ran, nil
+		return nil
 	case err != nil:
-		return ran, err
+		return err
 	}
 	r.Stdout, r.Stderr, r.Exit = res.stdout, res.stderr, res.exit
-	return ran, nil
+	return nil
 }
 
-// runApp starts the app anew at a generation, and waits for its health.
+// runApp starts the app anew at a generation, and waits for its health. Until
+// that is known, what ran before is what the agent goes back to.
 func (a *agent) runApp(ctx, soft context.Context, d *orchestrator.Desired, r *orchestrator.Report) error {
-	if err := writeJSON(filepath.Join(a.dir, goodFile), d); err != nil {
-		return err
-	}
-	if err := a.update(func(s *state) { s.Dirty = false }); err != nil {
-		return err
-	}
-	a.forgetStates(d.StatesDigest)
 	a.watcher.stop()
 	a.watcher = nil
 	if !a.config.Systemd {
 		a.stream.add("starting", "", "the app starts")
-		a.app.stop()
-		a.app = nil
+		a.stopApp()
 		a.output.fresh()
 		command := a.appCommand(d)
 		switch {
@@ -540,7 +580,7 @@ func (a *agent) runApp(ctx, soft context.Context, d *orchestrator.Desired, r *or
 			a.app = a.startApp(d, command)
 		case len(d.States) == 0 || slices.Equal(d.States, []string{"app"}):
 			r.HealthDetail = "there is nothing to start: the catalog has no start for this app, and its Makefile no target run or start"
-			return nil
+			return a.keep(d, func(*state) {})
 		}
 	}
 	a.stream.add("health", "", "waiting for the app to be healthy")
@@ -549,11 +589,23 @@ func (a *agent) runApp(ctx, soft context.Context, d *orchestrator.Desired, r *or
 		return nil
 	}
 	r.PortTaken = !r.Healthy && a.app.displaced(d.Port) != nil
-	if err := a.update(func(s *state) { s.Health = health{d.Generation, r.Healthy} }); err != nil {
+	if err := a.keep(d, func(s *state) { s.Health = health{d.Generation, r.Healthy} }); err != nil {
 		return err
 	}
 	a.watchApp(d, a.app, r.Healthy)
 	return nil
+}
+
+// keep makes d what the agent starts again, and goes back to.
+func (a *agent) keep(d *orchestrator.Desired, change func(*state)) error {
+	if err := writeJSON(filepath.Join(a.dir, goodFile), d); err != nil {
+		return err
+	}
+	a.forgetStates(d.StatesDigest)
+	return a.update(func(s *state) {
+		s.Dirty = false
+		change(s)
+	})
 }
 
 // forgetStates removes the recipes that nothing will apply any more.
@@ -568,11 +620,11 @@ func (a *agent) forgetStates(digest string) {
 	}
 }
 
-// restore brings the checkout back to what the app runs, after a run that
-// failed: should the app end, it starts again as it was.
-func (a *agent) restore(soft context.Context, good *orchestrator.Desired) {
+// restore brings the checkout back to what ran before, and reports whether it
+// could.
+func (a *agent) restore(soft context.Context, good *orchestrator.Desired) bool {
 	if soft.Err() != nil {
-		return
+		return false
 	}
 	a.log.Info("restoring", "generation", good.Generation, "commit", good.Commit)
 	err := a.prepare(soft, good)
@@ -588,6 +640,7 @@ func (a *agent) restore(soft context.Context, good *orchestrator.Desired) {
 	if err != nil {
 		a.log.Warn("the last good state was not restored", "error", err)
 	}
+	return err == nil
 }
 
 // appLog is the tail of the app's output.
@@ -696,8 +749,10 @@ func (a *agent) replaceReport(name string, raw []byte, refused *statusError) err
 // have left everything behind by which they could be known.
 func (a *agent) reapAll(ctx context.Context) error {
 	for pause(ctx, 5*time.Second) == nil {
-		reap()
-		a.noteStrays()
+		if all, err := processes(); err == nil {
+			reapOf(all)
+			a.noteStrays(all)
+		}
 	}
 	return nil
 }
@@ -705,11 +760,7 @@ func (a *agent) reapAll(ctx context.Context) error {
 // noteStrays writes down the sessions of descendants that have changed both
 // their session and their environment: once this agent is dead, nothing else
 // tells whose they are.
-func (a *agent) noteStrays() {
-	all, err := processes()
-	if err != nil {
-		return
-	}
+func (a *agent) noteStrays(all []process) {
 	table := map[int]process{}
 	for _, p := range all {
 		table[p.PID] = p

@@ -336,7 +336,7 @@ func Stop(ctx context.Context, dir string, uid int) error {
 	}
 	if Alive(dir) {
 		// Asked first, it stops its app in order.
-		if p, ok := readProcess(readRecord(dir).Agent.PID); ok && p.Start == readRecord(dir).Agent.Start && (uid == 0 || p.UID == uid) {
+		if p, ok := readProcess(readRecord(dir).Agent.PID); ok && p.Start == readRecord(dir).Agent.Start && (uid == 0 || p.uid() == uid) {
 			signal([]process{p}, syscall.SIGTERM)
 			for deadline := time.Now().Add(2*grace + 2*time.Second); Alive(dir) && time.Now().Before(deadline); {
 				if err := pause(ctx, 20*time.Millisecond); err != nil {

@@ -34,12 +34,14 @@ var endedWell = fmt.Sprintf(endedStatus, 0)
 
 // app is the app at one generation: a command that is kept running.
 type app struct {
-	agent   *agent
-	command string
-	env     []string
-	run     string
-	cancel  context.CancelFunc
-	done    chan struct{}
+	agent      *agent
+	generation int
+	commit     string
+	command    string
+	env        []string
+	run        string
+	cancel     context.CancelFunc
+	done       chan struct{}
 
 	mu      sync.Mutex
 	session int       // of the process that was started last
@@ -47,6 +49,7 @@ type app struct {
 	since   time.Time // when the running process started; zero: none runs
 	ends    int       // how often it has ended
 	last    string    // how it ended last
+	holder  process   // the process that was seen with the port last
 }
 
 // appCommand is what starts the app: the catalog's start, else the Makefile's
@@ -97,7 +100,7 @@ func (a *agent) appEnv(d *orchestrator.Desired, run string) []string {
 func (a *agent) startApp(d *orchestrator.Desired, command string) *app {
 	ctx, cancel := context.WithCancel(context.Background())
 	run := rand.Text()
-	p := &app{agent: a, command: command, env: a.appEnv(d, run), run: run, cancel: cancel, done: make(chan struct{})}
+	p := &app{agent: a, generation: d.Generation, commit: d.Commit, command: command, env: a.appEnv(d, run), run: run, cancel: cancel, done: make(chan struct{})}
 	go p.keep(ctx)
 	return p
 }
@@ -177,25 +180,33 @@ func (p *app) processes(session int) ([]process, error) {
 	if err != nil {
 		return nil, err
 	}
+	own := p.own(session)
+	descend := below(os.Getpid(), all)
+	return slices.DeleteFunc(all, func(q process) bool { return q.Zombie || !own(q, descend) }), nil
+}
+
+// own tells whether a process is one of processes; descend are the agent's
+// descendants.
+func (p *app) own(session int) func(q process, descend []process) bool {
 	p.agent.recordMu.Lock()
 	others := slices.DeleteFunc(slices.Clone(p.agent.record.Sessions), func(l leader) bool { return l.PID == session })
 	p.agent.recordMu.Unlock()
 	p.mu.Lock()
 	born := p.born
 	p.mu.Unlock()
-	mine := map[int]bool{}
-	for _, q := range below(os.Getpid(), all) {
-		// Commands of recipes run in sessions of their own, or bear the mark.
-		mine[q.PID] = born > 0 && q.Start >= born && !q.marked(serverDirVariable+"="+p.agent.dir) &&
-			!slices.ContainsFunc(others, func(l leader) bool { return l.PID == q.Session })
-	}
-	var out []process
-	for _, q := range all {
-		if !q.Zombie && q.PID != os.Getpid() && (mine[q.PID] || q.Session == session || q.UID == os.Getuid() && q.marked(appRunVariable+"="+p.run)) {
-			out = append(out, q)
+	return func(q process, descend []process) bool {
+		switch {
+		case q.PID == os.Getpid():
+			return false
+		case q.Session == session:
+			return true
+		case q.uid() == os.Getuid() && q.marked(appRunVariable+"="+p.run):
+			return true
 		}
+		// Commands of recipes run in sessions of their own, or bear the mark.
+		return born > 0 && q.Start >= born && slices.ContainsFunc(descend, func(d process) bool { return d.PID == q.PID }) &&
+			!q.marked(serverDirVariable+"="+p.agent.dir) && !slices.ContainsFunc(others, func(l leader) bool { return l.PID == q.Session })
 	}
-	return out, nil
 }
 
 // stranger reports whether a program that is none of the app's listens on the
@@ -206,25 +217,25 @@ func (p *app) stranger(port int) (name string, ok bool) {
 		return "", false
 	}
 	p.mu.Lock()
-	session := p.session
+	session, holder := p.session, p.holder
 	p.mu.Unlock()
-	own, err := p.processes(session)
-	if err != nil {
+	// Nearly always it is the one that it was before.
+	if now, alive := readProcess(holder.PID); alive && now.Start == holder.Start && now.holds(sockets) {
 		return "", false
-	}
-	mine := map[int]bool{}
-	for _, q := range own {
-		mine[q.PID] = true
 	}
 	all, err := processes()
 	if err != nil {
 		return "", false
 	}
+	own, descend := p.own(session), below(os.Getpid(), all)
 	for _, q := range all {
 		if q.Zombie || !q.holds(sockets) {
 			continue
 		}
-		if mine[q.PID] {
+		if own(q, descend) {
+			p.mu.Lock()
+			p.holder = q
+			p.mu.Unlock()
 			return "", false
 		}
 		name, ok = fmt.Sprintf(" (process %d)", q.PID), true
@@ -237,6 +248,16 @@ func (p *app) stranger(port int) (name string, ok bool) {
 	return name, ok
 }
 
+// portTaken says that another program has the app's port.
+type portTaken struct {
+	port int
+	name string
+}
+
+func (e *portTaken) Error() string {
+	return fmt.Sprintf("port %d is taken by another program on this machine%s", e.port, e.name)
+}
+
 // displaced says that a program which is none of the app's has its port; where
 // the agent does not supervise the app, that is not known.
 func (p *app) displaced(port int) error {
@@ -244,7 +265,7 @@ func (p *app) displaced(port int) error {
 		return nil
 	}
 	if name, ok := p.stranger(port); ok {
-		return fmt.Errorf("port %d is taken by another program on this machine%s", port, name)
+		return &portTaken{port, name}
 	}
 	return nil
 }

@@ -93,6 +93,9 @@ func (a *agent) reportLater(ctx context.Context, d *orchestrator.Desired, p *app
 	now := time.Now().UTC()
 	r := orchestrator.Report{Generation: d.Generation, Run: rand.Text(), StartedAt: now, EndedAt: now, Later: true, Healthy: healthy,
 		HealthDetail: detail, Revision: a.head(ctx)}
+	if p != nil {
+		r.Revision = p.commit
+	}
 	if !healthy {
 		r.PortTaken = p.displaced(d.Port) != nil
 		r.AppLog = a.appLog(ctx, &r)
