@@ -35,6 +35,8 @@ type Fleet struct {
 	Logs      LogSink
 	Settings  SettingsReader
 	Now       func() time.Time
+
+	masks masks
 }
 
 // masker hides the settings of the app that v runs.
@@ -43,7 +45,7 @@ func (f *Fleet) masker(v Server) func(string) string {
 	if !ok {
 		return Masker(nil, nil)
 	}
-	return maskerOf(a, f.Settings)
+	return f.masks.of(a, f.Settings)
 }
 
 // Next waits until the server's desired generation is above after, and gives
@@ -122,7 +124,7 @@ func (f *Fleet) Report(ctx context.Context, serverID string, r Report) error {
 	}
 	a, _ := f.Catalogs.Current().App(before.App)
 	diagnosis := f.Diagnoser.Report(a, before.Branch, r)
-	mask := maskerOf(a, f.Settings)
+	mask := f.masks.of(a, f.Settings)
 	_, err = f.Records.SettleServer(ctx, serverID, func(s *Server) ([]Event, error) {
 		if r.Generation != s.Generation || s.Status == StatusDestroying || s.Status == StatusDestroyed {
 			return nil, nil

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -122,4 +123,76 @@ func TestReports(t *testing.T) {
 	if got := strings.Join(texts, "\n"); len(texts) != 3 || texts[0] != "ready: ready" || texts[2] != "ready: the app is healthy again" {
 		t.Errorf("events:\n%s", got)
 	}
+}
+
+// kept is a log that keeps the text of what it is given last.
+type kept struct{ text string }
+
+func (k *kept) Append(_, _ string, lines []orchestrator.Progress) error {
+	k.text = lines[0].Text
+	return nil
+}
+
+// What servers print is hidden by settings that are read when they have
+// changed, not for every line; and also while they cannot be read.
+func TestProgressMasks(t *testing.T) {
+	t.Parallel()
+	s, err := store.Open(t.Context(), store.Options{Path: filepath.Join(t.TempDir(), "berth.db")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	if _, err := s.Submit(t.Context(), storetest.NewEnvironment("qa", "maria", "web")); err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), "web.env")
+	written := time.Now().Add(-time.Hour)
+	write := func(secret string, at time.Time) {
+		t.Helper()
+		if err := os.WriteFile(file, []byte(secret), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chtimes(file, at, at); err != nil {
+			t.Fatal(err)
+		}
+	}
+	reads, log := 0, &kept{}
+	catalogs := &oneCatalog{orchestrator.Catalog{Apps: []orchestrator.App{{Name: "web", Settings: file}}}}
+	fleet := &orchestrator.Fleet{Records: s, Environments: s, Events: s, Catalogs: catalogs, Watcher: s, Logs: log, Now: time.Now,
+		Settings: func(path string) ([]byte, map[string]string, error) {
+			reads++
+			raw, err := os.ReadFile(path)
+			if string(raw) == "broken" {
+				err = errors.New("it cannot be read")
+			}
+			return raw, map[string]string{"A": string(raw)}, err
+		}}
+	say := func(text, want string, read int) {
+		t.Helper()
+		reads = 0
+		for range 3 {
+			if err := fleet.Progress(t.Context(), "s-qa-web", []orchestrator.Progress{{Step: "log", Text: text}}); err != nil {
+				t.Fatal(err)
+			}
+			if log.text != want {
+				t.Errorf("%q is logged as %q, want %q", text, log.text, want)
+			}
+		}
+		if reads != read {
+			t.Errorf("%q: the settings were read %d times, want %d", text, reads, read)
+		}
+	}
+	write("hush-hush-one", written)
+	say("a hush-hush-one", "a ••••", 1)
+	say("b hush-hush-one", "b ••••", 0)
+	write("hush-hush-two", written.Add(time.Second))
+	say("hush-hush-two", "••••", 1)
+	write("broken", written.Add(2*time.Second))
+	say("hush-hush-two", "••••", 3)
+	write("hush-hush-six", time.Now().Add(time.Hour)) // so young that another change may look alike
+	say("hush-hush-six", "••••", 3)
+	write("hush-hush-six", written)
+	say("hush-hush-six", "••••", 1)
+	catalogs.Apps[0].Public = []string{"A"}
+	say("hush-hush-six", "hush-hush-six", 1)
 }

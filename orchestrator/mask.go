@@ -4,11 +4,15 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
+	"io/fs"
 	"net/url"
+	"os"
 	"regexp"
 	"slices"
 	"sort"
 	"strings"
+	"sync"
+	"time"
 )
 
 // secretKey matches names whose values are secret however short they are.
@@ -103,4 +107,55 @@ func maskerOf(a App, settings SettingsReader) func(string) string {
 		return Masker(nil, nil)
 	}
 	return Masker(values, a.Public)
+}
+
+// masks keeps maskers for as long as what they are made of stays: to make one
+// takes long, and a server that prints much needs it many times a second.
+type masks struct {
+	mu   sync.Mutex
+	kept map[string]keptMask // by the app's name
+}
+
+type keptMask struct {
+	settings string
+	file     fs.FileInfo
+	public   []string
+	mask     func(string) string
+}
+
+// quiet is how long a file must have been left alone for its time of change to
+// tell whether it is the same: file systems count in steps.
+const quiet = 2 * time.Second
+
+// of gives what maskerOf does. Settings that cannot be read at the moment hide
+// what they hid before.
+func (m *masks) of(a App, settings SettingsReader) func(string) string {
+	if a.Settings == "" || settings == nil {
+		return Masker(nil, nil)
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	was := m.kept[a.Name]
+	known := was.mask != nil && was.settings == a.Settings && slices.Equal(was.public, a.Public)
+	// Before it is read: a change while it is read is then seen the next time.
+	file, err := os.Stat(a.Settings)
+	if err == nil && known && was.file != nil && os.SameFile(was.file, file) && was.file.ModTime().Equal(file.ModTime()) && was.file.Size() == file.Size() {
+		return was.mask
+	}
+	_, values, err := settings(a.Settings)
+	switch {
+	case err != nil && known:
+		return was.mask
+	case err != nil:
+		return Masker(nil, nil)
+	}
+	if file != nil && time.Since(file.ModTime()) < quiet {
+		file = nil // look again the next time
+	}
+	mask := Masker(values, a.Public)
+	if m.kept == nil {
+		m.kept = map[string]keptMask{}
+	}
+	m.kept[a.Name] = keptMask{a.Settings, file, slices.Clone(a.Public), mask}
+	return mask
 }
