@@ -34,6 +34,7 @@ import (
 	"github.com/berth-dev/berth/bot/client"
 	"github.com/berth-dev/berth/orchestrator"
 	"github.com/berth-dev/berth/orchestrator/agent"
+	"github.com/berth-dev/berth/orchestrator/branch/githubfake"
 	"github.com/berth-dev/berth/testdata/apps"
 )
 
@@ -97,7 +98,7 @@ func TestScripts(t *testing.T) {
 		// its stop ends the script, and well.
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
 			"serve": cmdServe, "halt": cmdHalt, "get": cmdGet, "field": cmdField, "push": cmdPush, "processes": cmdProcesses,
-			"crash": cmdCrash, "await": cmdAwait, "empty": cmdEmpty, "settled": cmdSettled, "tty": cmdTTY, "session": cmdSession, "status": cmdStatus, "paste": cmdPaste, "valid": cmdValid, "certify": cmdCertify, "until": cmdUntil,
+			"crash": cmdCrash, "await": cmdAwait, "empty": cmdEmpty, "settled": cmdSettled, "tty": cmdTTY, "session": cmdSession, "status": cmdStatus, "paste": cmdPaste, "valid": cmdValid, "certify": cmdCertify, "until": cmdUntil, "github": cmdGitHub,
 		},
 		RequireExplicitExec: true,
 		Condition: func(name string) (bool, error) {
@@ -179,7 +180,11 @@ func setupScript(env *testscript.Env) error {
 		env.Setenv(name, value)
 	}
 	env.Values["serve"] = &served{}
+	env.Values["github"] = &githubfake.Hub{}
 	env.Defer(func() {
+		if h := env.Values["github"].(*githubfake.Hub); h.Server != nil {
+			h.Close()
+		}
 		env.Values["serve"].(*served).end(syscall.SIGKILL)
 		dirs, _ := filepath.Glob(filepath.Join(env.WorkDir, "data", "servers", "*"))
 		for _, dir := range dirs {
@@ -281,7 +286,7 @@ func cmdServe(ts *testscript.TestScript, neg bool, args []string) {
 	log, err := os.OpenFile(ts.MkAbs("serve.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
 	ts.Check(err)
 	env := map[string]string{}
-	for _, name := range []string{"HOME", "PATH", "BERTH_DATA", "BERTH_CATALOG", "BERTH_SALT_CALL", "BERTH_TERRAFORM", "GIT_CONFIG_GLOBAL", "BERTH_GITHUB_TOKEN", "TMPDIR"} {
+	for _, name := range []string{"HOME", "PATH", "BERTH_DATA", "BERTH_CATALOG", "BERTH_SALT_CALL", "BERTH_TERRAFORM", "GIT_CONFIG_GLOBAL", "BERTH_GITHUB_TOKEN", "BERTH_GITHUB_API_URL", "TMPDIR"} {
 		env[name] = ts.Getenv(name)
 	}
 	line, err := s.start(ts.Getenv("WORK"), env, log, args...)
@@ -593,5 +598,46 @@ func cmdUntil(ts *testscript.TestScript, neg bool, args []string) {
 		case <-over:
 			ts.Fatalf("%v: it does not come to that", args)
 		}
+	}
+}
+
+// cmdGitHub is a stand-in for GitHub with the script's repositories as acme/api,
+// which was acme/former, acme/web and the private acme/hidden; #5 of acme/api
+// is of feature/login, #6 of the fork mallory/api. Its token is ghp_right.
+//
+//	github          starts it: Berth asks it, git clones from the folders
+//	github limit    it refuses everything until $RESET (UTC)
+//	github well     it answers again
+func cmdGitHub(ts *testscript.TestScript, _ bool, args []string) {
+	h := ts.Value("github").(*githubfake.Hub)
+	switch strings.Join(args, " ") {
+	case "":
+		repos := ts.MkAbs("repos")
+		login, err := exec.Command("git", "-c", "safe.directory=*", "-C", filepath.Join(repos, "api"), "rev-parse", "feature/login").Output()
+		ts.Check(err)
+		commit := strings.TrimSpace(string(login))
+		h.Tokens = []string{"ghp_right"}
+		h.Repositories = []githubfake.Repository{
+			{Name: "acme/api", ID: 1, Dir: filepath.Join(repos, "api"), Was: []string{"acme/former"}, Pulls: map[int]githubfake.Pull{
+				5: {Branch: "feature/login", From: "acme/api", Commit: commit}, 6: {Branch: "feature/login", From: "mallory/api", Commit: commit}}},
+			{Name: "acme/web", ID: 2, Dir: filepath.Join(repos, "web")},
+			{Name: "acme/hidden", ID: 3, Dir: filepath.Join(repos, "web"), Private: true},
+		}
+		h.Start()
+		ts.Setenv("BERTH_GITHUB_API_URL", h.URL+githubfake.API)
+		config, err := os.OpenFile(ts.Getenv("GIT_CONFIG_GLOBAL"), os.O_APPEND|os.O_WRONLY, 0)
+		ts.Check(err)
+		defer config.Close()
+		_, err = fmt.Fprintf(config, "[url %q]\n\tinsteadOf = https://github.com/acme/\n", repos+"/")
+		ts.Check(err)
+	case "limit":
+		reset := time.Now().Add(time.Hour).Truncate(time.Second)
+		ts.Setenv("RESET", reset.UTC().Format("15:04:05 UTC"))
+		h.SetFault(githubfake.Fault{Status: http.StatusForbidden, Body: `{"message":"API rate limit exceeded"}`,
+			Headers: map[string]string{"X-RateLimit-Limit": "5000", "X-RateLimit-Remaining": "0", "X-RateLimit-Reset": strconv.FormatInt(reset.Unix(), 10)}})
+	case "well":
+		h.SetFault(githubfake.Fault{})
+	default:
+		ts.Fatalf("github cannot be %v", args)
 	}
 }

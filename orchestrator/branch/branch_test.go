@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/berth-dev/berth/orchestrator"
+	"github.com/berth-dev/berth/orchestrator/branch/githubfake"
 )
 
 // A want is what a reference resolves to, or how it is refused.
@@ -472,7 +473,7 @@ func hanging(t *testing.T) *httptest.Server {
 
 func TestGitHub(t *testing.T) {
 	t.Parallel()
-	h := newHub(t, func(h *hub) { h.token = "ghp_right" })
+	h := newHub(t, nil)
 	options := Options{GitHubAPIURL: h.URL + "/api/v3", Token: "ghp_right"}
 	c := New(options)
 	host := strings.TrimPrefix(h.URL, "http://")
@@ -517,6 +518,10 @@ func TestGitHub(t *testing.T) {
 		t.Parallel()
 		table(t, c, app("https://github.com/acme/api"), append(both, more...))
 	})
+	t.Run("private", func(t *testing.T) {
+		t.Parallel()
+		want{ref: "main", branch: "main"}.check(t, c, app("https://github.com/acme/secret"))
+	})
 	t.Run("own host", func(t *testing.T) { t.Parallel(); table(t, c, app(h.URL+"/acme/api.git"), both) })
 	for _, address := range []string{"https://github.com/acme/api.git/", "git@github.com:acme/api.git", "ssh://git@github.com/acme/api", "ssh://git@ssh.github.com:443/acme/api.git",
 		"git@127.0.0.1:acme/api", "ssh://git@" + host + "/acme/api", "https://x-access-token:hunter2@github.com/acme/api"} {
@@ -536,16 +541,18 @@ func TestGitHubTroubles(t *testing.T) {
 	reset := time.Now().Add(time.Hour) // go-github compares it with the machine's clock
 	limits := fmt.Sprint(reset.Unix())
 	for name, c := range map[string]struct {
-		hub     func(*hub)
+		hub     func(*githubfake.Hub)
 		options Options
 		repo    string
 		ref     string
 		code    orchestrator.Code
 		says    []string
 	}{
-		"bad token":        {hub: func(h *hub) { h.token = "ghp_right" }, options: Options{Token: "ghp_wrong"}, code: orchestrator.CodeGitAuth, says: []string{"refused Berth's token", "BERTH_GITHUB_TOKEN", "ops"}},
-		"no token":         {hub: func(h *hub) { h.token = "ghp_right" }, code: orchestrator.CodeGitAuth, says: []string{"set BERTH_GITHUB_TOKEN"}},
+		"bad token":        {options: Options{Token: "ghp_wrong"}, code: orchestrator.CodeGitAuth, says: []string{"refused Berth's token", "BERTH_GITHUB_TOKEN", "ops"}},
+		"no token":         {hub: func(h *githubfake.Hub) { h.Closed = true }, code: orchestrator.CodeGitAuth, says: []string{"set BERTH_GITHUB_TOKEN"}},
 		"not found":        {repo: "acme/nothing", code: orchestrator.CodeRepoNotFound, says: []string{"acme/nothing", "BERTH_GITHUB_TOKEN"}},
+		"private":          {repo: "acme/secret", code: orchestrator.CodeRepoNotFound, says: []string{"acme/secret", "BERTH_GITHUB_TOKEN"}},
+		"private, bad":     {repo: "acme/secret", options: Options{Token: "ghp_wrong"}, code: orchestrator.CodeGitAuth, says: []string{"refused Berth's token"}},
 		"not found, token": {repo: "acme/nothing", options: Options{Token: "ghp_right"}, code: orchestrator.CodeRepoNotFound, says: []string{"Berth's GitHub token may not read it"}},
 		"commit there":     {repo: "acme/nothing", ref: "abcdef0123", code: orchestrator.CodeRepoNotFound},
 		"pull there":       {repo: "acme/nothing", ref: "#3", code: orchestrator.CodeRepoNotFound},
@@ -555,31 +562,28 @@ func TestGitHubTroubles(t *testing.T) {
 		"redirect away":    {repo: "acme/stolen", options: Options{Token: "ghp_right"}, code: orchestrator.CodeRepoMoved, says: []string{"renamed or moved"}},
 		"empty":            {repo: "acme/empty", code: orchestrator.CodeBranchNotFound, says: []string{"is empty"}},
 		"empty, commit":    {repo: "acme/empty", ref: "abcdef0123", code: orchestrator.CodeRevisionNotFound},
-		"primary limit": {hub: func(h *hub) {
-			h.status, h.body = 403, `{"message":"API rate limit exceeded for 127.0.0.1."}`
-			h.headers = map[string]string{"X-RateLimit-Limit": "60", "X-RateLimit-Remaining": "0", "X-RateLimit-Reset": limits}
+		"primary limit": {hub: func(h *githubfake.Hub) {
+			h.SetFault(githubfake.Fault{Status: 403, Body: `{"message":"API rate limit exceeded for 127.0.0.1."}`, Headers: map[string]string{"X-RateLimit-Limit": "60", "X-RateLimit-Remaining": "0", "X-RateLimit-Reset": limits}})
 		}, code: orchestrator.CodeRateLimited, says: []string{reset.UTC().Format("2006-01-02 15:04:05 UTC"), "BERTH_GITHUB_TOKEN"}},
-		"primary limit, 429": {hub: func(h *hub) {
-			h.status, h.body = 429, `{"message":"API rate limit exceeded"}`
-			h.headers = map[string]string{"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": limits}
+		"primary limit, 429": {hub: func(h *githubfake.Hub) {
+			h.SetFault(githubfake.Fault{Status: 429, Body: `{"message":"API rate limit exceeded"}`, Headers: map[string]string{"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": limits}})
 		}, options: Options{Token: "ghp_right"}, code: orchestrator.CodeRateLimited, says: []string{reset.UTC().Format("15:04:05 UTC")}},
-		"secondary limit": {hub: func(h *hub) {
-			h.status, h.body = 403, `{"message":"You have exceeded a secondary rate limit.","documentation_url":"https://docs.github.com/rest/overview/rate-limits-for-the-rest-api#about-secondary-rate-limits"}`
-			h.headers = map[string]string{"Retry-After": "90"}
+		"secondary limit": {hub: func(h *githubfake.Hub) {
+			h.SetFault(githubfake.Fault{Status: 403, Body: `{"message":"You have exceeded a secondary rate limit.","documentation_url":"https://docs.github.com/rest/overview/rate-limits-for-the-rest-api#about-secondary-rate-limits"}`, Headers: map[string]string{"Retry-After": "90"}})
 		}, code: orchestrator.CodeRateLimited, says: []string{"until 12:01:30 UTC"}},
-		"secondary limit, 429": {hub: func(h *hub) {
-			h.status, h.body, h.headers = 429, `{"message":"secondary rate limit"}`, map[string]string{"Retry-After": now.Add(5 * time.Minute).Format(http.TimeFormat)}
+		"secondary limit, 429": {hub: func(h *githubfake.Hub) {
+			h.SetFault(githubfake.Fault{Status: 429, Body: `{"message":"secondary rate limit"}`, Headers: map[string]string{"Retry-After": now.Add(5 * time.Minute).Format(http.TimeFormat)}})
 		}, code: orchestrator.CodeRateLimited, says: []string{"until 12:05:00 UTC"}},
-		"secondary limit, no time": {hub: func(h *hub) {
-			h.status, h.body = 403, `{"message":"You have exceeded a secondary rate limit. Please wait."}`
+		"secondary limit, no time": {hub: func(h *githubfake.Hub) {
+			h.SetFault(githubfake.Fault{Status: 403, Body: `{"message":"You have exceeded a secondary rate limit. Please wait."}`})
 		}, code: orchestrator.CodeRateLimited, says: []string{"does not say until when"}},
-		"forbidden": {hub: func(h *hub) {
-			h.status, h.body = 403, `{"message":"Resource protected by organization SAML enforcement."}`
+		"forbidden": {hub: func(h *githubfake.Hub) {
+			h.SetFault(githubfake.Fault{Status: 403, Body: `{"message":"Resource protected by organization SAML enforcement."}`})
 		}, options: Options{Token: "ghp_right"}, code: orchestrator.CodeGitAuth, says: []string{"single sign-on"}},
-		"stumbles twice": {hub: func(h *hub) { h.status, h.times = 503, 2 }, code: orchestrator.CodeGitUnreachable, says: []string{"503"}},
-		"in trouble":     {hub: func(h *hub) { h.status, h.body = 502, "<html>" }, code: orchestrator.CodeGitUnreachable, says: []string{"502"}},
-		"no API":         {hub: func(h *hub) { h.status, h.body = 200, "<html>hello" }, code: orchestrator.CodeGitUnreachable, says: []string{"BERTH_GITHUB_API_URL"}},
-		"teapot":         {hub: func(h *hub) { h.status = 418 }, code: orchestrator.CodeGitUnreachable, says: []string{"418"}},
+		"stumbles twice": {hub: func(h *githubfake.Hub) { h.SetFault(githubfake.Fault{Status: 503, Times: 2}) }, code: orchestrator.CodeGitUnreachable, says: []string{"503"}},
+		"in trouble":     {hub: func(h *githubfake.Hub) { h.SetFault(githubfake.Fault{Status: 502, Body: "<html>"}) }, code: orchestrator.CodeGitUnreachable, says: []string{"502"}},
+		"no API":         {hub: func(h *githubfake.Hub) { h.SetFault(githubfake.Fault{Status: 200, Body: "<html>hello"}) }, code: orchestrator.CodeGitUnreachable, says: []string{"BERTH_GITHUB_API_URL"}},
+		"teapot":         {hub: func(h *githubfake.Hub) { h.SetFault(githubfake.Fault{Status: 418}) }, code: orchestrator.CodeGitUnreachable, says: []string{"418"}},
 		"refused":        {options: Options{GitHubAPIURL: "http://127.0.0.1:1/"}, code: orchestrator.CodeGitUnreachable, says: []string{"cannot reach 127.0.0.1:1"}},
 		"no host":        {options: Options{GitHubAPIURL: "https://api.invalid"}, code: orchestrator.CodeGitUnreachable, says: []string{"cannot find the host api.invalid"}},
 		"no address":     {options: Options{GitHubAPIURL: "github"}, code: orchestrator.CodeInvalidCatalog, says: []string{"BERTH_GITHUB_API_URL"}},
@@ -596,7 +600,7 @@ func TestGitHubTroubles(t *testing.T) {
 	}
 	t.Run("stumbles once", func(t *testing.T) {
 		t.Parallel()
-		h := newHub(t, func(h *hub) { h.status, h.times = 502, 1 })
+		h := newHub(t, func(h *githubfake.Hub) { h.SetFault(githubfake.Fault{Status: 502, Times: 1}) })
 		want{ref: "main", branch: "main"}.check(t, New(Options{GitHubAPIURL: h.URL + "/api/v3"}), app("https://github.com/acme/api"))
 	})
 	t.Run("silent", func(t *testing.T) {
@@ -627,16 +631,15 @@ func TestGitHubTroubles(t *testing.T) {
 // TestRateLimitIsRemembered: once the limit is used up, GitHub is left alone.
 func TestRateLimitIsRemembered(t *testing.T) {
 	t.Parallel()
-	h := newHub(t, func(h *hub) {
-		h.status = 403
-		h.headers = map[string]string{"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": fmt.Sprint(time.Now().Add(time.Hour).Unix())}
+	h := newHub(t, func(h *githubfake.Hub) {
+		h.SetFault(githubfake.Fault{Status: 403, Headers: map[string]string{"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": fmt.Sprint(time.Now().Add(time.Hour).Unix())}})
 	})
 	c := New(Options{GitHubAPIURL: h.URL})
 	for range 3 {
 		_, err := c.Resolve(context.Background(), app("https://github.com/acme/api"), "main")
 		refused(t, err, orchestrator.CodeRateLimited)
 	}
-	if n := h.asked(""); n != 1 {
+	if n := h.Asked(""); n != 1 {
 		t.Errorf("asked %d times", n)
 	}
 }
@@ -646,23 +649,25 @@ func TestGitHubApp(t *testing.T) {
 	dir := t.TempDir()
 	public, file := appKey(t, dir)
 	now := time.Date(2024, 5, 1, 12, 0, 0, 0, time.UTC)
-	h := newHub(t, func(h *hub) { h.key, h.expires = public, now.Add(time.Hour) })
 	clock := now
-	o := Options{GitHubAPIURL: h.URL + "/api/v3", AppID: "1234", AppKeyFile: file, Now: func() time.Time { return clock }}
+	h := newHub(t, func(h *githubfake.Hub) {
+		h.Key, h.Now = public, func() time.Time { return clock }
+		h.Expires = func() time.Time { return clock.Add(time.Hour) }
+	})
+	o := Options{GitHubAPIURL: h.URL + "/api/v3", AppID: githubfake.AppID, AppKeyFile: file, Now: func() time.Time { return clock }}
 	c, a := New(o), app("https://github.com/acme/api")
 	resolve := func(minted int) {
 		t.Helper()
 		want{ref: "feature/login", branch: "feature/login"}.check(t, c, a)
-		if h.minted != minted {
-			t.Errorf("%d tokens were made, want %d", h.minted, minted)
+		if h.Minted() != minted {
+			t.Errorf("%d tokens were made, want %d", h.Minted(), minted)
 		}
 	}
 	resolve(1)
 	resolve(1) // kept
 	clock = now.Add(59 * time.Minute)
-	h.expires = clock.Add(time.Hour)
 	resolve(2) // shortly before its end
-	h.revoked = true
+	h.Revoke()
 	_, err := c.Resolve(context.Background(), a, "main")
 	refused(t, err, orchestrator.CodeGitAuth, "app credentials")
 	resolve(3)
@@ -672,6 +677,8 @@ func TestGitHubApp(t *testing.T) {
 	for name, change := range map[string]func(*Options){
 		"wrong id": func(o *Options) { o.AppID = "1" },
 		"no key":   func(o *Options) { o.AppKeyFile = "" },
+		"clock":    func(o *Options) { o.Now = func() time.Time { return clock.Add(11 * time.Minute) } },
+		"late":     func(o *Options) { o.Now = func() time.Time { return clock.Add(-10 * time.Minute) } },
 		"missing":  func(o *Options) { o.AppKeyFile = filepath.Join(dir, "nothing.pem") },
 		"no pem":   func(o *Options) { o.AppKeyFile = os.DevNull },
 	} {
@@ -687,7 +694,7 @@ func TestGitHubApp(t *testing.T) {
 func TestBranches(t *testing.T) {
 	t.Parallel()
 	for _, bare := range []bool{true, false} {
-		h := newHub(t, func(h *hub) { h.bare = bare })
+		h := newHub(t, func(h *githubfake.Hub) { h.Bare = bare })
 		clock := time.Date(2024, 5, 1, 12, 0, 0, 0, time.UTC)
 		c := New(Options{GitHubAPIURL: h.URL + "/api/v3", Now: func() time.Time { return clock }})
 		for _, a := range []orchestrator.App{app("https://github.com/acme/api"), app(fixtureRepo())} {
@@ -696,17 +703,17 @@ func TestBranches(t *testing.T) {
 				t.Errorf("%s: got %q, %v, want %q", a.Repository, got, err, expect)
 			}
 		}
-		before := h.asked("")
+		before := h.Asked("")
 		for range 3 {
 			if _, err := c.Branches(context.Background(), app("https://github.com/acme/api")); err != nil {
 				t.Error(err)
 			}
 		}
-		if h.asked("") != before {
+		if h.Asked("") != before {
 			t.Error("what was just read is read again")
 		}
 		clock = clock.Add(time.Minute)
-		if _, err := c.Branches(context.Background(), app("https://github.com/acme/api")); err != nil || h.asked("") == before {
+		if _, err := c.Branches(context.Background(), app("https://github.com/acme/api")); err != nil || h.Asked("") == before {
 			t.Errorf("what is old is not read again (%v)", err)
 		}
 	}

@@ -1,0 +1,419 @@
+// Package githubfake stands in for GitHub's REST API in tests: the protocol, its
+// refusals and its authentication, over real git repositories.
+package githubfake
+
+import (
+	"crypto"
+	"crypto/rsa"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"os/exec"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+)
+
+// API is the path of the API below the server's address, as GitHub Enterprise
+// has it.
+const API = "/api/v3/"
+
+// AppID is the GitHub App that Key belongs to.
+const AppID = "1234"
+
+// Repository is one repository of GitHub's.
+type Repository struct {
+	// Name is owner/name, ID what GitHub redirects to after a renaming.
+	Name string
+	ID   int
+	// Dir is the git repository, bare or not.
+	Dir string
+	// Private repositories are shown to who has a token alone; to all others
+	// they do not exist.
+	Private bool
+	Empty   bool
+	// Was are earlier names: GitHub redirects from them.
+	Was []string
+	// Renamed are branches that have another name now.
+	Renamed map[string]string
+	// Installed says that the GitHub App may read it.
+	Installed bool
+	Pulls     map[int]Pull
+}
+
+// Pull is a pull request.
+type Pull struct {
+	// Branch and Commit are its head, From whose repository that is in:
+	// owner/name, empty when it is gone.
+	Branch, Commit, From string
+	Closed, Merged       bool
+}
+
+// Hub is GitHub. Set it up before Start; Fault may be set at any time.
+type Hub struct {
+	*httptest.Server
+	Repositories []Repository
+	// Tokens are those in force. Without a token only public repositories are
+	// shown; a wrong one gets nothing at all, as from GitHub.
+	Tokens []string
+	// Closed is GitHub Enterprise's private mode: nothing without a token.
+	Closed bool
+	// Redirects are addresses outside of this server, by repository.
+	Redirects map[string]string
+	Key       *rsa.PublicKey // of the GitHub App
+	Expires   func() time.Time
+	Now       func() time.Time
+	Bare      bool // no Link to the last page
+
+	mu       sync.Mutex
+	fault    Fault
+	faults   int
+	requests []string
+	minted   int
+	revoked  bool
+}
+
+// Fault is an answer to requests in place of the right one.
+type Fault struct {
+	Status  int
+	Headers map[string]string
+	Body    string
+	Times   int // for so many requests alone, if set
+}
+
+// Start opens the server; the caller closes it.
+func (h *Hub) Start() {
+	if h.Now == nil {
+		h.Now = time.Now
+	}
+	h.Server = httptest.NewServer(h)
+}
+
+// SetFault makes every request fail, or none with Fault{}.
+func (h *Hub) SetFault(f Fault) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.fault, h.faults = f, 0
+}
+
+// Revoke takes the installation's token back once.
+func (h *Hub) Revoke() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.revoked = true
+}
+
+// Minted is how many installation tokens were made.
+func (h *Hub) Minted() int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.minted
+}
+
+// Asked is how many requests had part in their method and path.
+func (h *Hub) Asked(part string) int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	n := 0
+	for _, r := range h.requests {
+		if strings.Contains(r, part) {
+			n++
+		}
+	}
+	return n
+}
+
+func (h *Hub) faulty(w http.ResponseWriter, r *http.Request) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.requests = append(h.requests, r.Method+" "+r.URL.EscapedPath())
+	if h.fault.Status == 0 || h.fault.Times > 0 && h.faults >= h.fault.Times {
+		return false
+	}
+	h.faults++
+	for k, v := range h.fault.Headers {
+		w.Header().Set(k, v)
+	}
+	w.WriteHeader(h.fault.Status)
+	fmt.Fprint(w, h.fault.Body)
+	return true
+}
+
+// allowed says whether a request's token is in force; without one, whether
+// none is needed.
+func (h *Hub) allowed(bearer string) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	revoked := h.revoked
+	h.revoked = false
+	switch {
+	case bearer == "":
+		return !h.Closed
+	case slices.Contains(h.Tokens, bearer):
+		return true
+	}
+	return h.Key != nil && !revoked && h.minted > 0 && bearer == fmt.Sprintf("ghs_%d", h.minted)
+}
+
+func answer(w http.ResponseWriter, status int, v any) {
+	w.Header().Set("Content-Type", "application/json; charset=utf-8")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(v) // a client that has gone away is nobody's error
+}
+
+func refuse(w http.ResponseWriter, status int, message string) {
+	answer(w, status, map[string]string{"message": message, "documentation_url": "https://docs.github.com/rest"})
+}
+
+func (h *Hub) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if h.faulty(w, r) {
+		return
+	}
+	path, ok := strings.CutPrefix(r.URL.EscapedPath(), API)
+	if !ok {
+		refuse(w, 404, "Not Found")
+		return
+	}
+	if r.Header.Get("User-Agent") == "" {
+		refuse(w, 403, "Request forbidden by administrative rules. Please make sure your request has a User-Agent header")
+		return
+	}
+	if r.Method != http.MethodGet && !strings.HasSuffix(path, "/access_tokens") {
+		refuse(w, 404, "Not Found")
+		return
+	}
+	bearer := strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer ")
+	if strings.HasSuffix(path, "/installation") || strings.HasPrefix(path, "app/") {
+		h.serveApp(w, r, path, bearer)
+		return
+	}
+	if !h.allowed(bearer) {
+		message := "Bad credentials"
+		if bearer == "" {
+			message = "Must authenticate to access this API."
+		}
+		refuse(w, 401, message)
+		return
+	}
+	name, rest := "", ""
+	switch f := strings.SplitN(path, "/", 4); {
+	case f[0] == "repositories" && len(f) > 1:
+		_, rest, _ = strings.Cut(strings.TrimPrefix(path, "repositories/"), "/")
+		for _, repo := range h.Repositories {
+			if strconv.Itoa(repo.ID) == f[1] {
+				name = repo.Name
+			}
+		}
+	case f[0] == "repos" && len(f) > 2:
+		name = f[1] + "/" + f[2]
+		if len(f) > 3 {
+			rest = f[3]
+		}
+	}
+	if to := h.Redirects[name]; to != "" {
+		w.Header().Set("Location", to)
+		refuse(w, 301, "Moved Permanently")
+		return
+	}
+	for _, repo := range h.Repositories {
+		if repo.Private && bearer == "" {
+			continue
+		}
+		if slices.Contains(repo.Was, strings.ToLower(name)) {
+			to := fmt.Sprintf("%s%srepositories/%d", h.URL, API, repo.ID)
+			if rest != "" {
+				to += "/" + rest
+			}
+			w.Header().Set("Location", to)
+			answer(w, 301, map[string]string{"message": "Moved Permanently", "url": to})
+			return
+		}
+		if strings.EqualFold(repo.Name, name) {
+			h.serveRepository(w, r, repo, rest)
+			return
+		}
+	}
+	refuse(w, 404, "Not Found")
+}
+
+func (h *Hub) serveRepository(w http.ResponseWriter, r *http.Request, repo Repository, rest string) {
+	// As the real one, every answer counts against the limit.
+	w.Header().Set("X-RateLimit-Limit", "5000")
+	w.Header().Set("X-RateLimit-Remaining", "4999")
+	kind, arg, _ := strings.Cut(rest, "/")
+	commit := func(id string) map[string]any { return map[string]any{"sha": id} }
+	self := map[string]any{"id": repo.ID, "full_name": repo.Name, "default_branch": "main"}
+	base := fmt.Sprintf("%s%srepositories/%d/branches", h.URL, API, repo.ID)
+	switch {
+	case repo.Empty && strings.HasPrefix(rest, "commits/"):
+		refuse(w, 409, "Git Repository is empty.")
+	case rest == "":
+		answer(w, 200, self)
+	case rest == "branches":
+		heads := repo.heads()
+		page, _ := strconv.Atoi(r.URL.Query().Get("page"))
+		page = max(page, 1)
+		// Small pages, whatever is asked for: the client must follow the links.
+		const per = 4
+		last := (len(heads) + per - 1) / per
+		if page < last {
+			link := fmt.Sprintf(`<%s?page=%d>; rel="next"`, base, page+1)
+			if !h.Bare {
+				link += fmt.Sprintf(`, <%s?page=%d>; rel="last"`, base, last)
+			}
+			w.Header().Set("Link", link)
+		}
+		list := []any{}
+		for _, t := range heads[min(len(heads), (page-1)*per):min(len(heads), page*per)] {
+			list = append(list, map[string]any{"name": t[0], "commit": commit(t[1])})
+		}
+		answer(w, 200, list)
+	case kind == "branches":
+		name, _ := url.PathUnescape(arg)
+		if to := repo.Renamed[name]; to != "" {
+			w.Header().Set("Location", base+"/"+url.PathEscape(to))
+			refuse(w, 301, "Moved Permanently")
+			return
+		}
+		for _, t := range repo.heads() {
+			if t[0] == name {
+				answer(w, 200, map[string]any{"name": name, "commit": commit(t[1])})
+				return
+			}
+		}
+		refuse(w, 404, "Branch not found")
+	case kind == "commits" && strings.HasSuffix(arg, "/branches-where-head"):
+		list := []any{}
+		for _, t := range repo.heads() {
+			if t[1]+"/branches-where-head" == arg {
+				list = append(list, map[string]any{"name": t[0], "commit": commit(t[1])})
+			}
+		}
+		answer(w, 200, list)
+	case kind == "commits":
+		// Any name and, as the real one, any commit of the network of forks.
+		out, err := exec.Command("git", "-C", repo.Dir, "rev-parse", "--verify", "--quiet", "--end-of-options", arg+"^{commit}").Output()
+		if err != nil {
+			refuse(w, 422, "No commit found for SHA: "+arg)
+			return
+		}
+		answer(w, 200, commit(strings.TrimSpace(string(out))))
+	case kind == "compare":
+		arg, _ = url.PathUnescape(arg)
+		base, head, _ := strings.Cut(arg, "...")
+		b, err := exec.Command("git", "-C", repo.Dir, "rev-parse", "--verify", "--quiet", "--end-of-options", base+"^{commit}").Output()
+		if err != nil {
+			refuse(w, 404, "Not Found")
+			return
+		}
+		m, err := exec.Command("git", "-C", repo.Dir, "merge-base", strings.TrimSpace(string(b)), head).Output()
+		if err != nil {
+			refuse(w, 404, "No common ancestor")
+			return
+		}
+		baseID, merge := strings.TrimSpace(string(b)), strings.TrimSpace(string(m))
+		status := "diverged"
+		switch {
+		case baseID == head:
+			status = "identical"
+		case merge == head:
+			status = "behind"
+		case merge == baseID:
+			status = "ahead"
+		}
+		answer(w, 200, map[string]any{"status": status, "base_commit": commit(baseID), "merge_base_commit": commit(merge)})
+	case strings.HasPrefix(rest, "git/ref/tags/"):
+		name, _ := url.PathUnescape(strings.TrimPrefix(rest, "git/ref/"))
+		out, err := exec.Command("git", "-C", repo.Dir, "rev-parse", "--verify", "--quiet", "--end-of-options", "refs/"+name).Output()
+		if err != nil {
+			refuse(w, 404, "Not Found")
+			return
+		}
+		answer(w, 200, map[string]any{"ref": "refs/" + name, "object": commit(strings.TrimSpace(string(out)))})
+	case kind == "pulls":
+		number, _ := strconv.Atoi(arg)
+		pull, ok := repo.Pulls[number]
+		if !ok {
+			refuse(w, 404, "Not Found")
+			return
+		}
+		var from any
+		if pull.From == repo.Name {
+			from = self
+		} else if pull.From != "" {
+			from = map[string]any{"id": repo.ID + 1000, "full_name": pull.From}
+		}
+		state := "open"
+		if pull.Closed {
+			state = "closed"
+		}
+		answer(w, 200, map[string]any{"number": number, "state": state, "merged": pull.Merged,
+			"head": map[string]any{"ref": pull.Branch, "sha": pull.Commit, "repo": from},
+			"base": map[string]any{"ref": "main", "repo": self}})
+	default:
+		refuse(w, 404, "Not Found")
+	}
+}
+
+// serveApp is GitHub's side of an app's authentication.
+func (h *Hub) serveApp(w http.ResponseWriter, r *http.Request, path, bearer string) {
+	parts := strings.Split(bearer, ".")
+	if h.Key == nil || len(parts) != 3 {
+		refuse(w, 401, "A JSON web token could not be decoded")
+		return
+	}
+	signature, _ := base64.RawURLEncoding.DecodeString(parts[2])
+	digest := sha256.Sum256([]byte(parts[0] + "." + parts[1]))
+	var claims struct {
+		Iss      string
+		Iat, Exp int64
+	}
+	text, _ := base64.RawURLEncoding.DecodeString(parts[1])
+	if rsa.VerifyPKCS1v15(h.Key, crypto.SHA256, digest[:], signature) != nil || json.Unmarshal(text, &claims) != nil ||
+		claims.Iss != AppID || claims.Exp-claims.Iat > 600 {
+		refuse(w, 401, "A JSON web token could not be decoded")
+		return
+	}
+	// GitHub's clock decides, and not the app's own.
+	switch now := h.Now().Unix(); {
+	case claims.Iat > now:
+		refuse(w, 401, "'Issued at' claim ('iat') must be an Integer representing the time that the assertion was issued")
+		return
+	case claims.Exp <= now:
+		refuse(w, 401, "'Expiration time' claim ('exp') must be a numeric value representing the future time at which the assertion expires")
+		return
+	}
+	installed := slices.ContainsFunc(h.Repositories, func(repo Repository) bool {
+		return repo.Installed && strings.EqualFold(path, "repos/"+repo.Name+"/installation")
+	})
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	switch {
+	case installed:
+		answer(w, 200, map[string]any{"id": 99})
+	case path == "app/installations/99/access_tokens" && r.Method == http.MethodPost:
+		h.minted++
+		answer(w, 201, map[string]any{"token": fmt.Sprintf("ghs_%d", h.minted), "expires_at": h.Expires().Format(time.RFC3339)})
+	default:
+		refuse(w, 404, "Not Found")
+	}
+}
+
+// heads are the branches, by name, and their commits.
+func (r Repository) heads() [][2]string {
+	var heads [][2]string
+	// A folder without branches has none; one that is no repository neither.
+	out, _ := exec.Command("git", "-C", r.Dir, "for-each-ref", "--format=%(objectname) %(refname:lstrip=2)", "refs/heads").Output()
+	for line := range strings.Lines(string(out)) {
+		id, name, _ := strings.Cut(strings.TrimSpace(line), " ")
+		heads = append(heads, [2]string{name, id})
+	}
+	slices.SortFunc(heads, func(a, b [2]string) int { return strings.Compare(a[0], b[0]) })
+	return heads
+}
