@@ -9,6 +9,8 @@ GO        := go
 SETUP     := $(GO) run ./.ci/setup -work $(WORK)
 DEMO      := $(GO) run ./.ci/demo -work $(WORK)
 FUZZTIME  ?= 10s
+# Recorded results beside the checkout, more than testdata/salt holds.
+CORPUS    := $(or $(BERTH_CORPUS),$(abspath $(wildcard ../shared/corpus)))
 SOURCES   := . ./bot/... ./orchestrator/... ./templates/... ./modules/...
 TOOLS     := ./.ci/setup ./.ci/demo ./.ci/bench ./testdata/apps ./testdata/browser
 
@@ -47,12 +49,13 @@ playground: setup build ## Use Berth in a browser, as in Slack, without an accou
 
 test: ## Everything that CI runs
 	@.ci/check
-	@$(SETUP) -pinned salt terraform chromium
+	@$(SETUP) -pinned salt terraform chromium tools
 	@unformatted=$$(git ls-files -co --exclude-standard -- '*.go' | xargs gofmt -l); \
 	if [ -n "$$unformatted" ]; then echo "Not formatted (gofmt -w mends it):"; echo "$$unformatted"; exit 1; fi
 	$(GO) vet $(SOURCES) $(TOOLS)
 	BERTH_REQUIRE_SALT=1 BERTH_SALT_CALL=$(SALT_CALL) BERTH_TERRAFORM=$$(cat $(WORK)/terraform.path) \
 	BERTH_REQUIRE_BROWSER=1 BERTH_CHROMIUM=$$(cat $(WORK)/chromium.path) \
+	BERTH_REQUIRE_TOOLS=1 BERTH_CORPUS=$(CORPUS) \
 		$(GO) test -race -timeout 20m -p 2 $(SOURCES) $(TOOLS)
 
 pictures: setup ## Make the documents' pictures anew (docs/images)

@@ -1,9 +1,10 @@
 // Command setup makes what Berth's demo and tests need beside Go: Salt in a
 // virtual environment, from the versions in .ci/salt.lock, and Terraform. Both
 // are made at the same time, the first time; after that it takes a moment. The
-// tests want Chromium too, which is the distribution's.
+// tests want Chromium too, and the shells that people complete in (tools); those
+// are the distribution's.
 //
-//	go run ./.ci/setup [-work DIR] [-pinned] salt terraform chromium
+//	go run ./.ci/setup [-work DIR] [-pinned] salt terraform chromium tools
 //
 // It leaves DIR/salt/bin/salt-call, and the paths of Terraform and Chromium in
 // DIR/terraform.path and DIR/chromium.path.
@@ -68,8 +69,10 @@ func run(work string, pinned bool, parts []string) error {
 				errs[i] = t.alone(ctx, func(ctx context.Context) error { return t.terraform(ctx, pinned) })
 			case "chromium":
 				errs[i] = t.alone(ctx, t.chromium)
+			case "tools":
+				errs[i] = t.alone(ctx, t.tools)
 			default:
-				errs[i] = fmt.Errorf("setup knows salt, terraform and chromium, not %q", part)
+				errs[i] = fmt.Errorf("setup knows salt, terraform, chromium and tools, not %q", part)
 			}
 		})
 	}
@@ -254,17 +257,7 @@ func (t *task) chromium(ctx context.Context) error {
 		return fmt.Errorf(lack, "only root can install one here, with apt-get")
 	}
 	t.say("installing Debian's (about a minute)")
-	env := []string{"DEBIAN_FRONTEND=noninteractive"}
-	install := func() error {
-		return t.do(ctx, env, "apt-get", "install", "-y", "--no-install-recommends", "chromium", "fonts-dejavu-core")
-	}
-	err := install()
-	if err != nil && ctx.Err() == nil {
-		if err = t.do(ctx, env, "apt-get", "update"); err == nil { // the lists may be old
-			err = install()
-		}
-	}
-	if err != nil {
+	if err := t.apt(ctx, "chromium", "fonts-dejavu-core"); err != nil {
 		return fmt.Errorf(lack, fmt.Sprintf("apt-get did not install one (%v)", err))
 	}
 	path := onPath("chromium", "chromium-browser")
@@ -272,6 +265,49 @@ func (t *task) chromium(ctx context.Context) error {
 		return fmt.Errorf(lack, "apt-get installed none that is on the PATH")
 	}
 	return t.browser(path)
+}
+
+// aptGet lets one part at a time install: apt-get locks its database.
+var aptGet sync.Mutex
+
+// apt installs Debian's packages.
+func (t *task) apt(ctx context.Context, packages ...string) error {
+	aptGet.Lock()
+	defer aptGet.Unlock()
+	env := []string{"DEBIAN_FRONTEND=noninteractive"}
+	install := func() error {
+		return t.do(ctx, env, "apt-get", append([]string{"install", "-y", "--no-install-recommends"}, packages...)...)
+	}
+	err := install()
+	if err != nil && ctx.Err() == nil {
+		if err = t.do(ctx, env, "apt-get", "update"); err == nil { // the lists may be old
+			err = install()
+		}
+	}
+	return err
+}
+
+// tools are programs that the tests use beside Berth's own, and that have the
+// names of their packages.
+func (t *task) tools(ctx context.Context) error {
+	var lacks []string
+	for _, name := range []string{"curl", "zsh", "fish"} {
+		if onPath(name) == "" {
+			lacks = append(lacks, name)
+		}
+	}
+	if len(lacks) == 0 {
+		return nil
+	}
+	names := strings.Join(lacks, " ")
+	if onPath("apt-get") == "" || os.Getuid() != 0 {
+		return fmt.Errorf("tools: the tests need %s, and only root can install them here, with apt-get: install them (apt-get install -y %s, dnf install -y %s …)", names, names, names)
+	}
+	t.say("installing Debian's %s", names)
+	if err := t.apt(ctx, lacks...); err != nil {
+		return fmt.Errorf("tools: the tests need %s, and apt-get did not install them: %w", names, err)
+	}
+	return nil
 }
 
 func (t *task) browser(path string) error {

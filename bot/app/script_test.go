@@ -91,6 +91,7 @@ func TestScripts(t *testing.T) {
 	needSalt(t)
 	t.Parallel()
 	noEarlyEnd(t)
+	needTools(t)
 	testscript.Run(t, testscript.Params{
 		Dir:   filepath.Join("..", "..", "testdata", "scripts"),
 		Setup: setupScript,
@@ -145,6 +146,20 @@ func TestOrdinaryUser(t *testing.T) {
 	}
 	if !bytes.Contains(out, []byte("--- PASS: TestScripts/isolation")) {
 		t.Fatalf("as user %d the story did not run:\n%s", uid, out)
+	}
+}
+
+// needTools fails where CI says that there must be what some lines of the
+// scripts are passed over without.
+func needTools(t *testing.T) {
+	t.Helper()
+	if os.Getenv("BERTH_REQUIRE_TOOLS") == "" {
+		return
+	}
+	for _, name := range []string{"bash", "curl", "fish", "zsh", "setpriv"} {
+		if _, err := exec.LookPath(name); err != nil {
+			t.Errorf("there is no %s: make test installs what it can", name)
+		}
 	}
 }
 

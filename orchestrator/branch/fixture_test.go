@@ -133,6 +133,9 @@ func gitServer(t *testing.T, login string) *httptest.Server {
 	t.Helper()
 	backend := filepath.Join(mustGit("/", "", "--exec-path"), "git-http-backend")
 	if _, err := os.Stat(backend); err != nil {
+		if os.Getenv("BERTH_REQUIRE_TOOLS") != "" {
+			t.Fatal("this git has no http-backend, which Debian's has")
+		}
 		t.Skip("this git has no http-backend")
 	}
 	handler := &cgi.Handler{Path: backend, Stderr: io.Discard, Env: []string{

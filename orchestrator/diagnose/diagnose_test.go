@@ -193,7 +193,7 @@ func TestCorpus(t *testing.T) {
 	t.Parallel()
 	root := os.Getenv("BERTH_CORPUS")
 	if root == "" {
-		t.Skip("BERTH_CORPUS names no corpus")
+		t.Skip("BERTH_CORPUS names no folder of recorded results; testdata/salt holds those that every run reads")
 	}
 	cases, _ := filepath.Glob(filepath.Join(root, "*", "meta.json"))
 	more, _ := filepath.Glob(filepath.Join(root, "*", "*", "meta.json"))
