@@ -34,6 +34,7 @@ type desk struct {
 	http bool
 
 	serve *served
+	url   string // serve's address
 	log   string // serve's
 }
 
@@ -85,6 +86,7 @@ func (d *desk) start() {
 	if err != nil || !ok {
 		d.Fatalf("serve said %q, %v\n%s", line, err, d.logged())
 	}
+	d.url = url
 	if d.http {
 		d.fake.SetRequestURL(url)
 		if err := d.fake.VerifyURL(d.ctx()); err != nil {
@@ -366,13 +368,74 @@ func TestSlackSocket(t *testing.T) {
 	}
 }
 
-// The same story through signed requests.
+// get fetches a probe of serve's.
+func (d *desk) get(path string) (status int, body string) {
+	d.Helper()
+	res, err := http.Get(d.url + path)
+	if err != nil {
+		d.Fatal(err)
+	}
+	defer res.Body.Close()
+	raw, err := io.ReadAll(res.Body)
+	if err != nil {
+		d.Fatal(err)
+	}
+	return res.StatusCode, string(raw)
+}
+
+// probes waits until /readyz answers so.
+func (d *desk) probes(status int, words string) {
+	d.Helper()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for ctx := d.ctx(); ; {
+		got, body := d.get("/readyz")
+		if got == status && strings.Contains(body, words) {
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			d.Fatalf("/readyz answers %d %s\n%s", got, body, d.logged())
+		}
+	}
+}
+
+// The same story through signed requests; and the probes say whether Slack
+// works.
 func TestSlackHTTP(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t, true)
 	d.start()
 	d.story()
-	d.ends()
+	d.types("/env deploy qa api=hotfix/1.2.3 web=main")
+	d.told(d.card("qa is deployed and ready", "env deploy qa api=hotfix/1.2.3 web=main"), "http://")
+	if page := d.page(d.card("qa is deployed and ready"), "Open web"); !strings.Contains(page, "web runs main") || !strings.Contains(page, "api runs hotfix/1.2.3") {
+		t.Errorf("the page:\n%s", page)
+	}
+	ask := d.reads("/server destroy qa/web", "qa/web", "cannot be undone")
+	d.clicks(ask, "Destroy")
+	d.told(d.card("qa: web removed"), "qa: web removed")
+
+	for path, want := range map[string]string{"/healthz": "ok", "/readyz": "ready", "/metrics": "go_goroutines"} {
+		if status, body := d.get(path); status != http.StatusOK || !strings.Contains(body, want) {
+			t.Errorf("%s: %d %s", path, status, body)
+		}
+	}
+	d.fake.SetBotToken("token_revoked")
+	if _, err := d.fake.User(maria).OpenHome(d.ctx()); err != nil {
+		t.Fatal(err)
+	}
+	d.probes(http.StatusServiceUnavailable, "the token was revoked")
+	if status, _ := d.get("/healthz"); status != http.StatusOK {
+		t.Errorf("/healthz: %d: nothing is wrong with the process", status)
+	}
+	d.fake.SetBotToken("")
+	d.probes(http.StatusOK, "ready")
+	ask = d.reads("/env destroy qa", "Destroy qa?", "qa/api", "cannot be undone")
+	d.clicks(ask, "Destroy")
+	d.told(d.card("qa is gone"), "qa is gone")
+	d.gone()
 }
 
 // Serve is killed in the middle of a create: started again, it goes on with the

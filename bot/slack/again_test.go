@@ -120,6 +120,9 @@ func TestRevokedUnknown(t *testing.T) {
 	mustSay(t, o.answered(o.types(olga, "C0BOSS", "/env list")), "no environments")
 	out := o.types(tom, dev, "/env list")
 	o.await("a try", func() bool { return strings.Contains(o.log.String(), "has to be tried again") })
+	if err := o.door.Ready(); err == nil || !strings.Contains(err.Error(), "revoked") {
+		t.Errorf("the probe says %v", err)
+	}
 	o.fake.SetBotToken("")
 	mustSay(t, o.answered(out), "no environments")
 
@@ -229,7 +232,6 @@ func TestTooLate(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	type object = map[string]any
 	message := func(kind, key, text string, age time.Duration) {
 		arrives("event", key, age, object{"type": "event_callback", "event_id": key, "event": object{"type": kind, "user": maria, "text": text, "channel": dev, "ts": "1.2"}})
 	}

@@ -258,6 +258,74 @@ func TestKilled(t *testing.T) {
 	}
 }
 
+// The same of changes of what is there: killed when it is done, when that is not
+// noted yet, and when its card is posted, it is done once.
+func TestKilledChanging(t *testing.T) {
+	t.Parallel()
+	for name, change := range map[string]struct {
+		ask              func(o *office, card slackfake.Message) error
+		ends             string
+		environmentsLeft int
+	}{
+		"deploy": {func(o *office, _ slackfake.Message) error {
+			_, err := o.fake.User(maria).Message(o.ctx(), dev, "@berth env deploy qa web=hotfix/1.2.3", "")
+			return err
+		}, "qa is deployed and ready", 1},
+		"destroy": {func(o *office, card slackfake.Message) error {
+			out, err := o.fake.User(maria).Click(o.ctx(), card, "Destroy")
+			if err == nil && out.Confirm != nil {
+				_, err = out.Yes(o.ctx())
+			}
+			return err
+		}, "qa is gone", 0},
+	} {
+		for _, point := range []string{"done#1", "worked#1", "after chat.postMessage#1"} {
+			t.Run(name+", "+point, func(t *testing.T) {
+				t.Parallel()
+				o := newOffice(t, settings{speed: 4})
+				card := o.ready(maria, dev, "/env create qa", "qa")
+				o.until("the end told", func() bool { return o.told(dev) == 1 })
+				o.await("the card to be closed", func() bool { return len(must(o.store.OpenCards(t.Context(), slack.Door))) == 0 })
+				o.worked()
+				id := must(o.store.Environment(t.Context(), "qa")).ID
+				o.stop()
+				o.until("no connections", func() bool { return o.fake.Connections() == 0 })
+				stopped, kill := o.startVictim(victim{Points: []string{point}})
+				if err := change.ask(o, card); err != nil {
+					t.Fatal(err)
+				}
+				select {
+				case _, ok := <-stopped:
+					if !ok {
+						t.Fatal("the victim has ended by itself")
+					}
+				case <-o.ctx().Done():
+					t.Fatal("the victim does not come where it is to be killed")
+				}
+				kill()
+				o.start(false)
+				o.ends("qa")
+				o.card(dev, change.ends)
+				o.until("the end told", func() bool { return o.told(dev) == 2 })
+				o.worked()
+				o.await("the card to be closed", func() bool { return len(must(o.store.OpenCards(t.Context(), slack.Door))) == 0 })
+				if cards, told := len(o.cardsOf(dev)), o.told(dev); cards != 2 || told != 2 {
+					t.Errorf("%d cards, %d ends told, of 2", cards, told)
+				}
+				if ops := must(o.store.Operations(t.Context(), id)); len(ops) != 2 {
+					t.Errorf("%d operations", len(ops))
+				}
+				if n := len(must(o.store.Environments(t.Context(), ""))); n != change.environmentsLeft {
+					t.Errorf("%d environments", n)
+				}
+				for _, m := range o.fake.Ephemerals(maria) {
+					t.Errorf("told %s", m.Shown())
+				}
+			})
+		}
+	}
+}
+
 // Killed while a form shows "Checking…": what it asks for is done once, and the
 // form says so.
 func TestKilledChecking(t *testing.T) {

@@ -39,44 +39,49 @@ func (o *office) submits(who string, v slackfake.View, values slackfake.Values) 
 
 func TestCreateForm(t *testing.T) {
 	t.Parallel()
-	o := newOffice(t, settings{})
-	v := o.form(maria, dev)
-	name, ok := v.Element("name")
-	if !ok || !strings.Contains(v.Shown(), "Branch of web") || !strings.Contains(v.Shown(), "Branch of api") {
-		t.Fatalf("%+v\n%s", name, v.Shown())
-	}
-	// The menu of branches comes from the repository, the best first.
-	out, err := o.fake.User(maria).SuggestOptions(o.ctx(), v, "app:web", "log")
-	if err != nil || len(out.Options) != 1 || out.Options[0].Value != "feature/login" {
-		t.Fatalf("suggested %+v, %v", out, err)
-	}
-	// Errors stand at their fields, and what was filled in stays.
-	sent := o.submits(maria, v, slackfake.Values{"name": "Not A Name!", "app:web": "feature/login"})
-	if len(sent.Fields) != 1 || sent.Fields["name"] == "" {
-		t.Fatalf("fields %+v", sent.Fields)
-	}
-	o.mu.Lock()
-	o.branches["web"] = []string{"main"}
-	o.mu.Unlock()
-	sent = o.submits(maria, v, slackfake.Values{"name": "qa"})
-	if len(sent.Fields) != 1 || !strings.Contains(sent.Fields["app:web"], "feature/login") {
-		t.Fatalf("a branch that was deleted meanwhile: %+v", sent.Fields)
-	}
-	o.mu.Lock()
-	o.branches["web"] = []string{"main", "feature/login"}
-	o.mu.Unlock()
-	if sent = o.submits(maria, v, slackfake.Values{"size": "large", "ttl": "1 d"}); len(sent.Fields) > 0 {
-		t.Fatalf("fields %+v", sent.Fields)
-	}
-	card := o.card(dev, "Making qa")
-	mustSay(t, card, "env create qa", "web=feature/login", "ttl=24h", "size=large")
-	if o.fake.Modal(maria) != nil {
-		t.Error("the form is still open")
-	}
-	o.ends("qa")
-	o.card(dev, "qa is ready")
-	if e, err := o.store.Environment(t.Context(), "qa"); err != nil || e.Owner != "maria" || e.Size != "large" {
-		t.Errorf("%+v, %v", e, err)
+	for _, http := range []bool{false, true} {
+		t.Run(fmt.Sprint("http ", http), func(t *testing.T) {
+			t.Parallel()
+			o := newOffice(t, settings{http: http})
+			v := o.form(maria, dev)
+			name, ok := v.Element("name")
+			if !ok || !strings.Contains(v.Shown(), "Branch of web") || !strings.Contains(v.Shown(), "Branch of api") {
+				t.Fatalf("%+v\n%s", name, v.Shown())
+			}
+			// The menu of branches comes from the repository, the best first.
+			out, err := o.fake.User(maria).SuggestOptions(o.ctx(), v, "app:web", "log")
+			if err != nil || len(out.Options) != 1 || out.Options[0].Value != "feature/login" {
+				t.Fatalf("suggested %+v, %v", out, err)
+			}
+			// Errors stand at their fields, and what was filled in stays.
+			sent := o.submits(maria, v, slackfake.Values{"name": "Not A Name!", "app:web": "feature/login"})
+			if len(sent.Fields) != 1 || sent.Fields["name"] == "" {
+				t.Fatalf("fields %+v", sent.Fields)
+			}
+			o.mu.Lock()
+			o.branches["web"] = []string{"main"}
+			o.mu.Unlock()
+			sent = o.submits(maria, v, slackfake.Values{"name": "qa"})
+			if len(sent.Fields) != 1 || !strings.Contains(sent.Fields["app:web"], "feature/login") {
+				t.Fatalf("a branch that was deleted meanwhile: %+v", sent.Fields)
+			}
+			o.mu.Lock()
+			o.branches["web"] = []string{"main", "feature/login"}
+			o.mu.Unlock()
+			if sent = o.submits(maria, v, slackfake.Values{"size": "large", "ttl": "1 d"}); len(sent.Fields) > 0 {
+				t.Fatalf("fields %+v", sent.Fields)
+			}
+			card := o.card(dev, "Making qa")
+			mustSay(t, card, "env create qa", "web=feature/login", "ttl=24h", "size=large")
+			if o.fake.Modal(maria) != nil {
+				t.Error("the form is still open")
+			}
+			o.ends("qa")
+			o.card(dev, "qa is ready")
+			if e, err := o.store.Environment(t.Context(), "qa"); err != nil || e.Owner != "maria" || e.Size != "large" {
+				t.Errorf("%+v, %v", e, err)
+			}
+		})
 	}
 }
 
@@ -102,28 +107,33 @@ func TestFormFollowsBlueprint(t *testing.T) {
 // card comes, and nothing happens twice.
 func TestSlowCheck(t *testing.T) {
 	t.Parallel()
-	o := newOffice(t, settings{})
-	v := o.form(maria, dev)
-	release := make(chan struct{})
-	o.mu.Lock()
-	o.check = release
-	o.mu.Unlock()
-	out := o.submits(maria, v, slackfake.Values{"name": "qa"})
-	if out.Took > 3*time.Second {
-		t.Errorf("answered after %s", out.Took)
-	}
-	o.until("Checking…", func() bool { m := o.fake.Modal(maria); return m != nil && strings.Contains(m.Title, "Checking") })
-	close(release)
-	o.card(dev, "Making qa")
-	o.until("the form's end", func() bool {
-		m := o.fake.Modal(maria)
-		return m != nil && strings.Contains(m.Title, "On its way")
-	})
-	o.ends("qa")
-	o.card(dev, "qa is ready")
-	ops, err := o.store.Operations(t.Context(), must(o.store.Environment(t.Context(), "qa")).ID)
-	if err != nil || len(ops) != 1 {
-		t.Errorf("%d operations, %v", len(ops), err)
+	for _, http := range []bool{false, true} {
+		t.Run(fmt.Sprint("http ", http), func(t *testing.T) {
+			t.Parallel()
+			o := newOffice(t, settings{http: http})
+			v := o.form(maria, dev)
+			release := make(chan struct{})
+			o.mu.Lock()
+			o.check = release
+			o.mu.Unlock()
+			out := o.submits(maria, v, slackfake.Values{"name": "qa"})
+			if out.Took > 3*time.Second {
+				t.Errorf("answered after %s", out.Took)
+			}
+			o.until("Checking…", func() bool { m := o.fake.Modal(maria); return m != nil && strings.Contains(m.Title, "Checking") })
+			close(release)
+			o.card(dev, "Making qa")
+			o.until("the form's end", func() bool {
+				m := o.fake.Modal(maria)
+				return m != nil && strings.Contains(m.Title, "On its way")
+			})
+			o.ends("qa")
+			o.card(dev, "qa is ready")
+			ops, err := o.store.Operations(t.Context(), must(o.store.Environment(t.Context(), "qa")).ID)
+			if err != nil || len(ops) != 1 {
+				t.Errorf("%d operations, %v", len(ops), err)
+			}
+		})
 	}
 }
 

@@ -93,6 +93,7 @@ func (p *people) lookUp(ctx context.Context, userID string) (known, error) {
 	}
 	// What only ops can mend says nothing about the person.
 	if _, listed := p.slack.Directory.Person(userID, ""); fatal[errorCode(err)] != "" && !listed {
+		p.slack.trouble("looking up a person", err)
 		return known{}, err
 	}
 	if err != nil {

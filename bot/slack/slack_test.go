@@ -208,27 +208,29 @@ func TestMessages(t *testing.T) {
 	}
 	// A guess starts nothing: what was meant is offered, to her alone.
 	var offer slackfake.Message
-	o.until("an offer or a card in the thread", func() bool {
+	o.until("an offer in the thread", func() bool {
 		for _, m := range o.fake.Ephemerals(maria) {
 			if m.ThreadTS == thread {
 				offer = m
 				return true
 			}
 		}
-		for _, m := range o.fake.Thread(dev, thread) {
-			if shows(m, "Making qa") {
-				return true
-			}
-		}
 		return false
 	})
-	if offer.TS != "" {
-		for _, e := range offer.Elements() {
-			if strings.Contains(e.Label, "web=feature/login") {
-				o.clicks(maria, offer, e.ActionID)
-			}
+	o.worked()
+	if n := len(o.fake.Calls("chat.postMessage")); n != 0 {
+		t.Errorf("%d messages before anything was asked for", n)
+	}
+	var meant []slackfake.Element
+	for _, e := range offer.Elements() {
+		if strings.Contains(e.Label, "web=feature/login") {
+			meant = append(meant, e)
 		}
 	}
+	if len(meant) != 1 {
+		t.Fatalf("the offer: %s", offer.Shown())
+	}
+	o.clicks(maria, offer, meant[0].ActionID)
 	inThread := func(word string) func() bool {
 		return func() bool {
 			for _, m := range o.fake.Thread(dev, thread) {
@@ -253,9 +255,26 @@ func TestMessages(t *testing.T) {
 		}
 		return false
 	})
-	// What other apps write is not for Berth, nor is its own.
-	n := len(o.fake.Calls("chat.postMessage"))
-	if n > 4 {
-		t.Errorf("%d messages posted", n)
+	// What somebody changes afterwards is not for Berth, nor is what it writes.
+	o.worked()
+	o.until("the end told", func() bool { return o.told(dev) == 1 })
+	before := len(o.fake.DM(maria))
+	wrote, err := o.fake.User(maria).Message(ctx, o.fake.IM(maria), "hello", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	o.until("an answer", func() bool { return len(o.fake.DM(maria)) == before+2 })
+	o.worked()
+	posted, acks := len(o.fake.Calls("chat.postMessage")), o.fake.Stats().Acks
+	if err := o.fake.User(maria).Edit(ctx, wrote.Message, "env create other"); err != nil {
+		t.Fatal(err)
+	}
+	o.until("the edit and the answer to be taken", func() bool { return o.fake.Stats().Acks >= acks+1 })
+	o.worked()
+	if all := must(o.store.Environments(t.Context(), "")); len(all) != 1 || all[0].Name != "qa" {
+		t.Errorf("made %+v", all)
+	}
+	if n := len(o.fake.Calls("chat.postMessage")) - posted; n != 0 {
+		t.Errorf("answered %d times", n)
 	}
 }
