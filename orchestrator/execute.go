@@ -177,13 +177,13 @@ func (r *run) end(ctx context.Context, status Status, err error) error {
 		r.halt(ctx)
 		ending.Status = OperationCanceled
 		ending.Diagnosis = &Diagnosis{Outcome: OutcomeFailed, Total: 1, Causes: []Cause{{Code: "interrupted", Who: "developer",
-			Sentence: "This was canceled before it was done.", Next: "env retry " + r.env.Name + ", or env destroy " + r.env.Name}}}
+			Sentence: "This was canceled before it was done.", Next: "go on with berth env retry " + itself + ", or remove it with berth env destroy " + itself}}}
 	case errors.Is(context.Cause(ctx), ErrOverdue):
 		r.halt(ctx)
 		ending.Status = OperationFailed
 		ending.Diagnosis = &Diagnosis{Outcome: OutcomeFailed, Total: 1, Causes: []Cause{{Code: "timeout", Who: "retry",
-			Sentence: fmt.Sprintf("This was not done after %s, the longest that an operation may take, and was stopped.", r.limit()),
-			Next:     "env retry " + r.env.Name + ", or env destroy " + r.env.Name}}}
+			Sentence: fmt.Sprintf("This was not done after %s, the longest that an operation may take, and was stopped.", Duration(r.limit())),
+			Next:     "berth env retry " + itself + ", or berth env destroy " + itself}}}
 	case ctx.Err() != nil:
 		return err
 	case errors.As(err, &f):
@@ -196,13 +196,13 @@ func (r *run) end(ctx context.Context, status Status, err error) error {
 		ending.Environment = StatusFailed
 	}
 	text := string(ending.Status)
-	if ending.Diagnosis != nil && len(ending.Diagnosis.Causes) > 0 {
-		text = ending.Diagnosis.Causes[0].Sentence
+	if d := ending.Diagnosis; d != nil {
+		d.unnamed()
+		if len(d.Causes) > 0 {
+			text = named(d.Causes[0].Sentence, r.env.Name)
+		}
 	}
 	ending.Event = Event{OperationID: r.op.ID, At: ending.At, Step: string(ending.Status), Text: text}
-	if ending.Diagnosis != nil {
-		r.name(ending.Diagnosis)
-	}
 	return r.Ledger.End(context.WithoutCancel(ctx), ending)
 }
 
@@ -234,22 +234,23 @@ func (r *run) halt(ctx context.Context) {
 	}
 }
 
-// name puts the environment's name into what to do next: who diagnoses does
-// not know which one it is about.
-func (r *run) name(d *Diagnosis) {
-	for i := range d.Causes {
-		d.Causes[i].Next = strings.ReplaceAll(d.Causes[i].Next, "NAME", r.env.Name)
-	}
-}
-
 // surprise makes a diagnosis of an error that nobody foresaw: an Error keeps
 // its words, the rest is for the log.
 func (r *run) surprise(err error) Diagnosis {
 	c := Cause{Code: "unknown", Who: "ops", Sentence: "Something went wrong on Berth's side (operation " + r.op.ID + ").",
-		Next: "Ask ops to look at operation " + r.op.ID + " in Berth's log, then: env retry " + r.env.Name}
+		Next: "Ask ops to look at operation " + r.op.ID + " in Berth's log; then: berth env retry " + itself}
 	var e *Error
 	if errors.As(err, &e) {
-		c.Code, c.Sentence, c.Next = string(e.Code), e.Message, e.Hint
+		c.Code, c.Sentence, c.Next = string(e.Code), e.Message, "berth env retry "+itself
+		switch {
+		case strings.Contains(e.Hint, "env retry"):
+			c.Next = e.Hint
+		case e.Hint != "":
+			c.Next = strings.TrimSuffix(e.Hint, ".") + "; then: " + c.Next
+		}
+		if e.Cause != nil {
+			r.Log.Error("operation failed", "operation", r.op.ID, "environment", r.env.ID, "error", e.Cause)
+		}
 	} else {
 		r.Log.Error("operation failed", "operation", r.op.ID, "environment", r.env.ID, "error", err)
 	}
@@ -429,7 +430,7 @@ func (r *run) provisioned(ctx context.Context, err error) error {
 	r.Log.Error("provisioning failed", "operation", r.op.ID, "environment", r.env.ID, "lost", p.Lost, "error", p.Err)
 	if p.Lost {
 		return fail(Cause{Code: "killed", Who: "retry", Sentence: "The work was interrupted from outside, and Berth cannot tell how far it came.",
-			Next: "env retry " + r.env.Name})
+			Next: "berth env retry " + itself})
 	}
 	return &failure{r.Diagnoser.Terraform(p.Log)}
 }
@@ -617,16 +618,16 @@ func (r *run) overdue(v Server, started time.Time) *Cause {
 	waited := r.Now().Sub(started)
 	switch {
 	case v.LastSeen == nil && waited > r.CallHome:
-		return &Cause{Code: "timeout", Who: "ops", Server: v.Name,
-			Sentence: fmt.Sprintf("The server %s was made, but it has not been heard of for %s.", v.Name, waited.Round(time.Second)),
-			Next:     "env retry " + r.env.Name + "; if it stays silent, ask ops to look at the machine's own log"}
+		return &Cause{Code: "timeout", Who: "retry", Server: nameOf(v),
+			Sentence: fmt.Sprintf("The server %s was made, but it has not been heard of for %s.", nameOf(v), Duration(waited)),
+			Next:     "berth env retry " + itself + "; if it stays silent, ask ops to look at the machine's own log"}
 	case v.LastSeen != nil && waited > r.CallHome && r.Now().Sub(*v.LastSeen) > r.CallHome:
-		return &Cause{Code: "timeout", Who: "ops", Server: v.Name,
-			Sentence: fmt.Sprintf("The server %s has fallen silent: it was last heard of %s ago.", v.Name, r.Now().Sub(*v.LastSeen).Round(time.Second)),
-			Next:     "env retry " + r.env.Name + "; if it stays silent, ask ops to look at the machine"}
+		return &Cause{Code: "timeout", Who: "retry", Server: nameOf(v),
+			Sentence: fmt.Sprintf("The server %s has fallen silent: it was last heard of %s ago.", nameOf(v), Duration(r.Now().Sub(*v.LastSeen))),
+			Next:     "berth env retry " + itself + "; if it stays silent, ask ops to look at the machine"}
 	case waited > r.Converge:
-		return &Cause{Code: "timeout", Who: "retry", Server: v.Name,
-			Sentence: fmt.Sprintf("%s has not finished its set-up within %s.", v.Name, r.Converge), Next: "env logs " + r.env.Name + ", then env retry " + r.env.Name}
+		return &Cause{Code: "timeout", Who: "retry", Server: nameOf(v),
+			Sentence: fmt.Sprintf("%s has not finished its set-up within %s.", nameOf(v), Duration(r.Converge)), Next: "berth env retry " + itself + "; berth env logs " + itself + " shows how far it came"}
 	}
 	return nil
 }
@@ -648,7 +649,8 @@ func (x *Executor) Explain(ctx context.Context, e Environment) (*Diagnosis, erro
 	if len(out.Causes) == 0 {
 		return nil, nil
 	}
-	r.name(out)
+	out.unnamed()
+	out.Name(e.Name)
 	return out, nil
 }
 
@@ -658,18 +660,19 @@ func (r *run) diagnose(ctx context.Context, v Server) (Diagnosis, error) {
 		return Diagnosis{}, err
 	}
 	if report == nil {
-		return Diagnosis{Outcome: OutcomeFailed, Total: 1, Causes: []Cause{{Code: "unknown", Who: "ops", Server: v.Name,
-			Sentence: v.Name + " failed and left no report.", Next: "env retry " + r.env.Name}}}, nil
+		return Diagnosis{Outcome: OutcomeFailed, Total: 1, Causes: []Cause{{Code: "unknown", Who: "retry", Server: nameOf(v),
+			Sentence: nameOf(v) + " failed and left no report.", Next: "berth env retry " + itself + "; if it stays, ask ops to look at the machine"}}}, nil
 	}
 	a, _ := r.Catalogs.Current().App(v.App)
 	d := r.Diagnoser.Report(a, v.Branch, *report)
 	mask := maskerOf(a, r.Settings)
 	for i := range d.Causes {
 		c := &d.Causes[i]
-		c.Server, c.Sentence, c.Next, c.Evidence = v.Name, mask(c.Sentence), mask(c.Next), mask(c.Evidence)
+		c.Server, c.Sentence, c.Next, c.Evidence = nameOf(v), mask(c.Sentence), mask(c.Next), mask(c.Evidence)
 	}
 	if len(d.Causes) == 0 {
-		d.Causes = []Cause{{Code: "unknown", Who: "ops", Server: v.Name, Sentence: v.Name + " did not come up, and its report does not say why.", Next: "env logs " + r.env.Name}}
+		d.Causes = []Cause{{Code: "unknown", Who: "ops", Server: nameOf(v), Sentence: nameOf(v) + " did not come up, and its report does not say why.",
+			Next: "send ops this message; berth env logs " + itself + " shows what the server printed"}}
 	}
 	return d, nil
 }

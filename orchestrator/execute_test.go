@@ -306,9 +306,53 @@ func TestSilence(t *testing.T) {
 	w.tick <- time.Time{}
 	w.ended(done)
 	w.is("o1", orchestrator.OperationFailed, orchestrator.StatusFailed, "timeout")
-	op, err := w.Operation(t.Context(), "o1")
-	if err != nil || !strings.Contains(op.Diagnosis.Causes[0].Sentence, "fallen silent") {
-		t.Errorf("%+v, %v", op.Diagnosis, err)
+	told := func(name string) {
+		t.Helper()
+		op, err := w.Operation(t.Context(), "o1")
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := op.Diagnosis.Causes[0]
+		if c.Server != name+"/web" || c.Sentence != "The server "+name+"/web has fallen silent: it was last heard of 4 min ago." || c.Who != "retry" ||
+			!strings.HasPrefix(c.Next, "berth env retry "+name+";") {
+			t.Errorf("as %s: %+v", name, c)
+		}
+		e, err := w.Environment(t.Context(), name)
+		if err != nil || e.Diagnosis == nil || e.Diagnosis.Causes[0] != c {
+			t.Errorf("as %s: %+v, %v", name, e.Diagnosis, err)
+		}
+	}
+	told("qa")
+	// What is kept knows its environment by the name that it has when it is read.
+	if _, err := w.Relabel(t.Context(), storetest.Change("e-qa", "o-rename", orchestrator.KindRename), func(e *orchestrator.Environment) error {
+		e.Name = "blue"
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	told("blue")
+}
+
+// Whoever is told that something went wrong is told how to go on.
+func TestSurprise(t *testing.T) {
+	for _, tt := range []struct {
+		err  *orchestrator.Error
+		next string
+	}{
+		{orchestrator.Errorf(orchestrator.CodeSettings, "The settings of web are missing.").WithHint("ask ops to put them back."), "ask ops to put them back; then: berth env retry qa"},
+		{orchestrator.Errorf(orchestrator.CodeSettings, "The settings of web are missing."), "berth env retry qa"},
+		{orchestrator.Errorf(orchestrator.CodeSettings, "The settings of web are missing.").WithHint("berth env retry NAME when DB_NAME is set"), "berth env retry qa when DB_NAME is set"},
+	} {
+		t.Run(tt.next, func(t *testing.T) {
+			w := newWorks(t)
+			w.apply = func(context.Context) error { return tt.err }
+			w.submit(storetest.NewEnvironment("qa", "maria", "web"))
+			w.ended(w.begin(context.Background(), "o-qa"))
+			op, err := w.Operation(t.Context(), "o-qa")
+			if err != nil || op.Diagnosis == nil || op.Diagnosis.Causes[0].Sentence != tt.err.Message || op.Diagnosis.Causes[0].Next != tt.next {
+				t.Errorf("%+v, %v", op.Diagnosis, err)
+			}
+		})
 	}
 }
 

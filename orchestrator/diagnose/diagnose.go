@@ -161,7 +161,7 @@ const nextHealth = `Look at its output with "berth env logs NAME", mend the app,
 
 var healthRecords = []record{
 	{code: "port_in_use", who: ops, text: output, re: later(portInUse), sentence: `{app} could not start: its port{port} is already taken on the server.`, next: askOps, refine: findPort},
-	{code: "out_of_memory", who: ops, text: output, re: later(outOfMemory), sentence: `{app} could not stay alive: the server ran out of memory.`, next: `Ask ops for a larger size, or make the app use less memory.`},
+	{code: "out_of_memory", who: ops, text: output, re: later(outOfMemory), sentence: `{app} could not stay alive: the server ran out of memory.`, next: `Make the app use less memory, push, then "berth env deploy NAME"; or ask ops to give this size more memory.`},
 	{code: "disk_full", who: ops, text: output, re: later(diskFull), sentence: `{app} could not start: the server's disk is full.`, next: nextDisk},
 	{code: "settings_error", who: ops, text: output, re: later(`KeyError: '(?P<key>[A-Z][A-Z0-9_]{2,})'|(?i:environment variable|env var)\W+(?P<key2>[A-Z][A-Z0-9_]{2,})\W+(?i:is )?(?i:not set|missing|required|undefined)|(?P<key3>[A-Z][A-Z0-9_]{2,}) (?i:is not set|must be set|is required)`),
 		sentence: `{app} was started and misses the setting "{key}{key2}{key3}".`, next: `Ask ops to put it into the settings of the app; then "berth env retry NAME".`},

@@ -246,7 +246,7 @@ func TestRows(t *testing.T) {
 		{"6", chunk(git, "Clone failed: remote: x\nfatal: unable to access 'https://git.x.io/': The requested URL returned error: 403", ""), "git_auth", ops, []string{"billing"}},
 		{"7", chunk(git, "Failed to check remote refs: @@@\n@ WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED! @\nHost key verification failed.", ""), "git_host_unknown", ops, []string{"git.x.io"}},
 		{"7b", chunk(git, "Failed to check remote refs: fatal: unable to access 'x': server certificate verification failed. CAfile: none", ""), "git_host_unknown", ops, []string{"certificate"}},
-		{"8", chunk(git, "Failed to check remote refs: remote: The project you were looking for could not be found or you don't have permission to view it.\nfatal: repository 'https://x/y.git/' not found", ""), "repo_not_found", developer, []string{"billing"}},
+		{"8", chunk(git, "Failed to check remote refs: remote: The project you were looking for could not be found or you don't have permission to view it.\nfatal: repository 'https://x/y.git/' not found", ""), "repo_not_found", ops, []string{"billing"}},
 		{"9", chunk(git, "Clone failed: Connection timed out during banner exchange\nfatal: Could not read from remote repository.", ""), "git_unreachable", retry, []string{"git.x.io"}},
 		{"9b", chunk(git, "Failed to check remote refs: fatal: unable to access 'x': The requested URL returned error: 502", ""), "git_unreachable", retry, []string{"502"}},
 		{"12", chunk(git, "Failed to update submodules: fatal: clone of 'git@git.x.io:team/lib.git' into submodule path '/srv/src/vendor/lib' failed", ""), "submodule_failed", developer, []string{"vendor/lib", "billing"}},
@@ -474,5 +474,60 @@ func BenchmarkSalt(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		Salt(in, nil, 2)
+	}
+}
+
+// What to do next works when it is pasted where it is read, does not say again
+// who can mend it, and leads back to the environment.
+func TestNextSteps(t *testing.T) {
+	t.Parallel()
+	event := func(detail string) []byte {
+		d, _ := json.Marshal(map[string]any{"@level": "error", "@message": "Error", "type": "diagnostic", "diagnostic": map[string]any{"severity": "error", "summary": "Error: it failed", "detail": detail, "address": `aws_instance.server["api"]`}})
+		return d
+	}
+	for name, test := range map[string]struct {
+		detail, code, who string
+		says              []string
+	}{
+		"size":        {"InsufficientInstanceCapacity: no", "capacity", "retry", []string{`"berth env retry NAME"`, `"berth env destroy NAME"`}},
+		"unknown":     {"InvalidInstanceType: x", "size_unknown", "ops", []string{"correct this size in the catalog", `"berth env retry NAME"`}},
+		"quota":       {"QuotaExceeded: x", "quota_exceeded", "ops", []string{`"berth env list"`, `"berth env retry NAME"`}},
+		"value":       {`No value for required variable "region"`, "variable_missing", "ops", []string{`"berth env retry NAME"`}},
+		"leftover":    {"EntityAlreadyExists: x", "name_taken", "ops", []string{`"berth env retry NAME"`}},
+		"credentials": {"AuthFailure: x", "credentials_invalid", "ops", []string{"Send ops this message; after that:"}},
+	} {
+		d := Terraform(event(test.detail), nil)
+		if len(d.Causes) != 1 || d.Causes[0].Code != test.code || d.Causes[0].Who != test.who {
+			t.Errorf("%s: %+v", name, d.Causes)
+			continue
+		}
+		for _, s := range test.says {
+			if !strings.Contains(d.Causes[0].Next, s) {
+				t.Errorf("%s: next %q lacks %q", name, d.Causes[0].Next, s)
+			}
+		}
+		if strings.Contains(d.Causes[0].Next, "nly ops") || strings.Contains(d.Causes[0].Next, "nother size, or") {
+			t.Errorf("%s: next %q", name, d.Causes[0].Next)
+		}
+	}
+}
+
+// Servers on Berth's own machine are in no cloud, and whatever is left of them
+// is taken up by the next run.
+func TestBrokenOffOnBerthsMachine(t *testing.T) {
+	t.Parallel()
+	start := func(addr string) string {
+		return `{"@level":"info","@message":"x","type":"apply_start","hook":{"resource":{"addr":"module.environment.` + addr + `[\"api\"]"},"action":"create"}}` + "\n"
+	}
+	canceled := `{"@level":"error","@message":"Error: operation canceled","type":"diagnostic","diagnostic":{"severity":"error","summary":"operation canceled","detail":""}}` + "\n"
+	for _, rest := range []string{"", canceled} {
+		local := Terraform([]byte(start("terraform_data.server")+rest), nil).Causes[0]
+		if local.Who != "retry" || strings.Contains(local.Sentence+local.Next, "cloud") || strings.Contains(local.Sentence, "machines may exist") || !strings.Contains(local.Next, "env retry NAME") {
+			t.Errorf("on Berth's machine: %+v", local)
+		}
+		cloud := Terraform([]byte(start("aws_instance.server")+rest), nil).Causes[0]
+		if cloud.Who != "ops" || !strings.Contains(cloud.Sentence, "machines may exist") || !strings.Contains(cloud.Next, "what the cloud has") {
+			t.Errorf("in a cloud: %+v", cloud)
+		}
 	}
 }

@@ -9,14 +9,14 @@ import (
 
 // What to do next, where many causes share it. NAME stands for the environment.
 const (
-	askOps       = `Only ops can mend this: send them this message; then "berth env retry NAME".`
-	askOpsRecipe = `Ops must mend the recipe: send them this message; then "berth env retry NAME".`
-	askSettings  = `Ops keep the settings: send them this message; then "berth env retry NAME".`
+	askOps       = `Send ops this message; after that: "berth env retry NAME".`
+	askOpsRecipe = `Send ops this message, the recipe is theirs; after that: "berth env retry NAME".`
+	askSettings  = `Send ops this message, the settings are theirs; after that: "berth env retry NAME".`
 	tryAgain     = `Try again in a few minutes with "berth env retry NAME"; tell ops if it stays.`
 	pushAgain    = `Mend it on the branch, push, then "berth env deploy NAME".`
 	nextBranch   = `Push the branch or name another one: "berth env deploy NAME {app}=BRANCH".`
 	nextDisk     = `Ask ops to make room on the server's disk or to give it a larger one; then "berth env retry NAME".`
-	nextRepo     = `Check the repository's address; if it is right, ask ops to let the server read it.`
+	nextRepo     = `Send ops this message: the repository's address and who may read it are theirs to set; after that: "berth env retry NAME".`
 )
 
 // Texts of the operating system, which turn up behind any door.
@@ -53,7 +53,7 @@ var gitRecords = []record{
 	{code: "git_diverged", who: ops, re: later(`there are uncommitted changes|[Uu]ncommitted changes|local changes (?:to|would|were)|Local (?:branch )?'?.*'? has been (?:modified|changed)`),
 		sentence: `Files of "{repo}" were edited on the server, so it was not brought up to date.`, next: askOps, subject: "{repo}"},
 	{code: "git_diverged", who: ops, text: both, re: later(`this is not a fast-forward merge|[Nn]ot possible to fast-forward|non-fast-forward|Failed to fast-forward|fast-forward failed|divergent branches|have diverged`),
-		sentence: `The branch of "{repo}" was rewritten, so the server's copy could not follow it.`, next: `Ask ops to let the server take the rewritten branch, or create the environment anew.`, subject: "{repo}"},
+		sentence: `The branch of "{repo}" was rewritten, so the server's copy could not follow it.`, next: `Ask ops to let the server take the rewritten branch, then "berth env retry NAME"; or "berth env destroy NAME", and create it anew.`, subject: "{repo}"},
 	{code: "git_diverged", who: ops, text: both, re: later(`Your local changes to the following files would be overwritten|untracked working tree files would be overwritten`),
 		sentence: `Files of "{repo}" were edited on the server, so it was not brought up to date.`, next: askOps, subject: "{repo}"},
 	{code: "git_auth", who: ops, re: later(`identity file\(s\) were not found: (?P<path>[^\n]+)`),
@@ -66,8 +66,10 @@ var gitRecords = []record{
 		sentence: `The recipe puts "{repo}" at "{path}", which is no absolute path.`, next: askOpsRecipe, subject: "{path}"},
 	{code: "repo_not_found", who: ops, text: both, re: later(`'remote-(?P<kind>[\w+.-]+)' is not a git command|Unable to find remote helper for '(?P<k2>[^'\n]+)'|transport '(?P<k3>[^'\n]+)' not allowed`), refine: func(f *failure, _ *finding) { coalesce(f, "kind", "k2", "k3") },
 		sentence: `The repository "{repo}" has an address of a kind ("{kind}") that git on the server does not fetch from.`, next: askOps, subject: "{repo}"},
-	{code: "repo_not_found", who: developer, text: both, re: later(gitNotFound),
+	{code: "repo_not_found", who: ops, in: "git", text: both, re: later(gitNotFound),
 		sentence: `The repository "{repo}" ({url}) does not exist, or the server may not see it.`, next: nextRepo, subject: "{repo}"},
+	{code: "repo_not_found", who: developer, text: both, re: later(gitNotFound),
+		sentence: `The repository "{repo}" ({url}) does not exist, or the server may not see it.`, next: `Correct its address in the app's own files and push, then "berth env deploy NAME"; if it is right, ask ops to let the server read it.`, subject: "{repo}"},
 	{code: "git_auth", who: ops, text: both, re: later(`Permission denied \((?:publickey|password|keyboard|gssapi)|Authentication failed|could not read (?:Username|Password)|returned error: 40[13]|HTTP Basic: Access denied|Permission to \S+ denied|Invalid username or (?:password|token)|terminal prompts disabled|Support for password authentication was removed|Too many authentication failures|You may not have access|Invalid credentials|authorization failed|identity file .{0,200}does not exist|No such identity|invalid format\s*$|Bad credentials|deploy key`),
 		sentence: `The server may not read the repository "{repo}": its key or password was refused by "{host}".`, next: `Ask ops to give the server's key access to the repository; then "berth env retry NAME".`, subject: "{host} {repo}"},
 	{code: "git_unreachable", who: retry, text: both, re: later(`(?i)could not resolve host|unable to connect to|connection refused|failed to connect to|timed out|network is unreachable|no route to host|connection reset|connection closed by|returned error: (?:5\d\d|429)|temporary failure in name resolution|name or service not known|early EOF|remote end hung up|SSL_ERROR|gnutls_handshake|gnutls recv|kex_exchange_identification|RPC failed|Empty reply from server|Operation too slow|Proxy CONNECT aborted|port \d+: `),
@@ -215,7 +217,7 @@ var stateRecords = join(
 	[]record{
 		// What any state can say.
 		{code: "port_in_use", who: ops, text: both, re: later(portInUse), refine: findPort, sentence: `A port{port} that the step "{step}" needs is already taken on the server.`, next: askOps},
-		{code: "out_of_memory", who: ops, text: both, re: later(outOfMemory), sentence: `The server ran out of memory in the step "{step}".`, next: `Ask ops for a larger size; then "berth env retry NAME".`},
+		{code: "out_of_memory", who: ops, text: both, re: later(outOfMemory), sentence: `The server ran out of memory in the step "{step}".`, next: `Ask ops to give this size more memory; then "berth env retry NAME".`},
 		{code: "permission_denied", who: ops, re: later(denied + `|(?i:access denied|not authorized|must be (?:run as )?root)`), refine: commentLine, sentence: `The step "{step}" has no permission for what it does: {line}`, next: askOps},
 		{code: "service_failed", who: ops, in: "mysql* postgres* mongodb* redis* influxdb* rabbitmq*", re: later(offline + `|(?i:can't connect|could not connect)`), refine: commentLine, sentence: `The step "{step}" could not reach its database or broker: {line}`, next: askOps},
 		{code: "salt_exception", who: retry, re: later(offline), refine: commentLine, sentence: `The step "{step}" could not reach something over the network: {line}`, next: tryAgain},
@@ -255,7 +257,7 @@ var nodeRecords = []record{
 	{code: "node_dependency", who: developer, text: both, re: later(`No matching version found for (?P<pkg>\S+?)\.?(?:\s|$)|Couldn't find any versions for "(?P<p2>[^"]+)"|ERR_PNPM_NO_MATCHING_VERSION\s+No matching version found for (?P<p3>\S+)`), refine: firstPkg,
 		sentence: `npm: there is no version of "{pkg}" that fits.`, next: `Correct it in package.json, push, then "berth env deploy NAME".`, subject: "{pkg}"},
 	{code: "node_dependency", who: developer, text: both, re: later(`'(?P<pkg>[^'\n]+)' (?:could not be found|is not in (?:this|the npm) registry)|404 Not Found - GET \S+/(?P<p2>[^\s/]+) -|Couldn't find package "(?P<p3>[^"]+)"|ERR_PNPM_FETCH_404.*?GET \S+/(?P<p4>[^\s:]+)`), refine: firstPkg,
-		sentence: `npm: the package "{pkg}" does not exist, or the server may not see it.`, next: `Correct it in package.json and push, or ask ops for access to the registry.`, subject: "{pkg}"},
+		sentence: `npm: the package "{pkg}" does not exist, or the server may not see it.`, next: `Correct it in package.json and push, or ask ops for access to the registry; then "berth env deploy NAME".`, subject: "{pkg}"},
 	{code: "node_dependency", who: developer, text: both, re: later(`(?:npm (?:error|ERR!) |^)?(?:code )?ERESOLVE|unable to resolve dependency tree|could not resolve dependency`), refine: peerClash,
 		sentence: `npm packages contradict each other: {what}.`, next: `Make the versions in package.json fit, push, then "berth env deploy NAME".`},
 	{code: "node_dependency", who: retry, text: both, re: later(`npm (?:error|ERR!) (?:code|errno) (?:ENOTFOUND|ECONNREFUSED|ETIMEDOUT|ECONNRESET|EAI_AGAIN|E50\d|ERR_SOCKET_TIMEOUT)|request to (?P<url>\S+) failed, reason: |There appears to be trouble with your network connection`),
@@ -277,7 +279,7 @@ var imageRecords = []record{
 	{code: "image_not_found", who: retry, text: both, re: later(`Encountered error pulling (?P<image>\S+?): (?s:.*)(?i:timeout|timed out|no such host|connection refused|unreachable)`), refine: image,
 		sentence: `The image "{image}" could not be pulled: its registry can't be reached.`, next: tryAgain, subject: "{image}"},
 	{code: "image_not_found", who: developer, text: both, re: later(`Encountered error (?:pulling|building|loading) (?P<image>\S+?):|Error pulling image (?P<i2>\S+)`), refine: image,
-		sentence: `The image "{image}" could not be pulled: {line}`, next: `Check the image's name and tag; if they are right, ask ops.`, subject: "{image}"},
+		sentence: `The image "{image}" could not be pulled: {line}`, next: `Check the image's name and tag; if they are right, send ops this message. After that: "berth env retry NAME".`, subject: "{image}"},
 }
 
 // commandRecords are failed commands: first what the comment says, then what
@@ -289,8 +291,8 @@ var commandRecords = join(
 			return f.exit == "124" && re(`(?:^|[\s;&|/])timeout\s`).MatchString(f.vars["fullcmd"])
 		}, sentence: `The command "{cmd}" (step "{step}") took too long and was stopped.`, next: tryAgain},
 		{code: "disk_full", who: ops, in: "cmd module", text: both, re: later(diskFull), sentence: `The server's disk is full: the command "{cmd}" had no space left.`, next: nextDisk},
-		{code: "out_of_memory", who: ops, in: "cmd module", text: both, re: later(outOfMemory), sentence: `The command "{cmd}" (step "{step}") ran out of memory.`, next: `Ask ops for a larger size, or let the build use less memory; then "berth env retry NAME".`},
-		{code: "out_of_memory", who: ops, in: "cmd module", when: func(f *failure) bool { return f.exit == "137" || f.exit == "-9" }, sentence: `The command "{cmd}" (step "{step}") was killed, most likely because the server ran out of memory.`, next: `Ask ops for a larger size; then "berth env retry NAME".`},
+		{code: "out_of_memory", who: ops, in: "cmd module", text: both, re: later(outOfMemory), sentence: `The command "{cmd}" (step "{step}") ran out of memory.`, next: `Ask ops to give this size more memory, or let the build use less memory; then "berth env retry NAME".`},
+		{code: "out_of_memory", who: ops, in: "cmd module", when: func(f *failure) bool { return f.exit == "137" || f.exit == "-9" }, sentence: `The command "{cmd}" (step "{step}") was killed, most likely because the server ran out of memory.`, next: `Ask ops to give this size more memory; then "berth env retry NAME".`},
 		{code: "port_in_use", who: ops, in: "cmd module", text: both, re: later(portInUse), refine: findPort, sentence: `The command "{cmd}" failed: the port{port} is already taken on the server.`, next: askOps},
 		{code: "command_failed", who: developer, in: "cmd", re: later(`^check_cmd determined the state failed`), refine: checkCommand, sentence: `The command "{cmd}" ran, but the check after it (step "{step}") did not pass{because}`, next: pushAgain},
 		{code: "command_failed", who: ops, in: "cmd module", text: output, re: later(`(?m)(?:^|: )(?P<tool>[^\s:]+): (?:command )?not found\s*$|(?i:executable file not found in \$PATH)|(?m)^(?:/usr/bin/)?env: ['‘]?(?P<t2>[^'’:]+)['’]?: No such file`), when: exit("127"), refine: toolMissing,

@@ -461,7 +461,7 @@ var messageRecords = []record{
 	{code: "salt_missing", who: ops, re: later(`salt-call: (?:command )?not found|salt-call['’]?: No such file|No module named '?salt|exec: "?\S*salt-call"?: (?:executable file )?not found`), sentence: `The program that sets up servers is not installed on this one.`, next: askOps},
 	{code: "salt_exception", who: ops, re: later(`(?m)^(?:\[\w+\s*\] )?'?(?P<fn>[\w.]+)'? is not available\.?$`), sentence: `The server was asked for "{fn}", which it does not know.`, next: askOps},
 	{code: "disk_full", who: ops, re: later(diskFull), sentence: `The server's disk is full: {line}`, next: nextDisk},
-	{code: "out_of_memory", who: ops, re: later(`(?m)^MemoryError|Cannot allocate memory`), sentence: `The server ran out of memory during its setup.`, next: `Ask ops for a larger size; then "berth env retry NAME".`},
+	{code: "out_of_memory", who: ops, re: later(`(?m)^MemoryError|Cannot allocate memory`), sentence: `The server ran out of memory during its setup.`, next: `Ask ops to give this size more memory; then "berth env retry NAME".`},
 	{code: "settings_error", who: ops, re: later(`Error parsing configuration file: (?P<path>\S+) - (?P<reason>[^\n]+)`), sentence: `The server's own configuration "{path}" can't be read: {reason}`, next: askOps},
 	{code: "recipe_error", who: ops, re: later(`Passed invalid arguments(?: to \S+)?:? ?(?P<reason>[^\n]*)`), sentence: `The setup was called wrongly: {reason}`, next: askOps},
 	{code: "salt_exception", who: ops, re: later(`The minion function caused an exception|ERROR executing '|TypeError encountered executing|Traceback \(most recent call last\)|An un-handled exception was caught`), sentence: `The setup broke off with an error: {line}`, next: askOps},

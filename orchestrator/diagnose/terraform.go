@@ -97,7 +97,8 @@ func terraform(log, stderr []byte, exit int) orchestrator.Diagnosis {
 	if only := plainErrors(string(stderr)); len(only) > 0 && (len(diags) == 0 || initFirst(diags)) {
 		diags = append(only, diags...)
 	}
-	d.Causes = terraformCauses(diags, m, &d)
+	local := onBerthsMachine(log)
+	d.Causes = terraformCauses(diags, m, local)
 	if len(d.Causes) > 0 {
 		d.Outcome = orchestrator.OutcomeFailed
 		return d
@@ -112,7 +113,11 @@ func terraform(log, stderr []byte, exit int) orchestrator.Diagnosis {
 		d.Outcome = orchestrator.OutcomeFailed
 	}
 	f := &failure{comment: rest, vars: vars{"line": commentOf(rest)}}
-	x := &finding{code: "killed", who: ops, sentence: `The work on the machines was killed before it ended; machines may exist that Berth does not know of.`, next: `Ask ops to compare what the cloud has with what Berth knows; then "berth env retry NAME".`}
+	x := &finding{code: "killed", who: ops, sentence: `The work on the machines was killed before it ended{lost}.`, next: compare}
+	if local {
+		f.vars["local"] = "yes"
+	}
+	lost(f, x)
 	if began || killedExits[exit] {
 		if re(diskFull).MatchString(rest) {
 			x = &finding{code: "disk_full", who: ops, sentence: `The disk of Berth's own machine is full.`, next: askOps}
@@ -161,7 +166,7 @@ func plainErrors(text string) []diagnostic {
 
 // terraformCauses finds the causes behind diagnostics: equal ones are folded,
 // and what only follows from another is left out.
-func terraformCauses(diags []diagnostic, m masker, d *orchestrator.Diagnosis) []orchestrator.Cause {
+func terraformCauses(diags []diagnostic, m masker, local bool) []orchestrator.Cause {
 	type one struct {
 		key, code string
 		f         *failure
@@ -182,6 +187,9 @@ next:
 		f := &failure{module: "machine", comment: comment, vars: vars{"summary": summary, "detail": g.Detail, "address": g.Address}}
 		if g.Address == "" {
 			f.module = "backend"
+		}
+		if local {
+			f.vars["local"] = "yes"
 		}
 		if g.Range != nil {
 			place = g.Range.Filename + ":" + count(g.Range.Start.Line)
@@ -261,43 +269,68 @@ func resourceName(address string) string {
 }
 
 const (
-	askOpsCloud = `Only ops can mend this: send them this message; then "berth env retry NAME".`
-	askFiles    = `Ops must mend the files that describe the machines: send them this message.`
+	askFiles = `Send ops this message, the files that describe the machines are theirs; after that: "berth env retry NAME".`
+	// compare is for machines that may have been made and not been noted down.
+	compare = `Ask ops to compare what the cloud has with what Berth knows; after that: "berth env retry NAME".`
+	goOn    = `Go on with "berth env retry NAME", or "berth env destroy NAME".`
 )
 
 // machineRecords are the causes in Terraform's diagnostics, told apart by the
 // clouds' own codes first.
 var machineRecords = []record{
-	{code: "interrupted", who: retry, re: later(`^execution halted`), sentence: `The work on the machines was stopped before it was done; what is there already stays.`, next: `Go on with "berth env retry NAME", or "berth env destroy NAME".`},
-	{code: "interrupted", who: ops, re: later(`^operation canceled|(?i)context cancell?ed|^Operation interrupted`), sentence: `The work on the machines was broken off at once; machines may exist that Berth does not know of.`, next: `Ask ops to compare what the cloud has with what Berth knows; then "berth env retry NAME".`},
+	{code: "interrupted", who: retry, re: later(`^execution halted`), sentence: `The work on the machines was stopped before it was done; what is there already stays.`, next: goOn},
+	{code: "interrupted", who: ops, re: later(`^operation canceled|(?i)context cancell?ed|^Operation interrupted`), sentence: `The work on the machines was broken off at once{lost}.`, refine: lost, next: compare},
 	{code: "killed", who: retry, re: later(`Plugin did not respond|plugin (?:crashed|exited)|The plugin6?\.\(\*GRPCProvider\)|Request cancelled|rpc error: code = (?:Unavailable|Canceled)|Failed to load plugin schemas`), sentence: `A helper that talks to the cloud died in the middle of the work on the machines.`, next: tryAgain},
-	{code: "disk_full", who: ops, re: later(diskFull), sentence: `The disk of Berth's own machine is full, so it could not note down the machines that it made.`, next: askOpsCloud},
+	{code: "disk_full", who: ops, re: later(diskFull), sentence: `The disk of Berth's own machine is full, so it could not note down the machines that it made.`, next: askOps},
 
-	{code: "state_locked", who: ops, re: later(`HTTP remote state (?:already )?locked|423 Locked`), sentence: `The record of these machines is locked by another run, perhaps one that died.`, next: `Ask ops whether another run still works on it; if none does, they can unlock it.`},
+	{code: "state_locked", who: ops, re: later(`HTTP remote state (?:already )?locked|423 Locked`), sentence: `The record of these machines is locked by another run, perhaps one that died.`, next: `Ask ops whether that run still works, and to unlock the record if it does not; after that: "berth env retry NAME".`},
 	{code: "state_locked", who: retry, re: later(`(?s)Error acquiring the state lock.*resource temporarily unavailable.*Who:\s+(?P<holder>\S+).*Created:\s+(?P<since>\S+ \d\d:\d\d)`), sentence: `Another run works on these machines right now: {holder} since {since} UTC.`, next: tryAgain},
 	{code: "state_locked", who: retry, re: later(`Error acquiring the state lock|state (?:is )?(?:already )?locked|Already locked|Workspace is already locked|ConditionalCheckFailed`), sentence: `Another run holds the record of these machines right now.`, next: tryAgain},
-	{code: "state_unreachable", who: ops, re: later(`Failed to (?:save|persist|upload|write|read|load|refresh) (?:the )?(?:cached )?state|Error (?:saving|loading|refreshing|reading) (?:the )?state|errored\.tfstate|Error (?:inspecting|configuring|loading) (?:states|the backend|the state)|state data in \S+ does not|Backend (?:initialization required|configuration changed)|Failed to get existing workspaces`), sentence: `The record of these machines could not be saved or read; machines may exist that it does not know of.`, next: `Ask ops to check where Berth keeps its records before anybody tries again.`},
+	{code: "state_unreachable", who: ops, re: later(`Failed to (?:save|persist|upload|write|read|load|refresh) (?:the )?(?:cached )?state|Error (?:saving|loading|refreshing|reading) (?:the )?state|errored\.tfstate|Error (?:inspecting|configuring|loading) (?:states|the backend|the state)|state data in \S+ does not|Backend (?:initialization required|configuration changed)|Failed to get existing workspaces`), sentence: `The record of these machines could not be saved or read{lost}.`, refine: func(f *failure, x *finding) { f.vars["lost"] = unknownMachines(f) }, next: `Ask ops to check where Berth keeps its records; after that: "berth env retry NAME".`},
 
-	{code: "credentials_invalid", who: ops, re: later(`AuthFailure|InvalidClientTokenId|SignatureDoesNotMatch|ExpiredToken|NoCredentialProviders|no valid credential sources|No valid credential|UnrecognizedClient|InvalidAccessKeyId|RequestExpired|token you have provided is invalid|\(unauthorized\)|Error code: unauthorized|[Ss]tatus [Cc]ode: 401|\b401 Unauthorized|[Ii]nvalid (?:API )?(?:token|credentials|authentication)|could not find default credentials|oauth2: cannot fetch token|invalid_grant|AADSTS\d+|Missing (?:required )?(?:token|credentials)|entered token is invalid|Authentication failed|Unable to authenticate|failed to refresh cached credentials|error validating provider credentials|token must be|cannot be authenticated`), sentence: `The cloud refused Berth's credentials: {line}`, refine: cloudLine, next: askOpsCloud},
-	{code: "permission_missing", who: ops, re: later(`UnauthorizedOperation|AccessDenied|not authorized to perform|[Ss]tatus [Cc]ode: 403|403 Forbidden|\(forbidden\)|Error code: forbidden|AuthorizationFailed|PERMISSION_DENIED|[Rr]equired '(?P<action>[\w.]+)' permission|insufficient(?:Permissions| permissions)|token_readonly`), refine: action, sentence: `Berth's account at the cloud may not do what is needed{action}.`, next: askOpsCloud, subject: "{action}"},
-	{code: "quota_exceeded", who: ops, re: later(`LimitExceeded\b(?:.*)|VcpuLimit|QuotaExceeded|[Qq]uota|resource_limit_exceeded|limit (?:of \w+ )?(?:has been )?(?:reached|exceeded)|exceed(?:s|ed|ing)? .{0,60}(?:quota|limit)|MaxSpotInstanceCount|(?i:server limit)`), when: func(f *failure) bool { return !re(`RequestLimitExceeded|rate_limit|Throttl`).MatchString(f.comment) }, sentence: `The cloud account's limit is reached: {line}`, refine: cloudLine, next: `Destroy an environment that nobody needs ("berth env list"), or ask ops to raise the limit.`},
+	{code: "credentials_invalid", who: ops, re: later(`AuthFailure|InvalidClientTokenId|SignatureDoesNotMatch|ExpiredToken|NoCredentialProviders|no valid credential sources|No valid credential|UnrecognizedClient|InvalidAccessKeyId|RequestExpired|token you have provided is invalid|\(unauthorized\)|Error code: unauthorized|[Ss]tatus [Cc]ode: 401|\b401 Unauthorized|[Ii]nvalid (?:API )?(?:token|credentials|authentication)|could not find default credentials|oauth2: cannot fetch token|invalid_grant|AADSTS\d+|Missing (?:required )?(?:token|credentials)|entered token is invalid|Authentication failed|Unable to authenticate|failed to refresh cached credentials|error validating provider credentials|token must be|cannot be authenticated`), sentence: `The cloud refused Berth's credentials: {line}`, refine: cloudLine, next: askOps},
+	{code: "permission_missing", who: ops, re: later(`UnauthorizedOperation|AccessDenied|not authorized to perform|[Ss]tatus [Cc]ode: 403|403 Forbidden|\(forbidden\)|Error code: forbidden|AuthorizationFailed|PERMISSION_DENIED|[Rr]equired '(?P<action>[\w.]+)' permission|insufficient(?:Permissions| permissions)|token_readonly`), refine: action, sentence: `Berth's account at the cloud may not do what is needed{action}.`, next: askOps, subject: "{action}"},
+	{code: "quota_exceeded", who: ops, re: later(`LimitExceeded\b(?:.*)|VcpuLimit|QuotaExceeded|[Qq]uota|resource_limit_exceeded|limit (?:of \w+ )?(?:has been )?(?:reached|exceeded)|exceed(?:s|ed|ing)? .{0,60}(?:quota|limit)|MaxSpotInstanceCount|(?i:server limit)`), when: func(f *failure) bool { return !re(`RequestLimitExceeded|rate_limit|Throttl`).MatchString(f.comment) }, sentence: `The cloud account's limit is reached: {line}`, refine: cloudLine, next: `Destroy an environment that nobody needs ("berth env list" shows them), or ask ops to raise the limit; after that: "berth env retry NAME".`},
 	{code: "rate_limited", who: retry, re: later(`RequestLimitExceeded|Throttl|rate_limit_exceeded|[Rr]ate limit|Too Many Requests|[Ss]tatus [Cc]ode: 429|TooManyRequests|SlowDown`), sentence: `The cloud is getting too many requests from this account just now.`, next: tryAgain},
-	{code: "capacity", who: retry, re: later(`Insufficient(?:Instance|Host|Reserved\w*)?Capacity|do not have sufficient (?P<size>\S+) capacity|resource_unavailable|error during placement|ZONE_RESOURCE_POOL_EXHAUSTED|SkuNotAvailable|AllocationFailed|OverconstrainedAllocation|no available (?:hosts|servers)|out of capacity|Unsupported: Your requested instance type .* is not supported in your requested Availability Zone`), refine: capacity, sentence: `The cloud has no free machine{size} at that place just now.`, next: `Try again later with "berth env retry NAME", or take another size.`},
-	{code: "image_not_found", who: ops, re: later(`InvalidAMIID\.\w+[^\n]*?'\[?(?P<image>ami-\w+)|[Ii]mage (?:id )?'?\[?(?P<i2>[\w./:-]+)\]?'?(?: for architecture \w+)? (?:not found|does not exist|was not found|could not be found)|Your query returned no results|(?:The resource|image) '?(?P<i3>[^'\s]*images?/[^'\s]+)'? was not found|invalid image(?: id)?:? '?(?P<i4>[^'\s]+)|PlatformImageNotFound`), refine: machineImage, sentence: `The system image{image} that the servers start from does not exist at the cloud.`, next: askOpsCloud, subject: "{image}"},
-	{code: "size_unknown", who: ops, re: later(`InvalidInstanceType|instance type '?(?P<size>[\w.-]+?)'? (?:does not exist|is not|not)|[Ii]nvalid value '(?P<s2>[^']+)' for InstanceType|[Ss]erver[ _]type '?(?P<s3>[\w.-]+?)'? (?:not found|is not|does not exist|unavailable)|expected instance_type to be|[Ii]nvalid (?:machine|server|instance|size)[ _-]?(?:type|size)?:? '?(?P<s4>[\w.-]+)|size '?(?P<s5>[\w.-]+)'? (?:not found|is not available)|InvalidParameterValue: Invalid value '(?P<s6>[^']+)' for InstanceType|VMSizeNotSupported|machineTypes/(?P<s7>[\w-]+)' was not found`), refine: machineSize, sentence: `The cloud has no machine size{size}.`, next: `Take another size, or ask ops to correct this one in the catalog.`, subject: "{size}"},
-	{code: "network_missing", who: ops, re: later(`(?:InvalidSubnetID|InvalidVpcID|InvalidSubnet|InvalidGroup|InvalidSecurityGroupID|InvalidNetworkInterfaceID|InvalidAllocationID)\.NotFound[^\n]*?'(?P<net>[^']+)'|(?:subnet|[Nn]etwork|VPC|vpc|security group|firewall)(?: ID)? '?(?P<n2>[\w./-]+)'? (?:does not exist|not found|was not found|could not be found)|no matching (?:\S+ )?(?:VPC|Subnet|Security Group|network)|No default (?:VPC|subnet)|VPCIdNotSpecified|MissingInput: No subnets|DefaultVpc\w*NotFound`), refine: machineNet, sentence: `The network{net} that the servers should join does not exist at the cloud.`, next: askOpsCloud, subject: "{net}"},
-	{code: "name_taken", who: ops, re: later(`Invalid(?:Group|KeyPair|\w+)\.Duplicate[^\n]*?'(?P<taken>[^']+)'|uniqueness_error|EntityAlreadyExists|AlreadyExists(?:Exception)?\b|already (?:exists|in use|used|taken)|is already used|alreadyExists|DuplicateName|InUseException|409 Conflict`), refine: taken, sentence: `At the cloud the name{taken} is already in use, perhaps by a leftover of an earlier run.`, next: `Ask ops to remove the leftover, or create the environment under another name.`, subject: "{taker}"},
+	{code: "capacity", who: retry, re: later(`Insufficient(?:Instance|Host|Reserved\w*)?Capacity|do not have sufficient (?P<size>\S+) capacity|resource_unavailable|error during placement|ZONE_RESOURCE_POOL_EXHAUSTED|SkuNotAvailable|AllocationFailed|OverconstrainedAllocation|no available (?:hosts|servers)|out of capacity|Unsupported: Your requested instance type .* is not supported in your requested Availability Zone`), refine: capacity, sentence: `The cloud has no free machine{size} at that place just now.`, next: `Try again later with "berth env retry NAME". Another size takes another environment: "berth env destroy NAME", then create it with size=SIZE.`},
+	{code: "image_not_found", who: ops, re: later(`InvalidAMIID\.\w+[^\n]*?'\[?(?P<image>ami-\w+)|[Ii]mage (?:id )?'?\[?(?P<i2>[\w./:-]+)\]?'?(?: for architecture \w+)? (?:not found|does not exist|was not found|could not be found)|Your query returned no results|(?:The resource|image) '?(?P<i3>[^'\s]*images?/[^'\s]+)'? was not found|invalid image(?: id)?:? '?(?P<i4>[^'\s]+)|PlatformImageNotFound`), refine: machineImage, sentence: `The system image{image} that the servers start from does not exist at the cloud.`, next: askOps, subject: "{image}"},
+	{code: "size_unknown", who: ops, re: later(`InvalidInstanceType|instance type '?(?P<size>[\w.-]+?)'? (?:does not exist|is not|not)|[Ii]nvalid value '(?P<s2>[^']+)' for InstanceType|[Ss]erver[ _]type '?(?P<s3>[\w.-]+?)'? (?:not found|is not|does not exist|unavailable)|expected instance_type to be|[Ii]nvalid (?:machine|server|instance|size)[ _-]?(?:type|size)?:? '?(?P<s4>[\w.-]+)|size '?(?P<s5>[\w.-]+)'? (?:not found|is not available)|InvalidParameterValue: Invalid value '(?P<s6>[^']+)' for InstanceType|VMSizeNotSupported|machineTypes/(?P<s7>[\w-]+)' was not found`), refine: machineSize, sentence: `The cloud has no machine size{size}.`, next: `Ask ops to correct this size in the catalog; after that: "berth env retry NAME".`, subject: "{size}"},
+	{code: "network_missing", who: ops, re: later(`(?:InvalidSubnetID|InvalidVpcID|InvalidSubnet|InvalidGroup|InvalidSecurityGroupID|InvalidNetworkInterfaceID|InvalidAllocationID)\.NotFound[^\n]*?'(?P<net>[^']+)'|(?:subnet|[Nn]etwork|VPC|vpc|security group|firewall)(?: ID)? '?(?P<n2>[\w./-]+)'? (?:does not exist|not found|was not found|could not be found)|no matching (?:\S+ )?(?:VPC|Subnet|Security Group|network)|No default (?:VPC|subnet)|VPCIdNotSpecified|MissingInput: No subnets|DefaultVpc\w*NotFound`), refine: machineNet, sentence: `The network{net} that the servers should join does not exist at the cloud.`, next: askOps, subject: "{net}"},
+	{code: "name_taken", who: ops, re: later(`Invalid(?:Group|KeyPair|\w+)\.Duplicate[^\n]*?'(?P<taken>[^']+)'|uniqueness_error|EntityAlreadyExists|AlreadyExists(?:Exception)?\b|already (?:exists|in use|used|taken)|is already used|alreadyExists|DuplicateName|InUseException|409 Conflict`), refine: taken, sentence: `At the cloud the name{taken} is already in use, perhaps by a leftover of an earlier run.`, next: `Ask ops to remove the leftover; after that: "berth env retry NAME".`, subject: "{taker}"},
 
-	{code: "provider_missing", who: ops, re: later(`Failed to (?:query available|install) (?:provider|required)|Inconsistent dependency lock file|no (?:available )?releases match|provider registry\S* (?:does not have|has no)|Required plugins are not installed|[Cc]ould not (?:retrieve|load) (?:the list of available versions for )?plugin|Missing required provider|no package for (?P<p3>\S+)|unavailable provider|Failed to (?:instantiate|obtain) provider|Incompatible provider version|Invalid provider registry host|could not connect to registry|checksum|doesn't match any of the checksums`), refine: providerName, sentence: `Berth lacks the helper{provider} that talks to the cloud, or can't download it.`, next: askOpsCloud},
+	{code: "provider_missing", who: ops, re: later(`Failed to (?:query available|install) (?:provider|required)|Inconsistent dependency lock file|no (?:available )?releases match|provider registry\S* (?:does not have|has no)|Required plugins are not installed|[Cc]ould not (?:retrieve|load) (?:the list of available versions for )?plugin|Missing required provider|no package for (?P<p3>\S+)|unavailable provider|Failed to (?:instantiate|obtain) provider|Incompatible provider version|Invalid provider registry host|could not connect to registry|checksum|doesn't match any of the checksums`), refine: providerName, sentence: `Berth lacks the helper{provider} that talks to the cloud, or can't download it.`, next: askOps},
 	{code: "provider_missing", who: ops, re: later(`Module not (?:installed|found)|Failed to download module|Could not download module|Unreadable module directory|Unresolvable module|[Mm]odule source .* (?:has changed|not found)|Error accessing remote module registry`), sentence: `The files that describe the machines can't be fetched: {line}`, next: askFiles},
-	{code: "variable_missing", who: ops, re: later(`input variable "[^"]+" is not set|No value for required variable|No value for variable "|variable "[^"]+" (?:is required|is not set)`), refine: variable, sentence: `A value that the machines need is not given: "{var}".`, next: `Ask ops to set "{var}" for the target or the size in the catalog.`, subject: "{var}"},
+	{code: "variable_missing", who: ops, re: later(`input variable "[^"]+" is not set|No value for required variable|No value for variable "|variable "[^"]+" (?:is required|is not set)`), refine: variable, sentence: `A value that the machines need is not given: "{var}".`, next: `Ask ops to set "{var}" for the target or the size in the catalog; after that: "berth env retry NAME".`, subject: "{var}"},
 	{code: "module_invalid", who: ops, re: later(`expected length of user_data|user_data.{0,40}(?:too (?:large|long)|exceed|at most)|[Uu]ser data is limited`), sentence: `The start-up data of a server is larger than the cloud takes.`, next: askFiles, subject: "userdata"},
 	{code: "cloud_unreachable", who: retry, in: "machine", re: later(`(?i)dial tcp|connection refused|no such host|i/o timeout|request send failed|RequestError: send request failed|connection reset|TLS handshake|context deadline exceeded|could not connect to|network is unreachable|x509: |EOF$|client\.timeout|bad gateway|service unavailable|StatusCode: 50[234]|status code: 50[24]`), refine: cloudHost, sentence: `The cloud can't be reached{host}.`, next: tryAgain},
-	{code: "state_unreachable", who: ops, in: "backend", re: later(`(?i)dial tcp|connection refused|no such host|i/o timeout|pq: |password authentication failed|connection reset|network is unreachable|context deadline exceeded`), refine: cloudHost, sentence: `The place where Berth keeps its record of the machines can't be reached{host}.`, next: askOpsCloud},
+	{code: "state_unreachable", who: ops, in: "backend", re: later(`(?i)dial tcp|connection refused|no such host|i/o timeout|pq: |password authentication failed|connection reset|network is unreachable|context deadline exceeded`), refine: cloudHost, sentence: `The place where Berth keeps its record of the machines can't be reached{host}.`, next: askOps},
 	{code: "timeout", who: retry, re: later(`(?i)timeout while waiting|timed out|timeout error|deadline exceeded|waiting for .* to become|unexpected state '`), sentence: `The cloud did not finish {what} in time.`, next: tryAgain},
 	{code: "unknown", who: retry, re: later(`InternalError|[Ss]tatus [Cc]ode: 50\d|[Ii]nternal [Ss]erver [Ee]rror|ServiceUnavailable|service_error|server_error|Unavailable\b`), sentence: `The cloud had an error of its own while it worked on {what}.`, next: tryAgain},
-	{code: "command_failed", who: ops, re: later(`local-exec provisioner error|remote-exec provisioner error|Error running command`), refine: localExec, sentence: `Berth could not start {what} on this machine: {line}`, next: askOpsCloud, subject: "{line}"},
+	{code: "command_failed", who: ops, re: later(`local-exec provisioner error|remote-exec provisioner error|Error running command`), refine: localExec, sentence: `Berth could not start {what} on Berth's machine: {line}`, next: askOps, subject: "{line}"},
 	{code: "module_invalid", who: ops, re: later(`^(?:Unsupported (?:argument|attribute|block type|Terraform Core version|operator)|Missing (?:required argument|resource|name|item|attribute|newline|key|close)|Invalid (?:multi-line|character|expression|reference|value|argument|block|function|index|for_each|count|template|resource|operand|number|string|variable|module|default|legacy|type|attribute|quoted|escape|single|provider)|Unterminated|Unclosed|Unexpected|Argument or block definition|Reference to undeclared|Incorrect attribute|Duplicate|Extra characters|Attribute redefined|Error in function call|Call to unknown function|Cycle|Unconfigurable|Invalid$|Inappropriate value|Unknown variable|Not enough|Too many|Variables not allowed|Resource postcondition|Resource precondition|Conflicting (?:configuration )?argument|Self-referential|Module (?:has|is|does)|Provider (?:configuration|produced)|Missing)|expected \w+ to be|expected length of`), refine: moduleLine, sentence: `The files that describe the machines have an error{place}: {line}`, next: askFiles},
+}
+
+// onBerthsMachine says whether a log is about servers of the built-in target:
+// they are processes on Berth's own machine, and no cloud has any of them.
+func onBerthsMachine(log []byte) bool {
+	return bytes.Contains(log, []byte("terraform_data.server["))
+}
+
+// unknownMachines says what may be left of work that was broken off.
+func unknownMachines(f *failure) string {
+	if f.vars["local"] != "" {
+		return ""
+	}
+	return "; machines may exist that Berth does not know of"
+}
+
+// lost tells what may be left. On Berth's own machine the next run takes up
+// whatever is there; elsewhere somebody has to look.
+func lost(f *failure, x *finding) {
+	f.vars["lost"] = unknownMachines(f)
+	if f.vars["local"] != "" {
+		x.who, x.next = retry, goOn
+	}
 }
 
 func cloudLine(f *failure, _ *finding) {

@@ -70,7 +70,9 @@ func load(ctx context.Context, q querier, whole bool, where string, args ...any)
 			return err
 		}
 		if e := byID[id]; e != nil && troubled(e) {
-			return json.Unmarshal([]byte(doc), &e.Diagnosis)
+			err := json.Unmarshal([]byte(doc), &e.Diagnosis)
+			e.Diagnosis.Name(e.Name)
+			return err
 		}
 		return nil
 	}, `SELECT e.id, o.diagnosis FROM environments e JOIN operations o ON o.id = e.failed_operation_id

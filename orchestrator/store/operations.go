@@ -15,15 +15,16 @@ import (
 const operationColumns = `o.id, o.environment_id, o.kind, o.status, o.actor, o.text, o.apps, o.changes,
 	o.created_at, o.started_at, o.ended_at, o.diagnosis,
 	CASE WHEN o.status = 'queued' THEN (SELECT count(*) FROM operations q
-		WHERE q.environment_id = o.environment_id AND q.status = 'queued' AND q.seq <= o.seq) ELSE 0 END`
+		WHERE q.environment_id = o.environment_id AND q.status = 'queued' AND q.seq <= o.seq) ELSE 0 END,
+	CASE WHEN o.diagnosis IS NULL THEN '' ELSE (SELECT n.name FROM environments n WHERE n.id = o.environment_id) END`
 
 func scanOperation(scan func(...any) error) (orchestrator.Operation, error) {
 	var op orchestrator.Operation
-	var apps, changes string
+	var apps, changes, name string
 	var created, started, ended int64
 	var diagnosis sql.NullString
 	err := scan(&op.ID, &op.EnvironmentID, &op.Kind, &op.Status, &op.Actor, &op.Text, &apps, &changes,
-		&created, &started, &ended, &diagnosis, &op.Position)
+		&created, &started, &ended, &diagnosis, &op.Position, &name)
 	if err != nil {
 		return op, err
 	}
@@ -31,6 +32,7 @@ func scanOperation(scan func(...any) error) (orchestrator.Operation, error) {
 	err = errors.Join(json.Unmarshal([]byte(apps), &op.Apps), json.Unmarshal([]byte(changes), &op.Changes))
 	if diagnosis.Valid {
 		err = errors.Join(err, json.Unmarshal([]byte(diagnosis.String), &op.Diagnosis))
+		op.Diagnosis.Name(name)
 	}
 	if err != nil {
 		return op, fmt.Errorf("reading the operation %s: %w", op.ID, err)
