@@ -200,6 +200,9 @@ func (p *parser) settingText(key string, v value) (string, *o.Error) {
 	switch key {
 	case "ttl":
 		d, err := parseTTL(v.text)
+		if err != nil && p.verb == o.VerbExtend && err.Code == o.CodeInvalidValue {
+			return "", err.WithHint("write by how long, such as env extend NAME 36h or env extend NAME 2d")
+		}
 		if err != nil {
 			return "", err
 		}

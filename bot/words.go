@@ -52,8 +52,8 @@ var (
 		"shutdown": "env destroy ends an environment", "start": "env create makes an environment, env deploy deploys to one", "build": "env create makes an environment, env deploy deploys to one",
 		"run": "env create makes an environment, env deploy deploys to one", "restart": "env deploy deploys the newest commits again, env retry does again what failed",
 		"reboot": "env deploy deploys the newest commits again, env retry does again what failed", "move": "env rename gives another name", "release": "env deploy deploys, env destroy ends",
-		"rollback": "env history shows what ran before, env deploy NAME app=COMMIT goes back", "revert": "env history shows what ran before, env deploy NAME app=COMMIT goes back",
-		"undo": "env history shows what ran before, env deploy NAME app=COMMIT goes back",
+		"rollback": "env history NAME shows the commits that ran before, env deploy NAME app=COMMIT goes back", "revert": "env history NAME shows the commits that ran before, env deploy NAME app=COMMIT goes back",
+		"undo": "env history NAME shows the commits that ran before, env deploy NAME app=COMMIT goes back",
 	}
 	// terminalFlags belong to the berth program; in a message they are harmless.
 	terminalFlags = set("yes y json detach d follow f all")

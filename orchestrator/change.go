@@ -88,7 +88,7 @@ func (s *Service) deploy(ctx context.Context, actor Actor, cmd Command) (Answer,
 			return Answer{}, Errorf(CodeNotFound, "%s has no server for %s.", e.Name, name).
 				WithHint("to add one: berth server create %s %s env=%s", name, plainRef(refs[name]), e.Name)
 		}
-		if err := s.needsMet(a, func(app string) bool { return hasApp(e, app) }); err != nil {
+		if err := s.needsMet(a, e); err != nil {
 			return Answer{}, err
 		}
 		apps = append(apps, a)

@@ -70,6 +70,10 @@ func (s *Service) checkDraft(ctx context.Context, actor Actor, d draft, ttl time
 		return d, err
 	}
 	if d.lifetime, err = s.Policy.Lifetime(c, ttl); err != nil {
+		var e *Error
+		if errors.As(err, &e) {
+			return d, e.WithHint("%s", placeholder.ReplaceAllLiteralString(e.Hint, d.name))
+		}
 		return d, err
 	}
 	if taken, err := s.Environments.Environment(ctx, d.name); err == nil {
@@ -84,7 +88,7 @@ func (s *Service) checkDraft(ctx context.Context, actor Actor, d draft, ttl time
 	if err := s.Policy.Quota(c, actor, n); err != nil {
 		return d, err
 	}
-	return d, s.checkNeeds(d.apps, d.apps)
+	return d, s.checkNeeds(d)
 }
 
 func (s *Service) able(ctx context.Context, t Target) error {
@@ -145,30 +149,55 @@ func checkSize(c *Catalog, name string) error {
 }
 
 // checkNeeds refuses an app whose need neither the set nor its settings meet.
-func (s *Service) checkNeeds(apps, set []App) error {
-	for _, a := range apps {
-		if err := s.needsMet(a, func(app string) bool {
-			_, ok := byName(set, app, func(x App) string { return x.Name })
+func (s *Service) checkNeeds(d draft) error {
+	for _, a := range d.apps {
+		key, err := s.unmet(a, func(app string) bool {
+			_, ok := byName(d.apps, app, func(x App) string { return x.Name })
 			return ok
-		}); err != nil {
+		})
+		if err != nil {
 			return err
 		}
+		if key == "" {
+			continue
+		}
+		other := "an environment that has one (env=NAME)"
+		if d.blueprint != "" {
+			other = "another blueprint"
+		}
+		return Errorf(CodeNeedsUnmet, "%s needs the address of %s (%s): %s would have no %s, and the settings of %s name none.", a.Name, a.Needs[key], key, d.name, a.Needs[key], a.Name).
+			WithHint("take %s, or ask ops to put %s into the settings of %s", other, key, a.Name)
 	}
 	return nil
 }
 
-func (s *Service) needsMet(a App, has func(app string) bool) error {
+// needsMet refuses an app on an environment that there is, when neither that
+// nor the app's settings meet its needs.
+func (s *Service) needsMet(a App, e Environment) error {
+	key, err := s.unmet(a, func(app string) bool { return hasApp(e, app) })
+	if err != nil || key == "" {
+		return err
+	}
+	branch := "BRANCH"
+	if need, ok := s.Catalogs.Current().App(a.Needs[key]); ok && need.Branch != "" {
+		branch = plainRef(need.Branch)
+	}
+	return Errorf(CodeNeedsUnmet, "%s needs the address of %s (%s): %s has no %s, and the settings of %s name none.", a.Name, a.Needs[key], key, e.Name, a.Needs[key], a.Name).
+		WithHint("berth server create %s %s env=%s, or ask ops to put %s into the settings of %s", a.Needs[key], branch, e.Name, key, a.Name)
+}
+
+// unmet is the first need of an app that neither has nor its settings meet.
+func (s *Service) unmet(a App, has func(app string) bool) (key string, err error) {
 	values, err := s.settingsOf(a)
 	if err != nil {
-		return err
+		return "", err
 	}
 	for _, key := range sortedKeys(a.Needs) {
 		if values[key] == "" && !has(a.Needs[key]) {
-			return Errorf(CodeNeedsUnmet, "%s needs the address of %s (%s), and neither this environment nor its settings have one.", a.Name, a.Needs[key], key).
-				WithHint("create %s in the same environment, or ask ops to put %s into the settings of %s", a.Needs[key], key, a.Name)
+			return key, nil
 		}
 	}
-	return nil
+	return "", nil
 }
 
 func (s *Service) settingsOf(a App) (map[string]string, error) {
@@ -358,7 +387,7 @@ func (s *Service) addServer(ctx context.Context, actor Actor, cmd Command, a App
 	if err := checkSize(c, cmd.Size); err != nil {
 		return Answer{}, err
 	}
-	if err := s.needsMet(a, func(app string) bool { return hasApp(e, app) }); err != nil {
+	if err := s.needsMet(a, e); err != nil {
 		return Answer{}, err
 	}
 	changes, err := s.resolve(ctx, []App{a}, cmd.Branches)

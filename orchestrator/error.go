@@ -59,7 +59,7 @@ type Error struct {
 
 // Subject is the thing that an Error is about.
 type Subject struct {
-	App string // whose branch was not found
+	App string // that is unknown, or whose branch was not found
 }
 
 func (e *Error) Error() string { return e.Message }

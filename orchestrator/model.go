@@ -2,6 +2,8 @@ package orchestrator
 
 import (
 	"encoding/json"
+	"slices"
+	"strings"
 	"time"
 )
 
@@ -141,9 +143,9 @@ type Operation struct {
 	StartedAt     *time.Time      `json:"started_at"`
 	EndedAt       *time.Time      `json:"ended_at"`
 	Diagnosis     *Diagnosis      `json:"-"`
-	// Servers carries what is to change when the operation starts:
-	// the branch and commit of each app.
-	Changes []Change `json:"-"`
+	// Changes are the branch and commit of each app that the operation puts on
+	// its server.
+	Changes []Change `json:"changes,omitempty"`
 }
 
 // Change is the desired revision of one app.
@@ -162,6 +164,16 @@ type Event struct {
 	Server      string    `json:"server,omitempty"`
 	Step        string    `json:"step"` // queued, init, plan, apply, booting, configuring, health, ready, failed …
 	Text        string    `json:"text"`
+}
+
+// Words is the event in words. Of the environment as a whole the text says all;
+// of a server the step says what the text is about.
+func (e Event) Words() string {
+	ended := slices.Contains([]string{"ready", "succeeded", "failed", "canceled", "destroyed"}, e.Step)
+	if e.Step == "" || e.Server == "" && !ended || strings.HasPrefix(strings.ToLower(e.Text), e.Step) {
+		return e.Text
+	}
+	return e.Step + ": " + e.Text
 }
 
 // Outcome says what a diagnosed result was.

@@ -243,6 +243,7 @@ func (s *Service) targetStays(e Environment) error {
 // GREETING=hi meant a setting, and hears whose those are.
 func (s *Service) unknownApp(name string, known []string) *Error {
 	e := unknown(CodeAppUnknown, "app", name, known)
+	e.Subject.App = name
 	if len(e.Suggestions) > 0 {
 		return e
 	}

@@ -214,7 +214,8 @@ func TestRefusals(t *testing.T) {
 		{"env create qa ttl=15d", orchestrator.CodeLifetime, "14d"},
 		{"env create qa web=nope api=nada", orchestrator.CodeBranchNotFound, "nope"},
 		{"env create calm", orchestrator.CodeNameTaken, "calm"},
-		{"server create web main", orchestrator.CodeNeedsUnmet, "API_URL"},
+		{"server create web main", orchestrator.CodeNeedsUnmet, "web-main would have no api"},
+		{"env create qa ttl=15d", orchestrator.CodeLifetime, "env extend qa 1d"},
 		{"server create web main env=calm", orchestrator.CodeNameTaken, "web"},
 		{"server create web main env=none", orchestrator.CodeNotFound, "none"},
 		{"server destroy calm/api", orchestrator.CodeNeedsUnmet, "calm/web"},
@@ -228,7 +229,8 @@ func TestRefusals(t *testing.T) {
 		{"env show nobody", orchestrator.CodeNotFound, "nobody"},
 	} {
 		a, err := d.ask(t, maria, test.text)
-		if code(err) != test.code || !strings.Contains(err.Error(), test.says) {
+		var e *orchestrator.Error
+		if code(err) != test.code || !errors.As(err, &e) || !strings.Contains(e.Message+" "+e.Hint, test.says) {
 			t.Errorf("%s: got %+v, %v; want %s about %s", test.text, a, err, test.code, test.says)
 		}
 	}

@@ -100,7 +100,11 @@ func examine(ctx context.Context, catalogPath, data, database string) []check {
 		checks = append(checks, k)
 	}
 	c, err := catalog.Load(catalogPath)
-	add("catalog", catalogPath+" is good", err, "mend the line that it names, then: berth validate")
+	validate := "berth validate"
+	if catalogPath != "berth.hcl" {
+		validate += " --catalog " + forShellText(catalogPath)
+	}
+	add("catalog", catalogPath+" is good", err, "mend the line that it names, then: "+validate)
 	if err == nil {
 		constraint = c.Terraform
 	}
@@ -127,7 +131,7 @@ func examine(ctx context.Context, catalogPath, data, database string) []check {
 	client := connect(data)
 	if _, err := client.Names(ctx); err != nil {
 		add("serve", "", err, "")
-		checks[len(checks)-1].Next = "start it: berth serve --catalog " + catalogPath
+		checks[len(checks)-1].Next = "start it: berth serve --catalog " + forShellText(catalogPath)
 		if os.Getenv("BERTH_URL") != "" {
 			checks[len(checks)-1].Next = "look at BERTH_URL and BERTH_TOKEN, or unset them to use the serve on this machine"
 		}

@@ -275,7 +275,7 @@ func (h *house) watchAgents(ctx context.Context) error {
 func (h *house) able(ctx context.Context, t orchestrator.Target) error {
 	if h.provisioner.Find.Path != "" { // else one may still be fetched
 		if _, err := h.provisioner.Terraform(ctx, nil); err != nil {
-			return unable(err)
+			return terraform.Lacking(err)
 		}
 	}
 	if t.Module != "local" {
@@ -284,28 +284,23 @@ func (h *house) able(ctx context.Context, t orchestrator.Target) error {
 	name := os.Getenv("BERTH_SALT_CALL")
 	if name == "" {
 		if _, err := exec.LookPath("salt-call"); err != nil {
-			return orchestrator.Errorf(orchestrator.CodeState, "Salt is missing on Berth's machine: there is no salt-call on the PATH, and BERTH_SALT_CALL is not set.").
-				WithHint("ask ops to install Salt, or to start berth serve with BERTH_SALT_CALL; berth doctor checks it")
+			return noSetup("Salt is missing: there is no salt-call on the PATH, and BERTH_SALT_CALL is not set")
 		}
 		return nil
 	}
 	if _, err := exec.LookPath(name); err != nil {
-		return orchestrator.Errorf(orchestrator.CodeState, "Salt is missing on Berth's machine: BERTH_SALT_CALL names %s, which cannot be run (%v).", name, reason(err)).
-			WithHint("ask ops to correct BERTH_SALT_CALL and to start berth serve again; berth doctor checks it")
+		return noSetup("Salt is missing: BERTH_SALT_CALL names %s, which cannot be run (%v)", name, reason(err))
 	}
 	return nil
 }
 
-// unable is err as the refusal of a command: nothing in it is the caller's
-// mistake.
-func unable(err error) error {
-	var e *orchestrator.Error
-	if !errors.As(err, &e) {
-		return err
-	}
-	c := *e
-	c.Code = orchestrator.CodeState
-	return &c
+// noSetup is what a person is told who wants servers on a machine without Salt:
+// why it lacks is for ops, in the log and in berth doctor.
+func noSetup(format string, args ...any) error {
+	e := orchestrator.Errorf(orchestrator.CodeState, "Berth's machine lacks the program that sets up servers.").
+		WithHint("only ops can mend this: berth doctor tells them what is missing")
+	e.Cause = fmt.Errorf(format, args...)
+	return e
 }
 
 // tellLacks tells ops what they will be asked for otherwise.
@@ -314,9 +309,17 @@ func (h *house) tellLacks(ctx context.Context) {
 	for _, t := range h.source.Current().Targets {
 		if err := h.able(ctx, t); err != nil && ctx.Err() == nil && !told[err.Error()] {
 			told[err.Error()] = true
-			h.log.Warn("no server can be made yet", "target", t.Name, "reason", err)
+			h.log.Warn("no server can be made yet", "target", t.Name, "reason", cause(err))
 		}
 	}
+}
+
+// cause is what an error hides from people and ops need.
+func cause(err error) error {
+	if inner := errors.Unwrap(err); inner != nil {
+		return inner
+	}
+	return err
 }
 
 // wake starts a local server's agent if it does not run, and tells it where

@@ -140,19 +140,7 @@ func printNounHelp(cmd *cobra.Command, noun orchestrator.Noun, words []string) e
 
 // nounHelp is the help of a verb, or of the noun, as the terminal shows it.
 func nounHelp(noun orchestrator.Noun, verb string) string {
-	examples := false
-	var b strings.Builder
-	for line := range strings.Lines(bot.Help(string(noun), verb)) {
-		// What a message may begin with is no command of the program.
-		if rest, ok := strings.CutPrefix(line, "  "); ok && examples && console.Commands(rest) == rest {
-			continue
-		}
-		if line == "Examples:\n" {
-			examples = true
-		}
-		b.WriteString(console.Commands(line))
-	}
-	return b.String() + `
+	return bot.ProgramHelp(string(noun), verb) + `
 Flags:
   --json        one JSON value on standard output, progress on standard error
   -d, --detach  do not wait for the end of a change
@@ -267,14 +255,7 @@ func (s *session) confirm(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	what := name
-	if e := answer.Environment; s.cmd.App == "" || len(e.Servers) == 1 {
-		var servers []string
-		for _, v := range e.Servers {
-			servers = append(servers, v.Name)
-		}
-		what = e.Name + " with " + strings.Join(servers, ", ")
-	}
+	what := goes(*answer.Environment, s.cmd.App)
 	fmt.Fprintf(s.console.Err, "This destroys %s. Type its name (%s) to go on: ", console.Clean(what), name)
 	typed := make(chan string, 1)
 	go func() {
@@ -293,6 +274,23 @@ func (s *session) confirm(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// goes is what a destroy takes with it; app narrows it to one server.
+func goes(e orchestrator.Environment, app string) string {
+	var servers []string
+	for _, v := range e.Servers {
+		servers = append(servers, v.Name)
+	}
+	switch {
+	case app != "" && len(servers) > 1:
+		return "the server " + e.Name + "/" + app
+	case len(servers) == 0:
+		return "the environment " + e.Name
+	case len(servers) == 1:
+		return "the environment " + e.Name + " and its only server, " + servers[0]
+	}
+	return "the environment " + e.Name + " and its servers " + strings.Join(servers, ", ")
 }
 
 func (s *session) show(a orchestrator.Answer) {

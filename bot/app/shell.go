@@ -2,12 +2,10 @@ package app
 
 import (
 	"errors"
-	"maps"
 	"regexp"
 	"strings"
 
 	"github.com/berth-dev/berth/bot"
-	"github.com/berth-dev/berth/bot/console"
 	"github.com/berth-dev/berth/orchestrator"
 )
 
@@ -33,7 +31,7 @@ func forShell(err error) error {
 		c.Hint = didYouMean + strings.Join(texts, "   or: ")
 		return &c
 	}
-	c.Hint = console.Commands(e.Hint)
+	c.Hint = bot.Commands(e.Hint)
 	return &c
 }
 
@@ -44,46 +42,14 @@ func corrected(err error, cmd orchestrator.Command) error {
 	if !errors.As(err, &e) || len(e.Suggestions) == 0 {
 		return err
 	}
-	var put func(c *orchestrator.Command, name string)
-	switch e.Code {
-	case orchestrator.CodeBlueprintUnknown:
-		put = func(c *orchestrator.Command, name string) { c.Blueprint = name }
-	case orchestrator.CodeSizeUnknown:
-		put = func(c *orchestrator.Command, name string) { c.Size = name }
-	case orchestrator.CodeTargetUnknown:
-		put = func(c *orchestrator.Command, name string) { c.Target = name }
-	case orchestrator.CodeBranchNotFound, orchestrator.CodeAppUnknown:
-		app, n := "", 0
-		for a, ref := range cmd.Branches {
-			if e.Code == orchestrator.CodeBranchNotFound && strings.Contains(e.Message, ref) || e.Code == orchestrator.CodeAppUnknown && strings.Contains(e.Message, `"`+a+`"`) {
-				app, n = a, n+1
-			}
-		}
-		if n != 1 {
-			return err // more than one thing is wrong
-		}
-		put = func(c *orchestrator.Command, name string) {
-			c.Branches = maps.Clone(cmd.Branches)
-			if e.Code == orchestrator.CodeBranchNotFound {
-				c.Branches[app] = name
-				return
-			}
-			c.Branches[name] = c.Branches[app]
-			delete(c.Branches, app)
-			if c.App == app {
-				c.App = name
-			}
-		}
-	default:
+	var texts []string
+	for _, text := range bot.Corrected(e, cmd) {
+		texts = append(texts, "berth "+forShellText(text))
+	}
+	if len(texts) == 0 {
 		return err
 	}
 	out := *e
-	var texts []string
-	for _, name := range e.Suggestions {
-		c := cmd
-		put(&c, name)
-		texts = append(texts, "berth "+forShellText(bot.Canonical(c)))
-	}
 	out.Hint = didYouMean + strings.Join(texts, "   or: ")
 	return &out
 }

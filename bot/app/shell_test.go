@@ -83,3 +83,22 @@ func TestCorrected(t *testing.T) {
 		t.Error("the command itself was changed")
 	}
 }
+
+func TestGoes(t *testing.T) {
+	t.Parallel()
+	e := orchestrator.Environment{Name: "qa", Servers: []orchestrator.Server{{Name: "qa/api"}, {Name: "qa/web"}}}
+	alone := orchestrator.Environment{Name: "web-main", Servers: []orchestrator.Server{{Name: "web-main/web"}}}
+	for _, tt := range []struct {
+		e         orchestrator.Environment
+		app, want string
+	}{
+		{e, "", "the environment qa and its servers qa/api, qa/web"},
+		{e, "web", "the server qa/web"},
+		{alone, "web", "the environment web-main and its only server, web-main/web"},
+		{orchestrator.Environment{Name: "qa"}, "", "the environment qa"},
+	} {
+		if got := goes(tt.e, tt.app); got != tt.want {
+			t.Errorf("%q, want %q", got, tt.want)
+		}
+	}
+}

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/berth-dev/berth/bot"
 	"github.com/berth-dev/berth/bot/wire"
 	"github.com/berth-dev/berth/orchestrator"
 	"github.com/jedib0t/go-pretty/v6/table"
@@ -204,9 +205,11 @@ func (c *Console) diagnosis(w io.Writer, color bool, d orchestrator.Diagnosis) {
 			head = line(cause.Server) + ": " + head
 		}
 		fmt.Fprintf(w, "%s %s\n", paint(color, "✗", text.FgRed), head)
-		fmt.Fprintf(w, "  Who:  %s\n", who[cause.Who])
+		if !cause.Canceled() {
+			fmt.Fprintf(w, "  Who:  %s\n", who[cause.Who])
+		}
 		if cause.Next != "" {
-			fmt.Fprintf(w, "  Next: %s\n", Commands(line(cause.Next)))
+			fmt.Fprintf(w, "  Next: %s\n", bot.Commands(line(cause.Next)))
 		}
 	}
 }
@@ -219,9 +222,18 @@ func (c *Console) History(ops []orchestrator.Operation) {
 		if op.StartedAt != nil && op.EndedAt != nil {
 			took = op.EndedAt.Sub(*op.StartedAt).Round(100 * time.Millisecond).String()
 		}
-		rows = append(rows, table.Row{op.CreatedAt.Local().Format("2 Jan 15:04:05"), line(op.Actor), line(op.Text), c.status(string(op.Status)), took, op.ID})
+		rows = append(rows, table.Row{op.CreatedAt.Local().Format("2 Jan 15:04:05"), line(op.Actor), line(op.Text), c.status(string(op.Status)), took, commits(op), op.ID})
 	}
-	c.table(table.Row{"when", "who", "what", "status", "took", "operation"}, rows)
+	c.table(table.Row{"when", "who", "what", "status", "took", "commits", "operation"}, rows)
+}
+
+// commits are what an operation put on servers, as a deploy takes it.
+func commits(op orchestrator.Operation) string {
+	var out []string
+	for _, c := range op.Changes {
+		out = append(out, line(c.App)+"="+Short(c.Commit))
+	}
+	return strings.Join(out, " ")
 }
 
 // Tokens prints a table of API tokens.

@@ -86,7 +86,7 @@ func TestProgressShowsStepsUnderServers(t *testing.T) {
 	p.Add([]orchestrator.Event{event("", "apply", "2 added"), event("qa/web", "configuring", "one"), event("qa/web", "configuring", "two"), event("qa/web", "configuring", "three"), event("qa/web", "configuring", "four"), event("qa/api", "booting", "called home")})
 	d.now = d.now.Add(2500 * time.Millisecond)
 	p.Tick()
-	want := []string{"  2.5s  apply: 2 added", "  2.5s  qa/api  booting", "          called home", "  2.5s  qa/web  configuring", "          two", "          three", "          four"}
+	want := []string{"  2.5s  2 added", "  2.5s  qa/api  booting", "          called home", "  2.5s  qa/web  configuring", "          two", "          three", "          four"}
 	if got := d.lines(); strings.Join(got, "\n") != strings.Join(want, "\n") {
 		t.Errorf("the screen:\n%s\nwant:\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 	}
@@ -195,23 +195,6 @@ func TestTablesLineUp(t *testing.T) {
 	lines = strings.Split(strings.TrimSpace(ansi.Strip(out.String())), "\n")
 	if a, b := ansi.StringWidth(lines[1][:strings.Index(lines[1], "http")]), ansi.StringWidth(lines[2][:strings.Index(lines[2], "http")]); a != b {
 		t.Errorf("the URLs begin at %d and %d:\n%s", a, b, strings.Join(lines, "\n"))
-	}
-}
-
-func TestCommands(t *testing.T) {
-	t.Parallel()
-	for in, want := range map[string]string{
-		"env retry qa, or env destroy qa":   "berth env retry qa, or berth env destroy qa",
-		"berth env show qa":                 "berth env show qa",
-		"the verbs of env are create, list": "the verbs of env are create, list",
-		"/env show qa":                      "/env show qa",
-		"push, then \"env deploy qa\".":     "push, then \"berth env deploy qa\".",
-		"server create APP BRANCH makes it": "berth server create APP BRANCH makes it",
-		"an app-env create":                 "an app-env create",
-	} {
-		if got := Commands(in); got != want {
-			t.Errorf("Commands(%q) = %q, want %q", in, got, want)
-		}
 	}
 }
 

@@ -188,10 +188,7 @@ func elapsed(d time.Duration) string {
 }
 
 func describe(e orchestrator.Event) string {
-	words := e.Text
-	if e.Step != "" && !strings.HasPrefix(strings.ToLower(words), e.Step) {
-		words = e.Step + ": " + words
-	}
+	words := e.Words()
 	if e.Server == "" {
 		return line(words)
 	}

@@ -133,7 +133,7 @@ func (a *API) actor(r *http.Request) (orchestrator.Actor, error) {
 	}
 	t, err := a.Tokens.TokenByHash(r.Context(), hashOf(secret))
 	if err != nil || t.Revoked {
-		return orchestrator.Actor{}, orchestrator.Errorf(orchestrator.CodeNotAllowed, "This token is not known, or it has been revoked.").WithHint("ask ops for a new one (berth token create)")
+		return orchestrator.Actor{}, orchestrator.Errorf(orchestrator.CodeNotAllowed, "This token is not known, or it has been revoked.").WithHint("ask ops for a new one (berth token create NAME)")
 	}
 	actor := a.Person(t.Person)
 	actor.Ops = actor.Ops || t.Ops

@@ -393,12 +393,14 @@ func (c *cards) show(ctx context.Context, op orchestrator.Operation, e orchestra
 // render writes a view about an operation; whom it is for is known by where it
 // is shown, whatever else is known of people.
 func (c *cards) render(k *card, op orchestrator.Operation, e orchestrator.Environment, v view.View) blocks.Message {
-	return blocks.Render(v, blocks.Options{Person: func(name string) (string, bool) {
+	o := c.slack.options()
+	o.Person = func(name string) (string, bool) {
 		if name == view.ForWhom(op, e) {
 			return k.place.User, true
 		}
 		return c.slack.people.idOf(name)
-	}})
+	}
+	return blocks.Render(v, o)
 }
 
 // save writes down what has been shown.

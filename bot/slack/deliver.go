@@ -283,8 +283,8 @@ func (s *Slack) accepted(ctx context.Context, a ask, cmd orchestrator.Command, a
 	if ok && cmd.Verb != orchestrator.VerbCancel && answer.Note == "" || ok && string(card.Place) == string(a.place.json()) && cmd.Verb != orchestrator.VerbCancel {
 		s.cards.kick()
 		if a.place.Replace {
-			return s.reply(ctx, a.place, view.View{Text: "Berth is on it: " + answer.Operation.Text, Parts: []view.Part{
-				view.Paragraph{Spans: []view.Span{{Text: "Berth is on it: "}, {Text: answer.Operation.Text, Code: true}}}}})
+			return s.reply(ctx, a.place, view.View{Text: "Berth is on it: " + bot.Commands(answer.Operation.Text), Parts: []view.Part{
+				view.Paragraph{Spans: []view.Span{{Text: "Berth is on it: "}, {Text: bot.Commands(answer.Operation.Text), Code: true, Command: true}}}}})
 		}
 		return nil
 	}

@@ -137,12 +137,13 @@ func (f *forms) openCreate(ctx context.Context, trigger, user string, p place, c
 		form.Name = f.suggestName(ctx, user)
 	}
 	form.Private = formState{Form: view.FormCreate, Place: p}.private()
-	f.show(ctx, trigger, p, form.View())
+	f.show(ctx, trigger, p, form.View(), "berth env create NAME")
 	return nil
 }
 
-// show opens a modal. Who cannot be shown one is told.
-func (f *forms) show(ctx context.Context, trigger string, p place, modal slackgo.ModalViewRequest) {
+// show opens a modal. Who cannot be shown one is told, with the command that
+// does the same.
+func (f *forms) show(ctx context.Context, trigger string, p place, modal slackgo.ModalViewRequest, command string) {
 	if f.slack.opened.again(trigger) {
 		return // Slack delivers a thing twice at times; a trigger opens one form
 	}
@@ -155,10 +156,10 @@ func (f *forms) show(ctx context.Context, trigger string, p place, modal slackgo
 			return
 		}
 		f.slack.trouble("opening a form", err)
-		late := orchestrator.Errorf(orchestrator.CodeState, "Slack did not open the form in time.").WithHint("try again, or type it: env create NAME app=branch")
+		unshown := orchestrator.Errorf(orchestrator.CodeState, "Slack did not open the form.").WithHint("try again, or type it: %s", command)
 		saying, cancel := context.WithTimeout(ctx, callWithin)
 		defer cancel()
-		if err := f.slack.reply(saying, p, view.ErrorView(late, orchestrator.Command{})); err != nil {
+		if err := f.slack.reply(saying, p, view.ErrorView(unshown, orchestrator.Command{})); err != nil {
 			f.slack.trouble("saying that a form was not opened", err)
 		}
 	})
@@ -275,9 +276,9 @@ func (f *forms) acted(ctx context.Context, c slackgo.InteractionCallback) (bool,
 			form.Apps = append(form.Apps, s.App)
 			form.Branches[s.App] = s.Branch
 		}
-		f.show(ctx, c.TriggerID, p, form.View())
+		f.show(ctx, c.TriggerID, p, form.View(), "berth env deploy "+e.Name)
 	case view.FormExtend:
-		f.show(ctx, c.TriggerID, p, blocks.ExtendForm{Environment: e.Name, Private: state.private()}.View())
+		f.show(ctx, c.TriggerID, p, blocks.ExtendForm{Environment: e.Name, Private: state.private()}.View(), "berth env extend "+e.Name+" 1d")
 	}
 	return true, nil
 }
@@ -389,7 +390,7 @@ func (f *forms) submit(ctx context.Context, key string, state formState, c slack
 func (f *forms) fields(e *orchestrator.Error, v slackgo.View) map[string]string {
 	text := e.Message
 	if e.Hint != "" {
-		text += " " + e.Hint
+		text += " Next: " + f.slack.options().Typed(bot.Commands(e.Hint))
 	}
 	block := blocks.BlockName
 	switch e.Code {
@@ -440,7 +441,7 @@ func (f *forms) work(ctx context.Context, d orchestrator.Delivery, c slackgo.Int
 	}
 	cmd, _ := f.command(state, c)
 	v := view.ErrorView(plainly(err), cmd)
-	f.update(ctx, c, blocks.Notice("Not done", v.Text))
+	f.update(ctx, c, blocks.Notice("Not done", f.slack.options().Typed(v.Text)))
 	return f.slack.reply(ctx, state.Place, v)
 }
 

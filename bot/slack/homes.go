@@ -164,7 +164,7 @@ func (h *homes) publish(ctx context.Context, userID string, list func() ([]orche
 // home is what a person sees: theirs, what runs now, everybody's.
 func (h *homes) home(ctx context.Context, userID string, list func() ([]orchestrator.Environment, error)) (slackgo.HomeTabViewRequest, error) {
 	s := h.slack
-	options := blocks.Options{Person: s.people.idOf}
+	options := s.options()
 	actor, err := s.people.actor(ctx, userID)
 	var e *orchestrator.Error
 	if errors.As(err, &e) {

@@ -34,6 +34,9 @@ func (s *Slack) logs(ctx context.Context, a ask, actor orchestrator.Actor, cmd o
 	}
 	if strings.TrimSpace(text) == "" {
 		text = "The servers of " + name + " have printed nothing yet."
+		if cmd.App != "" {
+			text = name + " has printed nothing yet."
+		}
 		return s.reply(ctx, a.place, view.View{Text: text, Parts: []view.Part{view.Paragraph{Spans: []view.Span{{Text: text}}}}})
 	}
 	if len(text) > logFile {
@@ -49,7 +52,7 @@ func (s *Slack) logs(ctx context.Context, a ask, actor orchestrator.Actor, cmd o
 	}
 	if err == nil {
 		_, err = s.api.UploadFileContext(ctx, slackgo.UploadFileParameters{Content: text, FileSize: len(text), Filename: strings.ReplaceAll(name, "/", "-") + ".log",
-			Title: "Log of " + name, AltTxt: "What the servers of " + name + " printed", Channel: channel, ThreadTimestamp: thread})
+			Title: "Log of " + name, AltTxt: "What " + name + " printed", Channel: channel, ThreadTimestamp: thread})
 	}
 	if err == nil {
 		if thread != "" {

@@ -44,7 +44,12 @@ func (p place) json() []byte {
 }
 
 func (s *Slack) render(v view.View) blocks.Message {
-	return blocks.Render(v, blocks.Options{Person: s.people.idOf})
+	return blocks.Render(v, s.options())
+}
+
+// options say how people are called here, and how commands are typed.
+func (s *Slack) options() blocks.Options {
+	return blocks.Options{Person: s.people.idOf, Env: s.EnvCommand, Server: s.ServerCommand}
 }
 
 // reply answers a person: for them alone, or for everybody in the conversation

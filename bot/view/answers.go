@@ -25,7 +25,7 @@ func ErrorView(err error, typed o.Command) View {
 	if !errors.As(err, &e) {
 		e = o.Errorf(o.CodeInternal, "Something went wrong on Berth's side.").WithHint("try again; if it stays, ask ops to look into Berth's log")
 	}
-	v := View{Text: sentences(e.Message, e.Hint), Parts: []Part{Paragraph{[]Span{plain(e.Message)}}}}
+	v := View{Text: said(e.Message, e.Hint), Parts: []Part{Paragraph{[]Span{plain(e.Message)}}}}
 	var actions []Action
 	for _, text := range corrections(e, typed) {
 		if len(actions) < 3 {
@@ -38,13 +38,13 @@ func ErrorView(err error, typed o.Command) View {
 		return v
 	}
 	if e.Hint != "" {
-		v.Parts = append(v.Parts, Note{[]Span{plain("Next: " + asTyped(e.Hint))}})
+		v.Parts = append(v.Parts, Note{[]Span{commands("Next: " + e.Hint)}})
 	}
 	return v
 }
 
-// corrections are whole commands: an error of the grammar suggests them, one
-// of the branch check names branches, which are put in the wrong one's place.
+// corrections are whole commands: an error of the grammar suggests them, others
+// suggest names, which are put in the wrong one's place.
 func corrections(e *o.Error, typed o.Command) []string {
 	var out []string
 	for _, s := range e.Suggestions {
@@ -52,39 +52,21 @@ func corrections(e *o.Error, typed o.Command) []string {
 			out = append(out, s)
 		}
 	}
-	if len(out) > 0 || e.Code != o.CodeBranchNotFound || e.Subject.App == "" {
+	if len(out) > 0 {
 		return out
 	}
-	for _, s := range e.Suggestions {
-		c := typed
-		c.Branches = map[string]string{}
-		for app, ref := range typed.Branches {
-			c.Branches[app] = ref
-		}
-		key := e.Subject.App
-		if _, ok := typed.Branches[""]; ok && typed.Noun == o.NounServer {
-			key = ""
-		}
-		c.Branches[key] = s
-		out = append(out, bot.Canonical(c))
-	}
-	return out
+	return bot.Corrected(e, typed)
 }
 
-// asTyped takes the program's name out of a hint's commands: in a conversation
-// nobody types it.
-func asTyped(hint string) string {
-	return strings.NewReplacer("berth env ", "env ", "berth server ", "server ").Replace(hint)
-}
-
-func sentences(parts ...string) string {
+// said is the one text of an error: what is wrong, and what to do.
+func said(parts ...string) string {
 	var out []string
 	for _, p := range parts {
 		if p = strings.TrimSpace(p); p != "" {
 			out = append(out, p)
 		}
 	}
-	return strings.Join(out, " Next: ")
+	return bot.Commands(strings.Join(out, " Next: "))
 }
 
 func short(text string, limit int) string {
@@ -107,7 +89,7 @@ func environmentsView(all []o.Environment, mine bool, end func(o.Environment) []
 		if mine {
 			text = "You have no environments."
 		}
-		return View{Text: text + " Make one with: env create NAME", Parts: []Part{
+		return View{Text: text + " Make one with: berth env create NAME", Parts: []Part{
 			Paragraph{[]Span{plain(text)}},
 			Actions{[]Action{newEnvironment()}},
 		}}
@@ -183,27 +165,15 @@ func ends(e o.Environment, now time.Time) string {
 	return "ends in " + Duration(e.ExpiresAt.Sub(now))
 }
 
-// Duration is a duration in at most two units, as people say it: three days
-// that began a second ago are still 3 d.
-func Duration(d time.Duration) string {
-	if d < time.Minute {
-		return "less than a minute"
+// Duration writes a duration as people say it.
+func Duration(d time.Duration) string { return o.Duration(d) }
+
+// count is a number of things.
+func count(n int, thing string) string {
+	if n == 1 {
+		return "1 " + thing
 	}
-	d = d.Round(time.Minute)
-	units := []struct {
-		size time.Duration
-		word string
-	}{{24 * time.Hour, "d"}, {time.Hour, "h"}, {time.Minute, "min"}}
-	var out []string
-	for _, u := range units {
-		if n := d / u.size; n > 0 && len(out) < 2 {
-			out = append(out, fmt.Sprintf("%d %s", n, u.word))
-			d -= n * u.size
-		} else if len(out) > 0 {
-			break
-		}
-	}
-	return strings.Join(out, " ")
+	return fmt.Sprintf("%d %ss", n, thing)
 }
 
 func stateOf(s o.Status) State {
@@ -259,24 +229,29 @@ func destroyAction(e o.Environment) Action {
 }
 
 func confirmDestroy(e o.Environment, app string) *Confirm {
-	what := "the environment " + e.Name
+	whole := app == "" || len(e.Servers) == 1
+	title, what := e.Name, "the environment "+e.Name
 	var going []string
 	for _, s := range e.Servers {
 		if app == "" || s.App == app {
 			going = append(going, fmt.Sprintf("%s (%s)", s.Name, s.Branch))
 		}
 	}
-	if app != "" {
-		what = "the server " + e.Name + "/" + app
+	switch {
+	case !whole:
+		title, what = e.Name+"/"+app, "the server "+list(going)
+	case len(going) == 1:
+		what += " and its only server, " + going[0]
+	case len(going) > 1:
+		what += " and its servers " + list(going)
 	}
-	return &Confirm{Title: short("Destroy "+strings.TrimPrefix(strings.TrimPrefix(what, "the environment "), "the server ")+"?", 100),
-		Text: short("This ends "+what+" with "+list(going)+". It cannot be undone.", 300), Yes: "Destroy", No: "Keep it"}
+	return &Confirm{Title: short("Destroy "+title+"?", 100), Text: short("This ends "+what+". It cannot be undone.", 300), Yes: "Destroy", No: "Keep it"}
 }
 
 func list(all []string) string {
 	switch len(all) {
 	case 0:
-		return "nothing on it"
+		return ""
 	case 1:
 		return all[0]
 	}
@@ -354,27 +329,27 @@ func serverLine(s o.Server) []Span {
 // ServersView lists servers.
 func ServersView(all []o.Server) View {
 	if len(all) == 0 {
-		return View{Text: "There are no servers. Make one with: server create APP BRANCH",
-			Parts: []Part{Paragraph{[]Span{plain("There are no servers.")}}, Note{[]Span{plain("Make one with "), code("server create APP BRANCH")}}}}
+		return View{Text: "There are no servers. Make one with: berth server create APP BRANCH",
+			Parts: []Part{Paragraph{[]Span{plain("There are no servers.")}}, Note{[]Span{plain("Make one with "), typed("server create APP BRANCH")}}}}
 	}
 	const most = 40
 	var ns []string
 	for _, s := range all[:min(len(all), most)] {
 		ns = append(ns, fmt.Sprintf("%s (%s)", s.Name, s.Status))
 	}
-	v := View{Text: fmt.Sprintf("%d servers: %s", len(all), strings.Join(ns, ", ")), Parts: []Part{Heading{fmt.Sprintf("%d servers", len(all))}, serverLines(all[:min(len(all), most)])}}
+	v := View{Text: count(len(all), "server") + ": " + strings.Join(ns, ", "), Parts: []Part{Heading{count(len(all), "server")}, serverLines(all[:min(len(all), most)])}}
 	if n := len(all) - most; n > 0 {
-		v.Parts = append(v.Parts, Note{[]Span{plain(fmt.Sprintf("… and %d more; server list app=APP narrows it down.", n))}})
+		v.Parts = append(v.Parts, Note{[]Span{commands(fmt.Sprintf("… and %d more; server list app=APP narrows it down.", n))}})
 	}
 	return v
 }
 
 // ServerView shows one server.
-func ServerView(e o.Environment, s o.Server) View {
+func ServerView(e o.Environment, s o.Server, now time.Time) View {
 	facts := []Fact{
 		{"Branch", []Span{code(s.Branch)}},
 		{"Revision", []Span{code(s.Revision)}},
-		{"Agent", []Span{plain(string(s.Agent))}},
+		{"Last heard of", []Span{plain(heard(s, now))}},
 		{"Owner", []Span{person(e.Owner)}},
 	}
 	if s.URL != "" {
@@ -387,6 +362,14 @@ func ServerView(e o.Environment, s o.Server) View {
 			{Label: "Destroy", Style: StyleDanger, Command: "server destroy " + s.Name, About: about(e), Confirm: confirmDestroy(e, s.App)},
 		}},
 	}}
+}
+
+// heard is when a server last called home.
+func heard(s o.Server, now time.Time) string {
+	if s.LastSeen == nil {
+		return "never"
+	}
+	return Duration(max(now.Sub(*s.LastSeen), 0)) + " ago"
 }
 
 // WhyView tells why something failed and what to do.
@@ -418,24 +401,32 @@ func diagnosisParts(d o.Diagnosis, e o.Environment) []Part {
 		if c.Server != "" {
 			spans = append(spans, strong(c.Server), plain(": "))
 		}
-		spans = append(spans, plain(c.Sentence), plain("\n"+whoCan[c.Who]))
+		spans = append(spans, plain(c.Sentence+"\n"))
+		if c.Canceled() {
+			if c.Next != "" {
+				spans = append(spans, commands("Next: "+c.Next))
+			}
+			parts = append(parts, Lines{[]Line{{State: StateGone, Spans: spans}}})
+			continue
+		}
+		spans = append(spans, plain(whoCan[c.Who]))
 		if c.Next != "" {
-			spans = append(spans, plain(" Next: "+asTyped(c.Next))) // often a sentence
+			spans = append(spans, commands(" Next: "+c.Next)) // often a sentence
 		}
 		parts = append(parts, Lines{[]Line{{State: StateBad, Spans: spans}}})
 	}
 	if n := len(d.Causes) - most; n > 0 {
-		parts = append(parts, Note{[]Span{plain(fmt.Sprintf("… and %d more; env why %s shows all.", n, e.Name))}})
+		parts = append(parts, Note{[]Span{commands(fmt.Sprintf("… and %d more; env why %s shows all.", n, e.Name))}})
 	}
 	if back := o.GoBack(e); back != "" {
-		parts = append(parts, Note{[]Span{plain("To go back to what ran before: "), code(back)}})
+		parts = append(parts, Note{[]Span{plain("To go back to what ran before: "), typed(back)}})
 	}
 	return parts
 }
 
 // HistoryView lists what was done to an environment.
 func HistoryView(name string, ops []o.Operation) View {
-	v := View{Text: fmt.Sprintf("%d operations on %s", len(ops), name), Parts: []Part{Heading{"What was done to " + name}}}
+	v := View{Text: count(len(ops), "operation") + " on " + name, Parts: []Part{Heading{"What was done to " + name}}}
 	const most = 20
 	for _, op := range ops[:min(len(ops), most)] {
 		state := StateWorking
@@ -449,14 +440,26 @@ func HistoryView(name string, ops []o.Operation) View {
 		case o.OperationQueued:
 			state = StateWaiting
 		}
-		v.Parts = append(v.Parts, Lines{[]Line{{State: state, Spans: []Span{when(op.CreatedAt), plain(" "), person(op.Actor), plain(" "), code(op.Text), plain(" — " + string(op.Status))}}}})
+		v.Parts = append(v.Parts, Lines{[]Line{{State: state, Spans: []Span{when(op.CreatedAt), plain(" "), person(op.Actor), plain(" "), typed(op.Text), plain(" — " + string(op.Status) + commits(op))}}}})
 	}
 	return v
 }
 
+// commits are what an operation put on servers, in a form that a deploy takes.
+func commits(op o.Operation) string {
+	if len(op.Changes) == 0 {
+		return ""
+	}
+	var out []string
+	for _, c := range op.Changes {
+		out = append(out, c.App+"="+c.Commit[:min(len(c.Commit), 10)])
+	}
+	return ", " + strings.Join(out, " ")
+}
+
 // PlanView shows what env create would make.
 func PlanView(p o.Plan) View {
-	v := View{Text: fmt.Sprintf("%s would have %d servers on %s; nothing has been changed.", p.Name, len(p.Servers), p.Target),
+	v := View{Text: fmt.Sprintf("%s would have %s on %s; nothing has been changed.", p.Name, count(len(p.Servers), "server"), p.Target),
 		Parts: []Part{Heading{"What " + p.Name + " would be"}}}
 	var l Lines
 	for _, s := range p.Servers {
@@ -466,14 +469,23 @@ func PlanView(p o.Plan) View {
 		}
 		l.Lines = append(l.Lines, Line{State: StateWaiting, Spans: spans})
 	}
-	v.Parts = append(v.Parts, l, Note{[]Span{plain("On " + p.Target + ", for " + p.Lifetime + ". Nothing has been changed.")}})
+	v.Parts = append(v.Parts, l, Note{[]Span{plain("On " + p.Target + ", for " + lifetime(p.Lifetime) + ". Nothing has been changed.")}})
 	return v
+}
+
+// lifetime writes a Plan's lifetime as people say it.
+func lifetime(s string) string {
+	d, err := time.ParseDuration(s)
+	if err != nil {
+		return s
+	}
+	return Duration(d)
 }
 
 // HelpView is the help for a verb, or for everything.
 func HelpView(noun, verb string) View {
-	text := bot.Help(noun, verb)
-	return View{Text: "How to use Berth", Parts: []Part{Code{text}, Actions{[]Action{newEnvironment(), {Label: "My environments", Command: "env list mine"}}}}}
+	text := bot.ProgramHelp(noun, verb)
+	return View{Text: "How to use Berth", Parts: []Part{Code{Text: text, Commands: true}, Actions{[]Action{newEnvironment(), {Label: "My environments", Command: "env list mine"}}}}}
 }
 
 // AnswerView shows what a command was answered with, except for the card of
@@ -497,7 +509,7 @@ func AnswerView(cmd o.Command, a o.Answer, now time.Time) View {
 		text := fmt.Sprintf("%s is now called %s.", cmd.Environment, a.Environment.Name)
 		return View{Text: text, Public: true, Parts: []Part{Paragraph{[]Span{plain(cmd.Environment + " is now called "), strong(a.Environment.Name), plain(".")}}}}
 	case a.Server != nil:
-		return ServerView(*a.Environment, *a.Server)
+		return ServerView(*a.Environment, *a.Server, now)
 	case a.Note != "":
 		return View{Text: a.Note, Parts: []Part{Paragraph{[]Span{plain(a.Note)}}}}
 	}
@@ -529,7 +541,7 @@ func HomeViews(name string, all []o.Environment) []View {
 	if len(busy) > 0 {
 		v := View{Text: "Running now: " + names(busy), Parts: []Part{Heading{"Running now"}}}
 		for _, e := range busy[:min(len(busy), 10)] {
-			v.Parts = append(v.Parts, Lines{[]Line{{State: StateWorking, Spans: []Span{person(e.Operation.Actor), plain(" "), code(e.Operation.Text)}}}})
+			v.Parts = append(v.Parts, Lines{[]Line{{State: StateWorking, Spans: []Span{person(e.Operation.Actor), plain(" "), typed(e.Operation.Text)}}}})
 		}
 		views = append(views, v)
 	}

@@ -57,7 +57,7 @@ func cardReason(op o.Operation, e o.Environment) []Span {
 	if op.Actor == o.Itself {
 		return []Span{plain("The lifetime of "), strong(e.Name), plain(" is over, "), person(e.Owner), plain(".")}
 	}
-	return []Span{person(op.Actor), plain(" asked: "), code(op.Text)}
+	return []Span{person(op.Actor), plain(" asked: "), typed(op.Text)}
 }
 
 func cardTitle(op o.Operation, e o.Environment) string {
@@ -113,11 +113,19 @@ func cardLines(op o.Operation, e o.Environment, events []o.Event) Lines {
 
 // step is an event in a few words.
 func step(ev o.Event) string {
-	text := strings.Join(strings.Fields(ev.Text), " ")
-	if ev.Step != "" && !strings.HasPrefix(strings.ToLower(text), ev.Step) {
-		text = ev.Step + ": " + text
+	return short(strings.Join(strings.Fields(ev.Words()), " "), 120)
+}
+
+// clock is how long something takes, for who watches it: 45 s, 1 min 30 s.
+func clock(d time.Duration) string {
+	d = max(d, 0).Round(time.Second)
+	switch {
+	case d < time.Minute:
+		return fmt.Sprintf("%d s", d/time.Second)
+	case d < time.Hour && d%time.Minute != 0:
+		return fmt.Sprintf("%d min %d s", d/time.Minute, d%time.Minute/time.Second)
 	}
-	return short(text, 120)
+	return Duration(d)
 }
 
 // cardProgress tells the step, the time so far and what is left.
@@ -129,7 +137,7 @@ func cardProgress(op o.Operation, e o.Environment, events []o.Event, now time.Ti
 	if op.StartedAt != nil {
 		since = *op.StartedAt
 	}
-	elapsed := now.Sub(since).Round(time.Second)
+	elapsed := now.Sub(since)
 	text := "starting"
 	for i := len(events) - 1; i >= 0; i-- {
 		if events[i].Server == "" {
@@ -144,13 +152,16 @@ func cardProgress(op o.Operation, e o.Environment, events []o.Event, now time.Ti
 			left++
 		}
 	}
-	return []Span{plain(fmt.Sprintf("%s · %s so far · %d of %d servers left", text, max(elapsed, 0), left, all))}
+	return []Span{plain(fmt.Sprintf("%s · %s so far · %d of %s left", text, clock(elapsed), left, count(all, "server")))}
 }
 
 func cardEnd(op o.Operation, e o.Environment) []Span {
 	took := ""
+	if op.Status == o.OperationCanceled && op.StartedAt == nil {
+		took = "Nothing had been changed. "
+	}
 	if op.StartedAt != nil && op.EndedAt != nil {
-		took = "Took " + op.EndedAt.Sub(*op.StartedAt).Round(time.Second/10).String() + ". "
+		took = "Took " + clock(op.EndedAt.Sub(*op.StartedAt)) + ". "
 	}
 	if e.Status == o.StatusDestroyed {
 		return []Span{plain(took + "Nothing of it is left.")}
@@ -162,6 +173,14 @@ func cardActions(op o.Operation, e o.Environment) []Action {
 	a := About{e.ID, op.ID}
 	if e.Status == o.StatusDestroyed {
 		return nil
+	}
+	if op.Status != o.OperationSucceeded && e.Status != o.StatusFailed {
+		var out []Action // there is nothing to try again
+		for _, action := range environmentActions(e) {
+			action.About = a
+			out = append(out, action)
+		}
+		return out
 	}
 	if op.Status != o.OperationSucceeded {
 		return []Action{

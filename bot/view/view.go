@@ -6,6 +6,8 @@ package view
 import (
 	"strings"
 	"time"
+
+	"github.com/berth-dev/berth/bot"
 )
 
 // View is an answer as every door can show it: plain data without markup. A
@@ -56,7 +58,10 @@ type Table struct {
 }
 
 // Code is text as a program printed it.
-type Code struct{ Text string }
+type Code struct {
+	Text     string
+	Commands bool // as in a Span: it is about Berth's own commands
+}
 
 // Note is small print.
 type Note struct{ Spans []Span }
@@ -95,9 +100,13 @@ type Span struct {
 	Text   string
 	Strong bool
 	Code   bool
-	URL    string // Text is a link to it
-	Person string // a person's name in Berth; a door may know how to call them
-	Time   time.Time
+	// Command says that Text, which may be Code, speaks of commands of Berth.
+	// They stand there as a shell takes them ("berth env show qa"); a door
+	// writes them as they are typed there. So do View.Text and Code.
+	Command bool
+	URL     string // Text is a link to it
+	Person  string // a person's name in Berth; a door may know how to call them
+	Time    time.Time
 }
 
 // Action is a button: it runs a command, opens a form or follows a link.
@@ -138,6 +147,13 @@ type Confirm struct{ Title, Text, Yes, No string }
 func plain(text string) Span  { return Span{Text: text} }
 func strong(text string) Span { return Span{Text: text, Strong: true} }
 func code(text string) Span   { return Span{Text: text, Code: true} }
+
+// commands is a sentence of Berth's own with commands in it.
+func commands(text string) Span { return Span{Text: bot.Commands(text), Command: true} }
+
+// typed is a command and nothing else.
+func typed(text string) Span { return Span{Text: bot.Commands(text), Code: true, Command: true} }
+
 func person(name string) Span { return Span{Text: name, Person: name} }
 func when(t time.Time) Span   { return Span{Text: t.UTC().Format("2 Jan 15:04 MST"), Time: t} }
 func link(text, url string) Span {

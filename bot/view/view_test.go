@@ -2,6 +2,7 @@ package view
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -106,8 +107,8 @@ func TestCards(t *testing.T) {
 		acts string
 	}{
 		"queued":  {o.Operation{Kind: o.KindDeploy, Status: o.OperationQueued, Position: 2}, qa(o.StatusDeploying), []string{"number 2"}, nil, "Cancel Details"},
-		"running": {o.Operation{Kind: o.KindCreate, Status: o.OperationRunning, StartedAt: &started}, qa(o.StatusCreating), []string{"Making qa", "configuring: make build", "1m30s so far", "1 of 2 servers left", "bbbbbbb"}, nil, "Cancel Details"},
-		"ready":   {o.Operation{Kind: o.KindCreate, Status: o.OperationSucceeded, StartedAt: &started, EndedAt: &ended}, qa(o.StatusReady), []string{"qa is ready", "Took 1m29s", "http://127.0.0.1:1"}, []string{"configuring"}, "Open api Deploy… Extend Destroy"},
+		"running": {o.Operation{Kind: o.KindCreate, Status: o.OperationRunning, StartedAt: &started}, qa(o.StatusCreating), []string{"Making qa", "configuring: make build", "1 min 30 s so far", "1 of 2 servers left", "bbbbbbb"}, nil, "Cancel Details"},
+		"ready":   {o.Operation{Kind: o.KindCreate, Status: o.OperationSucceeded, StartedAt: &started, EndedAt: &ended}, qa(o.StatusReady), []string{"qa is ready", "Took 1 min 29 s", "http://127.0.0.1:1"}, []string{"configuring"}, "Open api Deploy… Extend Destroy"},
 		"failed": {o.Operation{Kind: o.KindCreate, Status: o.OperationFailed, StartedAt: &started, EndedAt: &ended, Diagnosis: d}, qa(o.StatusFailed),
 			[]string{"qa: failed", "make build failed", "You can mend this.", "env deploy qa"}, nil, "Retry Show log Destroy"},
 		"canceled": {o.Operation{Kind: o.KindCreate, Status: o.OperationCanceled, Diagnosis: d}, qa(o.StatusFailed), []string{"canceled"}, []string{"ready."}, "Retry Show log Destroy"},
@@ -210,6 +211,124 @@ func TestDuration(t *testing.T) {
 	} {
 		if got := Duration(d); got != want {
 			t.Errorf("%s is %q, want %q", d, got, want)
+		}
+	}
+}
+
+// A hint is pasted where it is read: its commands are told apart from the rest,
+// so that a door can write them as they are typed there.
+func TestCommandsAreMarked(t *testing.T) {
+	t.Parallel()
+	failed := qa(o.StatusFailed)
+	failed.Servers[1].Status, failed.Servers[1].Revision = o.StatusFailed, strings.Repeat("c", 40)
+	failed.Diagnosis = &o.Diagnosis{Causes: []o.Cause{{Who: "ops", Sentence: "The key env show is missing.", Next: `Send ops this message; after that: "berth env retry qa".`}}}
+	v := WhyView(failed)
+	var marked []string
+	for _, p := range v.Parts {
+		var spans []Span
+		switch p := p.(type) {
+		case Lines:
+			spans = p.Lines[0].Spans
+		case Note:
+			spans = p.Spans
+		}
+		for _, s := range spans {
+			if s.Command {
+				marked = append(marked, s.Text)
+			}
+		}
+	}
+	want := []string{` Next: Send ops this message; after that: "berth env retry qa".`, "berth env deploy qa web=" + strings.Repeat("c", 40)}
+	if !slices.Equal(marked, want) {
+		t.Errorf("marked %q, want %q", marked, want)
+	}
+	e := ErrorView(o.Errorf(o.CodeState, "qa is busy.").WithHint("env show qa"), o.Command{})
+	if e.Text != "qa is busy. Next: berth env show qa" {
+		t.Errorf("text %q", e.Text)
+	}
+}
+
+func TestWrongNamesAreButtons(t *testing.T) {
+	t.Parallel()
+	for typed, test := range map[string]struct {
+		code o.Code
+		app  string
+		near string
+		want string
+	}{
+		"env create qa shpo":            {o.CodeBlueprintUnknown, "", "shop", "env create qa shop"},
+		"env create qa shop size=smal":  {o.CodeSizeUnknown, "", "small", "env create qa shop size=small"},
+		"env create qa target=locl":     {o.CodeTargetUnknown, "", "local", "env create qa target=local"},
+		"env create qa shop wbe=main":   {o.CodeAppUnknown, "wbe", "web", "env create qa shop web=main"},
+		"server create wbe hotfix":      {o.CodeAppUnknown, "wbe", "web", "server create web hotfix"},
+		"server list app=wbe":           {o.CodeAppUnknown, "wbe", "web", "server list app=web"},
+		"env deploy qa web=feature/lgn": {o.CodeBranchNotFound, "web", "feature/login", "env deploy qa web=feature/login"},
+	} {
+		p, err := bot.Parse(typed)
+		if err != nil {
+			t.Fatalf("%s: %v", typed, err)
+		}
+		e := o.Errorf(test.code, "There is no such thing.").WithHint("did you mean %s?", test.near)
+		e.Suggestions, e.Subject.App = []string{test.near}, test.app
+		v := ErrorView(e, p.Command)
+		check(t, v)
+		if all := actions(v); len(all) != 1 || all[0].Command != test.want {
+			t.Errorf("%s offers %+v, want %q", typed, all, test.want)
+		}
+	}
+}
+
+// What was canceled has nothing that somebody could mend, and what was never
+// begun nothing to try again.
+func TestCanceled(t *testing.T) {
+	t.Parallel()
+	op := o.Operation{ID: "o2", Kind: o.KindDeploy, Status: o.OperationCanceled, Actor: "maria", Text: "env deploy qa"}
+	v := CardView(op, qa(o.StatusReady), nil, now)
+	check(t, v)
+	if whole := words(v); !strings.Contains(whole, "Nothing had been changed.") {
+		t.Errorf("%s", whole)
+	}
+	for _, a := range actions(v) {
+		if a.Label == "Retry" || a.About.Operation != "o2" {
+			t.Errorf("offers %+v", a)
+		}
+	}
+	op.StartedAt, op.Diagnosis = &now, &o.Diagnosis{Causes: []o.Cause{{Code: "interrupted", Who: "developer", Sentence: "This was canceled before it was done.", Next: "go on with berth env retry qa"}}}
+	v = CardView(op, qa(o.StatusFailed), nil, now)
+	if whole := words(v); strings.Contains(whole, "mend") || !strings.Contains(whole, "Next: go on with berth env retry qa") || strings.Contains(whole, "Nothing had") {
+		t.Errorf("%s", whole)
+	}
+	if all := actions(v); len(all) == 0 || all[0].Label != "Retry" {
+		t.Errorf("offers %+v", all)
+	}
+}
+
+func TestPlainWords(t *testing.T) {
+	t.Parallel()
+	alone := qa(o.StatusReady)
+	alone.Servers = alone.Servers[:1]
+	seen := now.Add(-5 * time.Minute)
+	alone.Servers[0].LastSeen = &seen
+	for got, want := range map[string]string{
+		ConfirmDestroyView(qa(o.StatusReady), "", "env destroy qa").Text:             "Destroy qa? This ends the environment qa and its servers qa/api (main) and qa/web (feature/login). It cannot be undone.",
+		ConfirmDestroyView(qa(o.StatusReady), "web", "server destroy qa/web").Text:   "Destroy qa/web? This ends the server qa/web (feature/login). It cannot be undone.",
+		ConfirmDestroyView(alone, "api", "server destroy qa/api").Text:               "Destroy qa? This ends the environment qa and its only server, qa/api (main). It cannot be undone.",
+		strings.SplitN(words(ServersView(alone.Servers)), "\n", 2)[0]:                "1 server: qa/api (ready)",
+		HistoryView("qa", []o.Operation{{Actor: "maria", Text: "env show qa"}}).Text: "1 operation on qa",
+		PlanView(o.Plan{Name: "qa", Target: "local", Lifetime: "72h0m0s"}).Text:      "qa would have 0 servers on local; nothing has been changed.",
+	} {
+		if got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+	for whole, says := range map[string]string{
+		words(PlanView(o.Plan{Name: "qa", Target: "local", Lifetime: "72h0m0s"})): "On local, for 3 d.",
+		words(ServerView(alone, alone.Servers[0], now)):                           "Last heard of 5 min ago",
+		words(ServerView(alone, qa(o.StatusReady).Servers[1], now)):               "Last heard of never",
+		words(HistoryView("qa", []o.Operation{{Actor: "maria", Text: "env deploy qa", Status: o.OperationSucceeded, Changes: []o.Change{{App: "web", Commit: "0123456789abcdef"}}}})): "succeeded, web=0123456789",
+	} {
+		if !strings.Contains(whole, says) {
+			t.Errorf("does not say %q:\n%s", says, whole)
 		}
 	}
 }

@@ -85,7 +85,7 @@ func (Rules) Lifetime(c *orchestrator.Catalog, asked time.Duration) (time.Durati
 		return c.Policy.Lifetime, nil
 	case longest > 0 && asked > longest:
 		return 0, orchestrator.Errorf(orchestrator.CodeLifetime, "%s is too long: an environment may live %s at most.", span(asked), span(longest)).
-			WithHint("ttl=%s, and later berth env extend", span(longest))
+			WithHint("ttl=%s, and later: berth env extend NAME 1d", span(longest))
 	}
 	return asked, nil
 }

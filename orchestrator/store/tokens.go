@@ -74,7 +74,7 @@ func (s *Store) TokenByHash(ctx context.Context, hash string) (Token, error) {
 	t, err := scanToken(s.read.QueryRowContext(ctx, `SELECT `+tokenColumns+` FROM tokens WHERE hash = ? AND revoked_at = 0`, hash).Scan)
 	if errors.Is(err, sql.ErrNoRows) {
 		return t, orchestrator.Errorf(orchestrator.CodeNotAllowed, "Berth does not know this token, or it was revoked.").
-			WithHint("ask ops for a new one: berth token create")
+			WithHint("ask ops for a new one: berth token create NAME")
 	}
 	if err != nil {
 		return t, s.fail(err)

@@ -74,6 +74,24 @@ var verbs = map[string][3]string{
 	"replace": {"replacing", "replaced", "will be replaced"},
 }
 
+// counts says how much is made, changed and removed; what is nothing is left
+// out.
+func counts(add, change, remove int, made, changed, removed, none string) string {
+	var out []string
+	for _, x := range []struct {
+		n    int
+		text string
+	}{{add, made}, {change, changed}, {remove, removed}} {
+		if x.n > 0 {
+			out = append(out, fmt.Sprintf(x.text, x.n))
+		}
+	}
+	if len(out) == 0 {
+		return none
+	}
+	return strings.Join(out, ", ")
+}
+
 // event turns a message into progress; most messages are none.
 func (m message) event() (Event, bool) {
 	took := func(s int) string {
@@ -98,9 +116,9 @@ func (m message) event() (Event, bool) {
 			return Event{}, false
 		}
 		if m.Changes.Operation == "plan" {
-			return Event{Step: "plan", Text: fmt.Sprintf("%d to add, %d to change, %d to remove", m.Changes.Add, m.Changes.Change, m.Changes.Remove)}, true
+			return Event{Step: "plan", Text: counts(m.Changes.Add, m.Changes.Change, m.Changes.Remove, "%d to make", "%d to change", "%d to remove", "nothing to change")}, true
 		}
-		return Event{Step: "apply", Text: fmt.Sprintf("%d added, %d changed, %d removed", m.Changes.Add, m.Changes.Change, m.Changes.Remove)}, true
+		return Event{Step: "apply", Text: counts(m.Changes.Add, m.Changes.Change, m.Changes.Remove, "%d made", "%d changed", "%d removed", "nothing had to be changed")}, true
 	case "apply_start", "apply_progress", "apply_complete", "apply_errored":
 		if m.Hook == nil {
 			return Event{}, false

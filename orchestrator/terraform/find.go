@@ -237,7 +237,7 @@ func (o FindOptions) install(ctx context.Context, l limits) (Binary, error) {
 		if ctx.Err() != nil {
 			return Binary{}, downloadErr
 		}
-		o.Progress(fmt.Sprintf("Terraform cannot be downloaded (%s)", outOfReach(downloadErr)))
+		o.Progress("what makes the servers cannot be downloaded: it is built instead")
 		if err := o.build(ctx, l, tmp); err != nil {
 			return Binary{}, fmt.Errorf("it cannot be downloaded (%s) nor built (%s)", outOfReach(downloadErr), firstLine(err.Error()))
 		}
@@ -256,14 +256,14 @@ func (o FindOptions) install(ctx context.Context, l limits) (Binary, error) {
 		return Binary{}, err
 	}
 	b.Path = target
-	o.Progress(fmt.Sprintf("Terraform %s is installed in %s", b.Version, bin))
+	o.Progress("what makes the servers is installed")
 	return b, nil
 }
 
 // download lets hc-install fetch the newest release that fits and verify its
 // checksum and signature.
 func (o FindOptions) download(ctx context.Context, l limits, dir string) error {
-	o.Progress("downloading Terraform")
+	o.Progress("downloading what makes the servers")
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	// Out of reach should be known soon: a build takes minutes as it is.
 	transport.TLSHandshakeTimeout = 10 * time.Second
@@ -286,7 +286,7 @@ func (o FindOptions) build(ctx context.Context, l limits, dir string) error {
 	if err != nil {
 		return errors.New("there is no Go to build it with")
 	}
-	o.Progress("building Terraform " + buildVersion + ", which takes some minutes")
+	o.Progress("building what makes the servers, which takes some minutes")
 	cmd := exec.CommandContext(ctx, goTool, "install", "-v", "-ldflags=-s -w", "github.com/hashicorp/terraform@v"+buildVersion)
 	cmd.Dir = dir
 	cmd.Env = []string{"GOBIN=" + dir, "CGO_ENABLED=0", "GOFLAGS=", "GOOS=", "GOARCH="}
@@ -311,7 +311,7 @@ func (o FindOptions) build(ctx context.Context, l limits, dir string) error {
 			last = last[1:]
 		}
 		if packages++; packages%100 == 0 {
-			o.Progress(fmt.Sprintf("building Terraform %s: %d packages", buildVersion, packages))
+			o.Progress(fmt.Sprintf("building what makes the servers: %d packages", packages))
 		}
 	}
 	if err := cmd.Wait(); err != nil {

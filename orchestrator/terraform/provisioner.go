@@ -84,6 +84,19 @@ func (p *Provisioner) Terraform(ctx context.Context, progress func(text string))
 	return b, err
 }
 
+// Lacking is what a person is told who wants servers while the program that
+// makes them lacks: why it does is for ops, in the log and in berth doctor.
+func Lacking(err error) error {
+	var e *orchestrator.Error
+	if !errors.As(err, &e) {
+		return err
+	}
+	out := orchestrator.Errorf(orchestrator.CodeState, "Berth's machine lacks the program that makes servers.").
+		WithHint("only ops can mend this: berth doctor tells them what is missing")
+	out.Cause = err
+	return out
+}
+
 // Running says whether a run is at work in an environment's workspace.
 func (p *Provisioner) Running(environmentID string) bool {
 	_, _, held := holder((paths{dir: p.Dir(environmentID)}).lock())
@@ -185,15 +198,15 @@ type child struct {
 func (p *Provisioner) start(ctx context.Context, f paths, action Action, prepare func(paths) error, progress func(step, text string)) (*child, error) {
 	binary, err := p.Terraform(ctx, func(text string) { progress("install", text) })
 	if err != nil {
-		return nil, err
+		return nil, Lacking(err)
 	}
 	if err := f.make(); err != nil {
 		return nil, unwritable(f.dir, err)
 	}
 	// A run from before a restart may still be at work here: its files must
 	// not change under it.
-	if who, _, held := holder(f.lock()); held {
-		progress("wait", "waiting for the earlier run "+who)
+	if _, _, held := holder(f.lock()); held {
+		progress("wait", "waiting for the earlier work on this to end")
 	}
 	release, err := acquire(ctx, f.lock(), "prepare")
 	if err != nil {
@@ -320,7 +333,7 @@ func (p *Provisioner) follow(ctx context.Context, f paths, c *child, progress fu
 				return nil, context.Cause(ctx)
 			}
 			done, canceled = nil, true
-			progress("cancel", "stopping; what Terraform is in the midst of is finished first")
+			progress("cancel", "stopping; what has begun is finished first")
 			told = interrupt(f, c)
 			continue
 		case <-tick.C:

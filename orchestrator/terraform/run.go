@@ -228,7 +228,7 @@ func (w *worker) init(ctx context.Context, env map[string]string) error {
 			return nil
 		}
 	}
-	w.progress(Event{Step: "init", Text: "preparing Terraform"})
+	w.progress(Event{Step: "init", Text: "getting ready"})
 	if w.InitLock != "" {
 		release, err := acquire(ctx, w.InitLock, w.run)
 		if err != nil {
@@ -321,15 +321,16 @@ func (w *worker) repair(ctx context.Context, tf *tfexec.Terraform) error {
 	if info.Size() == 0 {
 		// The disk was full to the last byte: there is nothing to restore, and
 		// Terraform refuses to read it.
-		w.progress(Event{Step: "init", Text: "the earlier run could not save its state at all: it may have made machines that Berth does not know of"})
+		w.progress(Event{Step: "init", Text: "the earlier run could not note down what it had made"})
 		return os.Remove(path)
 	}
-	w.progress(Event{Step: "init", Text: "restoring the state that could not be saved last time"})
+	w.progress(Event{Step: "init", Text: "noting down what the earlier run has made"})
 	if err := tf.StatePush(ctx, errored); err != nil {
-		w.log(err.Error())
-		return &orchestrator.Error{Code: orchestrator.CodeInternal, Cause: err,
-			Message: fmt.Sprintf("An earlier run left the state %s, and it cannot be restored.", path),
-			Hint:    "Compare it with `terraform state pull` in that folder, push the right one, then remove the file."}
+		detail := fmt.Errorf("the state %s cannot be pushed (compare it with terraform state pull in that folder, push the right one, then remove the file): %w", path, err)
+		w.log(detail.Error())
+		return &orchestrator.Error{Code: orchestrator.CodeInternal, Cause: detail,
+			Message: "What an earlier run has made was not noted down, and cannot be noted down now.",
+			Hint:    "Send ops this message: Berth's log says what to compare"}
 	}
 	return os.Rename(path, path+".restored")
 }

@@ -262,7 +262,7 @@ func TestApplyAttachAddDestroy(t *testing.T) {
 	if !slices.Equal(web.Args, want) {
 		t.Errorf("called with %q, want %q", web.Args, want)
 	}
-	for _, text := range []string{"init: preparing Terraform", "plan: 2 to add, 0 to change, 0 to remove", "apply: creating api", "apply: created web", "apply: 2 added"} {
+	for _, text := range []string{"init: getting ready", "plan: 2 to make", "apply: creating api", "apply: created web", "apply: 2 made"} {
 		if !strings.Contains(h.heard(), text) {
 			t.Errorf("%q was not told:\n%s", text, h.heard())
 		}
@@ -414,7 +414,7 @@ func TestAttachWhileRunning(t *testing.T) {
 func TestLaterRunWaits(t *testing.T) {
 	h := newHouse(t)
 	open := h.gate()
-	creating, waiting := h.when("creating api"), h.when("waiting for the earlier run r1")
+	creating, waiting := h.when("creating api"), h.when("waiting for the earlier work on this to end")
 	first := h.apply(t.Context(), h.p, workspace("api"), "r1")
 	<-creating
 	second := h.apply(t.Context(), h.restart(), workspace("api", "web"), "r2")

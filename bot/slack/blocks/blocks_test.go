@@ -516,3 +516,23 @@ func TestClip(t *testing.T) {
 		}
 	}
 }
+
+// Commands stand as they are typed in this workspace; what people wrote stays.
+func TestTyped(t *testing.T) {
+	t.Parallel()
+	v := view.ErrorView(o.Errorf(o.CodeState, "The branch env show is busy.").WithHint("berth env show qa, or server list"), o.Command{})
+	for options, want := range map[string]string{"": "/env show qa, or /server list", "/try": "/try-env show qa, or /try-server list"} {
+		at := blocks.Options{}
+		if options != "" {
+			at = blocks.Options{Env: options + "-env", Server: options + "-server"}
+		}
+		m := blocks.Render(v, at)
+		raw, err := json.Marshal(m.Blocks)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !strings.Contains(m.Text, "Next: "+want) || !strings.Contains(string(raw), "Next: "+want) || !strings.Contains(string(raw), "The branch env show is busy.") {
+			t.Errorf("%s\n%s", m.Text, raw)
+		}
+	}
+}

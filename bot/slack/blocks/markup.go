@@ -376,6 +376,9 @@ func settle(spans []view.Span, o Options) []view.Span {
 	}
 	for _, s := range spans {
 		text := clean(s.Text)
+		if s.Command {
+			text = o.Typed(text)
+		}
 		switch {
 		case s.Code:
 			if text = strings.TrimSpace(strings.ReplaceAll(text, "\n", " ")); !blank(text) {

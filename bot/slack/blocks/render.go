@@ -1,6 +1,7 @@
 package blocks
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"regexp"
@@ -25,6 +26,14 @@ type Message struct {
 type Options struct {
 	// Person gives the Slack ID of somebody whom a View names.
 	Person func(name string) (userID string, ok bool)
+	// Env and Server are the slash commands that stand for berth env and berth
+	// server; empty: /env and /server.
+	Env, Server string
+}
+
+// Typed writes the commands in text as they are typed in Slack.
+func (o Options) Typed(text string) string {
+	return strings.NewReplacer("berth env ", cmp.Or(o.Env, "/env")+" ", "berth server ", cmp.Or(o.Server, "/server")+" ").Replace(text)
 }
 
 // Action is a button as it comes back when it was pressed.
@@ -80,6 +89,7 @@ func encode(a view.Action) (string, bool) {
 
 // Render writes a View as a message.
 func Render(v view.View, o Options) Message {
+	v.Text = o.Typed(v.Text)
 	m := Message{Text: topText(v), Blocks: newRenderer(o, v).fit(v.Parts, room{maxBlocks, maxMessage})}
 	if len(m.Blocks) == 0 {
 		text := mrkdwn([]view.Span{{Text: v.Text}}, o, maxSection/2)
@@ -192,6 +202,9 @@ func (r *renderer) part(p view.Part, limit int) []unit {
 			return []unit{newUnit(0, section(fence(text, limit)))}
 		}
 	case view.Code:
+		if p.Commands {
+			p.Text = r.Typed(p.Text)
+		}
 		return code(p.Text, limit)
 	case view.Actions:
 		return r.actions(p, limit)

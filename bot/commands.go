@@ -1,16 +1,14 @@
-package console
+package bot
 
 import (
 	"regexp"
 	"strings"
-
-	"github.com/berth-dev/berth/bot"
 )
 
 // command finds a command of the grammar in a sentence.
 var command = func() *regexp.Regexp {
 	var verbs []string
-	for _, r := range bot.Records {
+	for _, r := range Records {
 		verbs = append(verbs, string(r.Verb))
 	}
 	return regexp.MustCompile(`(^|[^\w/-])(berth )?((?:env|server) (?:` + strings.Join(verbs, "|") + `))($|[^\w-])`)
@@ -21,4 +19,20 @@ var command = func() *regexp.Regexp {
 // env is another program.
 func Commands(sentence string) string {
 	return command.ReplaceAllString(sentence, "${1}berth ${3}${4}")
+}
+
+// ProgramHelp is Help with the program's name before the commands. What a
+// message alone may begin with is no command of the program and is left out.
+func ProgramHelp(noun, verb string) string {
+	examples := false
+	var b strings.Builder
+	for line := range strings.Lines(Help(noun, verb)) {
+		rest, indented := strings.CutPrefix(line, "  ")
+		if examples && indented && Commands(rest) == rest {
+			continue
+		}
+		examples = examples || line == "Examples:\n"
+		b.WriteString(Commands(line))
+	}
+	return b.String()
 }
