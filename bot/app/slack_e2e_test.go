@@ -325,7 +325,7 @@ func TestSlackSocket(t *testing.T) {
 	d.types("/server create api hotfix/1.2.3 name=lone")
 	lone := d.card("lone is ready", "hotfix/1.2.3")
 	d.told(lone, "lone is ready")
-	d.reads("/server show lone", "lone/api", "hotfix/1.2.3", "online")
+	d.reads("/server show lone", "lone/api", "hotfix/1.2.3", "less than a minute ago")
 	// From the card: Slack itself asks, naming what goes.
 	_, asked := d.clicks(lone, "Destroy")
 	if asked == nil || !strings.Contains(asked.Text, "lone/api (hotfix/1.2.3)") {

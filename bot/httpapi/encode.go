@@ -155,6 +155,9 @@ func appendOperation(b []byte, op *orchestrator.Operation) []byte {
 	b = moment(b, `,"created_at":`, &op.CreatedAt)
 	b = moment(b, `,"started_at":`, op.StartedAt)
 	b = moment(b, `,"ended_at":`, op.EndedAt)
+	if len(op.Changes) > 0 {
+		b = other(append(b, `,"changes":`...), op.Changes)
+	}
 	return append(b, '}')
 }
 

@@ -332,3 +332,34 @@ func TestWarning(t *testing.T) {
 		t.Errorf("nobody: %v, %v", told, err)
 	}
 }
+
+// Who is not shown a form is told the command that does the same, as it is
+// typed here.
+func TestFormNotOpened(t *testing.T) {
+	t.Parallel()
+	o := newOffice(t, settings{})
+	o.types(maria, dev, "/env create qa")
+	o.ends("qa")
+	c := o.card(dev, "qa is ready")
+	o.fake.SetStorm(slackfake.Storm{Calls: 100, Methods: []string{"views.open"}})
+	for _, tt := range []struct {
+		out  *slackfake.Outcome
+		want string
+	}{{o.types(maria, dev, "/env create"), "/env create NAME"}, {o.clicks(maria, c, "Deploy…"), "/env deploy qa"}} {
+		m := o.answered(tt.out)
+		mustSay(t, m, "Slack did not open the form.", "Next: try again, or type it: "+tt.want)
+	}
+}
+
+// What a field says goes on with a command that can be typed here.
+func TestFieldSaysNext(t *testing.T) {
+	t.Parallel()
+	o := newOffice(t, settings{})
+	o.types(maria, dev, "/env create qa")
+	o.ends("qa")
+	o.card(dev, "qa is ready")
+	sent := o.submits(maria, o.form(maria, dev), slackfake.Values{"name": "qa"})
+	if len(sent.Fields) != 1 || !strings.Contains(sent.Fields["name"], "Next: choose another name, or look at it with /env show qa") {
+		t.Errorf("fields %+v", sent.Fields)
+	}
+}

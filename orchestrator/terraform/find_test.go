@@ -103,7 +103,7 @@ func TestNothingToInstall(t *testing.T) {
 	if !errors.As(err, &e) || !strings.Contains(e.Message, "no Go") || !strings.Contains(e.Hint, "BERTH_TERRAFORM") {
 		t.Errorf("got %v", err)
 	}
-	if len(told) < 2 || told[0] != "downloading Terraform" {
+	if len(told) < 2 || told[0] != "downloading what makes the servers" {
 		t.Errorf("told %q", told)
 	}
 }

@@ -569,7 +569,7 @@ func TestStateOfNothing(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(h.p.Dir("e1"), "errored.tfstate"), nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := h.p.Apply(t.Context(), workspace("api"), "r2", h.progress); err != nil || !strings.Contains(h.heard(), "could not save its state at all") {
+	if _, err := h.p.Apply(t.Context(), workspace("api"), "r2", h.progress); err != nil || !strings.Contains(h.heard(), "could not note down what it had made") {
 		t.Errorf("%v\n%s", err, h.heard())
 	}
 	if err := h.p.Destroy(t.Context(), "e1", "r3", h.progress); err != nil {
