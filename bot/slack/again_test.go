@@ -126,6 +126,7 @@ func TestRevokedUnknown(t *testing.T) {
 	o.fake.SetBotToken("")
 	mustSay(t, o.answered(out), "no environments")
 
+	o.worked() // what is left over would have the next Berth ask who tom is
 	o.stop()
 	o.start(false) // nobody is known any more
 	o.fake.SetBotToken("token_revoked")
