@@ -1,0 +1,222 @@
+package diagnose
+
+import (
+	"path"
+	"strings"
+)
+
+// commandRecords are failed commands: first what the comment says, then what
+// the output tells, and in the end the exit status.
+var commandRecords = join(
+	[]record{
+		{code: "command_timeout", who: retry, in: "cmd", text: both, re: later(`Timed out after (?P<secs>[\d.]+) second`), sentence: `The command "{cmd}" (step "{step}") took too long and was stopped after {secs} seconds.`, next: tryAgain},
+		{code: "command_timeout", who: retry, in: "cmd", when: func(f *failure) bool {
+			return f.exit == "124" && re(`(?:^|[\s;&|/])timeout\s`).MatchString(f.vars["fullcmd"])
+		}, sentence: `The command "{cmd}" (step "{step}") took too long and was stopped.`, next: tryAgain},
+		{code: "disk_full", who: ops, in: "cmd module", text: both, re: later(diskFull), sentence: `The server's disk is full: the command "{cmd}" had no space left.`, next: nextDisk},
+		{code: "out_of_memory", who: ops, in: "cmd module", text: both, re: later(outOfMemory), sentence: `The command "{cmd}" (step "{step}") ran out of memory.`, next: `Ask ops to give this size more memory, or let the build use less memory; then "berth env retry NAME".`},
+		{code: "out_of_memory", who: ops, in: "cmd module", when: func(f *failure) bool { return f.exit == "137" || f.exit == "-9" }, sentence: `The command "{cmd}" (step "{step}") was killed, most likely because the server ran out of memory.`, next: `Ask ops to give this size more memory; then "berth env retry NAME".`},
+		{code: "port_in_use", who: ops, in: "cmd module", text: both, re: later(portInUse), refine: findPort, sentence: `The command "{cmd}" failed: the port{port} is already taken on the server.`, next: askOps},
+		{code: "command_failed", who: developer, in: "cmd", re: later(`^check_cmd determined the state failed`), refine: checkCommand, sentence: `The command "{cmd}" ran, but the check after it (step "{step}") did not pass{because}`, next: pushAgain},
+		{code: "command_failed", who: ops, in: "cmd module", text: output, re: later(`(?m)(?:^|: )(?P<tool>[^\s:]+): (?:command )?not found\s*$|(?i:executable file not found in \$PATH)|(?m)^(?:/usr/bin/)?env: ['‘]?(?P<t2>[^'’:]+)['’]?: No such file`), when: exit("127"), refine: toolMissing,
+			sentence: `The command "{cmd}" failed: "{tool}" is not installed on the server.`, next: askOps, subject: "{tool}"},
+		{code: "command_failed", who: ops, in: "cmd", text: output, re: later(`(?m)^make(?:\[\d+\])?: (?P<tool>[\w.+-]+): (?:No such file or directory|(?i:command not found))`), refine: commandTool, sentence: `The command "{cmd}" failed: "{tool}" is not installed on the server.`, next: askOps, subject: "{tool}"},
+		{code: "permission_denied", who: developer, in: "cmd module", when: exit("126"), refine: notExecutable, sentence: `The command "{cmd}" may not be run: permission denied (it is not executable).`, next: `Make the file executable in the repository (git update-index --chmod=+x), push, then "berth env deploy NAME".`},
+	},
+	when(usesGit, onlyOutput("cmd", gitRecords)),
+	when(usesPackages, onlyOutput("cmd", packageRecords)),
+	when(usesPip, onlyOutput("cmd", pipRecords)),
+	when(usesNode, onlyOutput("cmd", nodeRecords)),
+	when(usesImages, onlyOutput("cmd", imageRecords)),
+	[]record{
+		{code: "service_unknown", who: ops, in: "cmd", text: output, re: later(`Unit (?P<svc>\S+?)(?:\.service)? (?:not found|could not be found|is masked|not loaded)`), refine: service, sentence: `The service "{svc}" is not installed on the server{masked}.`, next: askOps, subject: "{svc}"},
+		{code: "service_failed", who: developer, in: "cmd", text: output, re: later(`Job for (?P<svc>\S+?)(?:\.service)? failed`), refine: service, sentence: `The service "{svc}" does not start.`, next: `Look at its output with "berth env logs NAME"; if it needs a setting, ask ops.`, subject: "{svc}"},
+		{code: "permission_denied", who: ops, in: "cmd module", when: func(f *failure) bool { return re(denied).MatchString(f.line()) }, sentence: `The command "{cmd}" (step "{step}") has no permission for what it does: {line}`, next: askOps},
+		{code: "recipe_error", who: ops, in: "cmd", re: later(`^Failed parsing script output! (?P<why>[^\n]+)`), sentence: `The command "{cmd}" (step "{step}") ran, but did not print what the recipe expects of it: {why}`, next: askOpsRecipe},
+		{code: "command_failed", who: ops, in: "cmd", when: neverRan, refine: commentLine, sentence: `The command "{cmd}" (step "{step}") could not be run: {line}`, next: askOps},
+		{code: "command_failed", who: developer, in: "cmd", when: exit("139", "134", "136", "132", "-11", "-6", "-8", "-4"), refine: signalOf, sentence: `The command "{cmd}" (step "{step}") crashed ({signal}){because}`, next: pushAgain},
+		{code: "command_failed", who: retry, in: "cmd", when: exit("-15", "-1", "-2", "143", "129", "130"), refine: signalOf, sentence: `The command "{cmd}" (step "{step}") was stopped from outside ({signal}) before it was done{because}`, next: tryAgain},
+		{code: "command_failed", who: developer, in: "cmd", when: silent, refine: commandWho, sentence: `The command "{cmd}" (step "{step}") failed{status} and printed nothing.`, next: pushAgain},
+		{code: "command_failed", who: developer, in: "cmd", re: later(`^Command .* (?:run|failed)|^(?s:.*)$`), refine: commandWho, sentence: `The command "{cmd}" (step "{step}") failed: {line}`, next: pushAgain},
+	},
+)
+
+// workdirRecords are the folder a command runs in.
+var workdirRecords = []record{
+	{code: "workdir_missing", who: ops, re: later(`Desired working directory "?(?P<path>[^"\n]+?)"? is not available|cwd (?P<p2>\S+) does not exist`), refine: anyPath,
+		sentence: `The folder "{path}" that the command "{cmd}" should run in does not exist.`, next: askOps, subject: "{path}"},
+}
+
+// checkRecords are checks of ops' own.
+var checkRecords = []record{
+	{code: "settings_error", who: ops, in: "test", re: later(`(?s)Pillar key "?(?P<key>[^"\n]+?)"? (?:is |was not found|must be )`), sentence: `The setting "{key}" is missing or wrong.`, next: askSettings, subject: "{key}"},
+	{code: "command_failed", who: ops, in: "test", when: func(f *failure) bool { return f.comment != "" }, refine: commentLine, sentence: `A check that ops wrote stopped the setup: "{name}" ({line})`, next: askOps, subject: "{name}"},
+	{code: "command_failed", who: ops, in: "test", sentence: `A check that ops wrote stopped the setup: "{name}"`, next: askOps, subject: "{name}"},
+	{code: "command_failed", who: ops, in: "http", re: later(`Status (?P<code>\d+) was not found|Match text .* was not found|(?P<any>.+)`), refine: webCheck,
+		sentence: `The address "{name}" did not answer as it should{code}.`, next: tryAgain, subject: "{name}"},
+}
+
+// neverRan is a command whose comment says why it did not come to run.
+func neverRan(f *failure) bool {
+	return silent(f) && f.exit == "" && f.comment != "" && !re(`^(?:Command ['"](?s:.*)['"] (?:run|failed)|Command (?:run|failed))`).MatchString(f.comment)
+}
+
+func exit(codes ...string) func(*failure) bool {
+	return func(f *failure) bool {
+		for _, c := range codes {
+			if f.exit == c {
+				return true
+			}
+		}
+		return false
+	}
+}
+
+func silent(f *failure) bool { return strings.TrimSpace(f.stdout+f.stderr) == "" }
+
+// These tell which tool's texts may be looked for: a test suite can print
+// anything, and only the tool's own words count.
+var (
+	usesGit      = tool("git", `(?m)\bgit\b`, `(?m)^fatal: |^git@\S+: Permission denied|^remote: `)
+	usesPackages = tool("apt", ``, `(?m)^E: |^Err:\d+ `)
+	usesPip      = tool("pip", `\bpip[\d.]*\b.*\binstall\b|\buv (?:pip|sync)\b|poetry install|pipenv (?:install|sync)`, `No matching distribution found for|metadata-generation-failed|Could not open requirements file`)
+	usesNode     = tool("npm", `\b(?:npm|pnpm|yarn)\b(?:\s+\S+)*?\s+(?:ci|i|install|add)\b|^\S*yarn\s*$`, `npm (?:error|ERR!) code (?:ERESOLVE|ETARGET|E404|EUSAGE|EINTEGRITY)|ERR_PNPM_`)
+	usesImages   = tool("docker", `\b(?:docker|docker-compose|podman)\b`, `Error response from daemon`)
+)
+
+// tool tells whether a command runs a tool, by its line or its output.
+func tool(name, line, out string) func(*failure) bool {
+	return func(f *failure) bool {
+		if f.module != "cmd" {
+			return false
+		}
+		if known, ok := f.uses[name]; ok {
+			return known
+		}
+		if f.uses == nil {
+			f.uses = map[string]bool{}
+		}
+		f.uses[name] = line != "" && re(line).MatchString(f.vars["fullcmd"]) || re(out).MatchString(f.output())
+		return f.uses[name]
+	}
+}
+
+func checkCommand(f *failure, x *finding) {
+	if f.module == "cmd" {
+		commandWho(f, x)
+	}
+	_, rest, _ := strings.Cut(f.comment, "\n")
+	l := telling(rest, "")
+	if l == "" && f.module != "cmd" {
+		l = telling(f.stderr, f.stdout)
+	}
+	f.vars["because"] = "."
+	if l != "" {
+		f.vars["because"] = ": " + l
+	}
+}
+
+func webCheck(f *failure, _ *finding) {
+	if c := f.vars["code"]; c != "" {
+		f.vars["code"] = " (status " + c + " was expected)"
+	}
+}
+
+func findPort(f *failure, _ *finding) {
+	text := f.comment + "\n" + f.output()
+	f.vars["port"] = ""
+	at := re(portInUse).FindStringIndex(text)
+	if at == nil {
+		return
+	}
+	// The port stands on the line that says so, or is told near it by name;
+	// else the command may have it.
+	line := text[strings.LastIndexByte(text[:at[0]], '\n')+1:]
+	line, _, _ = strings.Cut(line, "\n")
+	near := text[max(0, at[0]-200):min(len(text), at[1]+500)]
+	for _, look := range []struct{ in, pattern string }{
+		{line, `(?:[\d\]*.a-z]|::):(\d{2,5})\b`}, {line, `(?i)\bport:? (\d{2,5})`}, {line, `\('[^']*', (\d{2,5})\)`}, {line, `:::?(\d{2,5})\b`},
+		{near, `(?i)\bport['"]?[:=]? ?(\d{2,5})`}, {near, `(?:\d\.\d|localhost|\*):(\d{2,5})\b`},
+		{f.vars["fullcmd"], `(?i)(?:-p|--port|PORT)[ =]?(\d{2,5})\b`}, {f.vars["fullcmd"], `:(\d{2,5})\b`},
+	} {
+		if m := re(look.pattern).FindStringSubmatch(look.in); m != nil {
+			f.vars["port"] = " " + m[1]
+			return
+		}
+	}
+}
+
+// opsCommands set up the machine rather than the app.
+var opsCommands = re(`^(?:sudo\s+|/usr/s?bin/|/s?bin/|env\s+\S+=\S+\s+)*(?:nginx|apache2ctl|apachectl|httpd|haproxy|systemctl|service|apt|apt-get|dpkg|yum|dnf|apk|snap|useradd|usermod|groupadd|adduser|addgroup|passwd|chown|chmod|chgrp|mount|umount|mkfs\S*|sysctl|modprobe|iptables|ip6tables|nft|ufw|certbot|mysql|mysqladmin|psql|createdb|createuser|pg_\w+|redis-cli|mongo|mongosh|visudo|sshd|ssh-keygen|ssh-keyscan|salt-\S+|salt://\S*|swapon|mkswap|fallocate|locale-gen|update-\S+|timedatectl|hostnamectl|loginctl|crontab|a2en\w+|a2dis\w+|supervisorctl|openssl|docker\s+(?:network|volume|login|swarm)|lvcreate|hostname)(?:\b|\s|$)`)
+
+func commandWho(f *failure, x *finding) {
+	cmd := strings.TrimSpace(f.vars["fullcmd"])
+	line := f.line()
+	f.vars["status"] = ""
+	if f.exit != "" && f.exit != "0" {
+		f.vars["status"] = " (exit status " + f.exit + ")"
+	}
+	switch {
+	case opsCommands.MatchString(cmd):
+		x.who, x.next = ops, askOps
+	case re(offline).MatchString(line) && !isLocalWeb(cmd):
+		x.who, x.next = retry, tryAgain
+		if re(`(?i)127\.0\.0\.1|localhost|database|postgres|mysql|redis|OperationalError|\bdb\b`).MatchString(line + cmd) {
+			x.who, x.next = ops, `Ask ops whether what it connects to runs and is set right; then "berth env retry NAME".`
+		}
+	case re(`returned error: 50[234]|HTTP(?:/[\d.]+)? 50[234]`).MatchString(line):
+		x.who, x.next = retry, tryAgain
+	case isLocalWeb(cmd):
+		x.next = nextHealth
+	}
+	if line == "" {
+		f.vars["line"] = "it did not say why" + f.vars["status"]
+	}
+}
+
+// isLocalWeb says whether a command asks the app itself whether it is well.
+func isLocalWeb(cmd string) bool {
+	return re(`(?:^|[\s;&|(])(?:curl|wget|https?|nc)\s.*(?:127\.0\.0\.1|localhost|\[::1\])`).MatchString(cmd)
+}
+
+// toolMissing tells a tool that the server lacks (for ops) from one that the
+// app's own build should have brought along.
+func toolMissing(f *failure, x *finding) {
+	tool := coalesce(f, "tool", "t2")
+	if tool == "" {
+		tool = strings.Fields(f.vars["fullcmd"] + " it")[0]
+	}
+	f.vars["tool"] = path.Base(tool)
+	cmd := f.vars["fullcmd"]
+	if !strings.Contains(cmd, path.Base(tool)) {
+		x.who = developer
+		x.sentence = `The command "{cmd}" (step "{step}") failed: the tool "{tool}" is not there.`
+		x.next = `If the app should bring it along, add it to its dependencies; else ask ops to install it.`
+	} else if strings.HasPrefix(tool, "./") || strings.Contains(tool, "node_modules") || strings.Contains(tool, "/venv/") || strings.Contains(tool, "vendor/") {
+		x.who = developer
+		x.sentence = `The command "{cmd}" failed: "{tool}" is not there.`
+		x.next = pushAgain
+	}
+}
+
+func commandTool(f *failure, _ *finding) { f.vars["tool"] = path.Base(f.vars["tool"]) }
+
+func notExecutable(f *failure, x *finding) {
+	if strings.HasPrefix(strings.TrimSpace(f.vars["fullcmd"]), "/") && !strings.Contains(f.vars["fullcmd"], "/src/") {
+		x.who, x.next = ops, askOps
+	}
+}
+
+// signals are what a command's exit status says of the signal that ended it, as
+// Python (negative) and shells (128 and more) give it.
+var signals = map[string]string{
+	"139": "segmentation fault", "-11": "segmentation fault", "134": "aborted", "-6": "aborted", "136": "arithmetic error", "-8": "arithmetic error",
+	"132": "illegal instruction", "-4": "illegal instruction", "143": "terminated", "-15": "terminated", "129": "hung up", "-1": "hung up", "130": "interrupted", "-2": "interrupted",
+}
+
+func signalOf(f *failure, _ *finding) {
+	f.vars["signal"], f.vars["because"] = signals[f.exit], "."
+	if l := f.line(); l != "" {
+		f.vars["because"] = ": " + l
+	}
+}

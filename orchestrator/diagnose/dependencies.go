@@ -1,0 +1,175 @@
+package diagnose
+
+import (
+	"net/url"
+	"strings"
+)
+
+// pipRecords are pip's texts.
+var pipRecords = []record{
+	{code: "python_dependency", who: retry, text: both, re: later(`NewConnectionError|ConnectTimeoutError|Failed to establish a new connection|Temporary failure in name resolution|Read timed out|ConnectionResetError|ProxyError|SSLError|Max retries exceeded|(?i:5\d\d (?:server|bad gateway|service unavailable))`), refine: pipIndex,
+		sentence: `The Python package index{index} can't be reached, so the packages could not be installed.`, next: tryAgain},
+	{code: "disk_full", who: ops, text: both, re: later(diskFull), sentence: `The server's disk is full: Python packages could not be installed.`, next: nextDisk},
+	{code: "python_dependency", who: ops, text: both, re: later("Could not find a [`'\"]?pip[\\d.]*[`'\"]? (?:binary|command|executable)|No module named pip\\b|virtualenv was not (?:detected|found)"),
+		sentence: `pip, which installs Python packages, is not on the server (step "{step}").`, next: askOps},
+	{code: "python_dependency", who: developer, text: both, re: later(`No matching distribution found for (?P<pkg>[^\s]+)|satisfies the requirement (?P<p2>[^\s]+)`), refine: firstPkg,
+		sentence: `The Python package "{pkg}" does not exist in that version or under that name.`, next: `Correct it in the app's requirements, push, then "berth env deploy NAME".`, subject: "{pkg}"},
+	{code: "python_dependency", who: developer, text: both, re: later(`Cannot install (?P<pkg>.+?) because these package versions have conflicting|ResolutionImpossible`),
+		sentence: `The app's Python requirements contradict each other: {line}`, refine: pipLine, next: pushAgain},
+	{code: "python_dependency", who: developer, text: both, re: later(`Could not open requirements file: .*'(?P<path>[^']+)'`), sentence: `The app has no requirements file at "{path}".`, next: pushAgain},
+	{code: "python_dependency", who: developer, text: both, re: later(`(?i)Invalid requirement: ['"]?(?P<pkg>[^'"\n]+)`), sentence: `The app's requirements have a line that is none: "{pkg}".`, next: pushAgain},
+	{code: "python_dependency", who: developer, text: both, re: later(`requires (?:a different Python|Python '?(?P<want>[^'\n;]+))`), sentence: `A Python package does not fit this server's Python: {line}`, refine: pipLine, next: pushAgain},
+	{code: "python_dependency", who: developer, text: both, re: later(`metadata-generation-failed|subprocess-exited-with-error|Failed building wheel|Failed to build|Could not build wheels|did not run successfully|legacy-install-failure`), refine: pipBuild,
+		sentence: `The Python package "{pkg}" could not be built: {line}`, next: `Use a version that needs no build, or ask ops for what it needs; then "berth env deploy NAME".`, subject: "{pkg}"},
+	{code: "python_dependency", who: developer, text: both, re: later(`THESE PACKAGES DO NOT MATCH THE HASHES`), sentence: `A Python package does not match the hash in the app's requirements.`, next: pushAgain},
+}
+
+// pipStateRecords are what is left of pip.*.
+var pipStateRecords = []record{
+	{code: "python_dependency", who: developer, in: "pip virtualenv", sentence: `The Python packages of step "{step}" could not be installed: {line}`, refine: pipLine, next: pushAgain},
+}
+
+// nodeRecords are npm's, yarn's and pnpm's texts.
+var nodeRecords = []record{
+	{code: "disk_full", who: ops, text: both, re: later(diskFull), sentence: `The server's disk is full: npm packages could not be installed.`, next: nextDisk},
+	{code: "node_dependency", who: developer, text: both, re: later(`can only install with an existing package-lock\.json`),
+		sentence: `The app has no package-lock.json (or one of an old kind), and "npm ci" needs it.`, next: `Run npm install on your machine, commit package-lock.json, push, then "berth env deploy NAME".`},
+	{code: "node_dependency", who: developer, text: both, re: later(`(?i)can only install packages when your package\.json and|lock file .*(?:in sync|needs to be updated|not up to date)|ERR_PNPM_OUTDATED_LOCKFILE|Your lockfile needs to be updated|lockfile would have been modified`), refine: lockDrift,
+		sentence: `package.json and package-lock.json do not agree{what}.`, next: `Run the install on your machine, commit the lock file, push, then "berth env deploy NAME".`},
+	{code: "node_dependency", who: developer, text: both, re: later(`No matching version found for (?P<pkg>\S+?)\.?(?:\s|$)|Couldn't find any versions for "(?P<p2>[^"]+)"|ERR_PNPM_NO_MATCHING_VERSION\s+No matching version found for (?P<p3>\S+)`), refine: firstPkg,
+		sentence: `npm: there is no version of "{pkg}" that fits.`, next: `Correct it in package.json, push, then "berth env deploy NAME".`, subject: "{pkg}"},
+	{code: "node_dependency", who: developer, text: both, re: later(`'(?P<pkg>[^'\n]+)' (?:could not be found|is not in (?:this|the npm) registry)|404 Not Found - GET \S+/(?P<p2>[^\s/]+) -|Couldn't find package "(?P<p3>[^"]+)"|ERR_PNPM_FETCH_404.*?GET \S+/(?P<p4>[^\s:]+)`), refine: firstPkg,
+		sentence: `npm: the package "{pkg}" does not exist, or the server may not see it.`, next: `Correct it in package.json and push, or ask ops for access to the registry; then "berth env deploy NAME".`, subject: "{pkg}"},
+	{code: "node_dependency", who: developer, text: both, re: later(`(?:npm (?:error|ERR!) |^)?(?:code )?ERESOLVE|unable to resolve dependency tree|could not resolve dependency`), refine: peerClash,
+		sentence: `npm packages contradict each other: {what}.`, next: `Make the versions in package.json fit, push, then "berth env deploy NAME".`},
+	{code: "node_dependency", who: retry, text: both, re: later(`npm (?:error|ERR!) (?:code|errno) (?:ENOTFOUND|ECONNREFUSED|ETIMEDOUT|ECONNRESET|EAI_AGAIN|E50\d|ERR_SOCKET_TIMEOUT)|request to (?P<url>\S+) failed, reason: |There appears to be trouble with your network connection`),
+		sentence: `The npm registry can't be reached: {line}`, next: tryAgain},
+	{code: "node_dependency", who: ops, text: both, re: later(`npm (?:error|ERR!) code (?:E401|E403|ENEEDAUTH)|Unable to authenticate, (?:your|need)`),
+		sentence: `The npm registry refused the server: {line}`, next: `Ask ops for access to the registry; then "berth env retry NAME".`},
+	{code: "node_dependency", who: developer, text: both, re: later(`(?s)npm (?:error|ERR!) code (?:EINTEGRITY|EBADENGINE|ENOENT|EJSONPARSE|EBADPLATFORM|ETARGET|E404|EUSAGE|EINVALIDPACKAGENAME|EINVALIDTAGNAME|EUNSUPPORTEDPROTOCOL|EOVERRIDE)`),
+		sentence: `npm could not install the packages of the app: {line}`, next: pushAgain},
+}
+
+// npmStateRecords are what is left of npm.*.
+var npmStateRecords = []record{
+	{code: "node_dependency", who: developer, in: "npm yarn bower", re: later(`Error (?:installing|Bootstrapping) '(?P<pkg>[^'\n]+)': *(?P<why>\S[^\n]*)?`), refine: npmState,
+		sentence: `npm could not install the packages of "{pkg}"{why}.`, next: pushAgain, subject: "{pkg}"},
+	{code: "node_dependency", who: developer, in: "npm yarn bower", refine: commentLine, sentence: `npm could not install the packages of "{name}": {line}`, next: pushAgain},
+}
+
+// imageRecords are docker's texts.
+var imageRecords = []record{
+	{code: "service_failed", who: ops, text: both, re: later(`Cannot connect to the Docker daemon|docker\.sock`), sentence: `Docker does not run on the server, so the step "{step}" failed.`, next: askOps},
+	{code: "disk_full", who: ops, text: both, re: later(diskFull), sentence: `The server's disk is full: the image could not be pulled.`, next: nextDisk},
+	{code: "image_not_found", who: ops, text: both, re: later(`(?i)unauthorized|no basic auth credentials|authentication required|denied: requested access|403 Forbidden`), refine: image,
+		sentence: `The server may not pull the image "{image}".`, next: askOps, subject: "{image}"},
+	{code: "image_not_found", who: developer, text: both, re: later(`(?i)manifest unknown|manifest for (?P<image>\S+) not found|pull access denied for (?P<i2>[^\s,]+)|repository does not exist|not found: manifest|no such image:? ?(?P<i3>\S*)|failed to resolve reference "(?P<i4>[^"]+)"`), refine: image,
+		sentence: `The image "{image}" does not exist, or the server may not see it.`, next: `Correct the image's name and tag, push, then "berth env deploy NAME".`, subject: "{image}"},
+	{code: "image_not_found", who: retry, text: both, re: later(`Encountered error pulling (?P<image>\S+?): (?s:.*)(?i:timeout|timed out|no such host|connection refused|unreachable)`), refine: image,
+		sentence: `The image "{image}" could not be pulled: its registry can't be reached.`, next: tryAgain, subject: "{image}"},
+	{code: "image_not_found", who: developer, text: both, re: later(`Encountered error (?:pulling|building|loading) (?P<image>\S+?):|Error pulling image (?P<i2>\S+)`), refine: image,
+		sentence: `The image "{image}" could not be pulled: {line}`, next: `Check the image's name and tag; if they are right, send ops this message. After that: "berth env retry NAME".`, subject: "{image}"},
+}
+
+func pipIndex(f *failure, _ *finding) {
+	f.vars["index"] = ""
+	if m := re(`Looking in indexes: (\S+)|host='([^']+)'|HTTPS?ConnectionPool\(host='([^']+)'`).FindStringSubmatch(f.comment + "\n" + f.output()); m != nil {
+		f.vars["index"] = ` "` + strings.TrimSuffix(m[1]+m[2]+m[3], ",") + `"`
+	}
+}
+
+func firstPkg(f *failure, _ *finding) {
+	p := coalesce(f, "pkg", "p2", "p3", "p4")
+	if u, err := url.PathUnescape(p); err == nil {
+		p = u
+	}
+	f.vars["pkg"] = strings.Trim(p, `"'.,`)
+}
+
+func pipLine(f *failure, _ *finding) {
+	text := f.comment + "\n" + f.output()
+	for _, p := range []string{`(?m)^.*ERROR: (.+)$`, `(?m)^\s*(?:error|Error): (.+)$`} {
+		if m := re(p).FindStringSubmatch(text); m != nil {
+			f.vars["line"] = m[1]
+			return
+		}
+	}
+	f.vars["line"] = telling(text, "")
+}
+
+// pipBuild finds the package whose build failed: the last one collected before
+// the error, unless pip names it; and the line that says why.
+func pipBuild(f *failure, _ *finding) {
+	text := f.comment + "\n" + f.output()
+	f.vars["pkg"] = ""
+	if m := re(`(?:Failed (?:to build|building wheel for)|Could not build wheels for) (?:installable wheels for some pyproject\.toml based projects \()?([A-Za-z0-9_.-]+)`).FindStringSubmatch(text); m != nil && m[1] != "installable" {
+		f.vars["pkg"] = m[1]
+	}
+	end := len(text)
+	if i := re(`(?m)error: subprocess-exited|did not run successfully|ERROR: Command errored|metadata-generation-failed`).FindStringIndex(text); i != nil {
+		end = i[0]
+	}
+	if f.vars["pkg"] == "" {
+		if all := re(`(?m)Collecting ([A-Za-z0-9_.\[\]=<>~!-]+)`).FindAllStringSubmatch(text[:end], -1); len(all) > 0 {
+			f.vars["pkg"] = all[len(all)-1][1]
+		}
+	}
+	if f.vars["pkg"] == "" {
+		f.vars["pkg"] = f.vars["name"]
+	}
+	var why []string
+	for _, l := range lines(text[end:]) {
+		t := strings.TrimSpace(strings.TrimLeft(l, " │"))
+		if re(`^(?:\S+: )?(?:fatal |[\w.]+)?[Ee]rror: .+|not found\.?$`).MatchString(t) && !re(`subprocess-exited|metadata-generation|command '.*' failed|legacy-install|generating package`).MatchString(t) {
+			why = append(why, t)
+		}
+	}
+	f.vars["line"] = "its build ended with an error"
+	if len(why) > 0 {
+		f.vars["line"] = why[0]
+	}
+}
+
+func npmState(f *failure, x *finding) {
+	why := f.vars["why"]
+	f.vars["why"] = ""
+	if why == "" {
+		why = telling(f.vars["npmlog"], "")
+	}
+	if why != "" {
+		f.vars["why"] = ": " + plain(shorten(oneLine(why), 110))
+	}
+}
+
+func lockDrift(f *failure, _ *finding) {
+	f.vars["what"] = ""
+	if m := re(`(Missing|Invalid): (?:lock file's )?([^\n]+)`).FindStringSubmatch(f.output() + f.comment); m != nil {
+		f.vars["what"] = ": " + strings.ToLower(m[1]) + " " + m[2]
+	}
+}
+
+func peerClash(f *failure, _ *finding) {
+	text := f.output() + "\n" + f.comment
+	want := re(`(?m)\bpeer (?:optional )?(\S+?@"[^"]+") from (\S+)`).FindStringSubmatch(text)
+	found := re(`(?m)Found: (\S+)`).FindStringSubmatch(text)
+	switch {
+	case want != nil && found != nil:
+		f.vars["what"] = want[2] + " needs " + strings.ReplaceAll(want[1], `"`, "") + ", but " + found[1] + " is there"
+	case want != nil:
+		f.vars["what"] = want[2] + " needs " + strings.ReplaceAll(want[1], `"`, "")
+	default:
+		f.vars["what"] = telling(text, "")
+	}
+}
+
+func image(f *failure, _ *finding) {
+	i := coalesce(f, "image", "i2", "i3", "i4")
+	if i == "" {
+		i = first(f.comment+"\n"+f.output(), `[\w.-]+(?:/[\w.-]+)+:[\w.-]+`)
+	}
+	if i == "" {
+		i = f.vars["name"]
+	}
+	f.vars["image"] = strings.Trim(i, `"',.:`)
+	f.vars["line"] = telling(re(`^Encountered error pulling \S+: `).ReplaceAllString(f.comment, ""), f.output())
+}
