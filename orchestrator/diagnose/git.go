@@ -7,9 +7,16 @@ import (
 
 const gitNotFound = `ERROR: Repository not found|(?i:repository not found)|repository '[^']*' not found|does not appear to be a git repository|project you were looking for could not be found|remote: Not Found|returned error: 404|did you run git update-server-info|requested repository does not exist|repository not exported|(?m:^fatal: repository '[^']+' does not exist)`
 
+// gitStep is the step of git's samples.
+const gitStep = "git.latest git@git.acme.io:shop/billing.git"
+
 // gitRecords are git's texts; git.latest passes them on, and so do commands.
 var gitRecords = []record{
 	{code: "submodule_failed", who: developer, text: both, re: later(`Failed to update submodules|into submodule path '|No url found for submodule path|in submodule path '|Failed to clone '[^']+'(?: a second time|\. Retry scheduled)`),
+		samples: []sample{
+			{step: gitStep, says: "Failed to update submodules: Submodule 'vendor/theme' (git@git.acme.io:web/theme.git) registered for path 'vendor/theme'\nfatal: clone of 'git@git.acme.io:web/theme.git' into submodule path '/srv/billing/vendor/theme' failed", names: []string{"vendor/theme", "billing"}},
+			{step: gitStep, says: "Failed to update submodules: fatal: No url found for submodule path 'vendor/theme' in .gitmodules", names: []string{"vendor/theme", "billing"}},
+		},
 		refine: submodule, sentence: `A submodule{path} of "{repo}" could not be fetched: {line}`, next: `Check .gitmodules and who may read the submodule, push, then "berth env deploy NAME".`, subject: "{repo}"},
 	{code: "branch_not_found", who: developer, text: both, re: later(`No revision matching '(?P<branch>.+?)' exists in the remote repository|Remote branch (?P<b2>.+?) not found in upstream|couldn't find remote ref (?P<b3>\S+)|Revision '(?P<b4>.+?)' does not exist|pathspec '(?P<b5>[^']+)' did not match any file\(s\) known to git`),
 		refine: branchGone, sentence: `There is no branch "{branch}" in the repository "{repo}".`, next: nextBranch, subject: "{repo} {branch}"},

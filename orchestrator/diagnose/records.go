@@ -79,7 +79,7 @@ func onlyOutput(modules string, table []record) []record {
 	var out []record
 	for _, r := range table {
 		if r.in == "" && r.text != comment {
-			r.in, r.text = modules, output
+			r.in, r.text, r.samples, r.borrowed = modules, output, nil, true
 			out = append(out, r)
 		}
 	}

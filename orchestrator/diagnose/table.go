@@ -29,6 +29,10 @@ type record struct {
 	next      string
 	// subject tells two causes of one code apart; equal ones are folded.
 	subject string
+	// samples are texts that this record explains; a record that is borrowed
+	// from another table has them there.
+	samples  []sample
+	borrowed bool
 }
 
 // failure is what is known of one failure before it is understood.
@@ -62,6 +66,8 @@ func (f *failure) line() string {
 // finding is a record that fits, refined.
 type finding struct {
 	code, who, sentence, next, subject string
+	// of is the record.
+	of *record
 }
 
 // match gives the first record that fits, and sets its groups as vars.
@@ -77,7 +83,7 @@ func match(table []record, f *failure) *finding {
 		if r.re != nil && !r.capture(f) {
 			continue
 		}
-		out := &finding{code: r.code, who: r.who, sentence: r.sentence, next: r.next, subject: r.subject}
+		out := &finding{code: r.code, who: r.who, sentence: r.sentence, next: r.next, subject: r.subject, of: r}
 		if r.refine != nil {
 			r.refine(f, out)
 		}

@@ -1,0 +1,82 @@
+package diagnose
+
+import (
+	"strings"
+	"testing"
+)
+
+// noSamples are the records that have no sample yet, by their tables. It may
+// only shrink: a new record brings its own.
+var noSamples = []struct {
+	name  string
+	table []record
+	n     int
+}{
+	{"git", gitRecords, 21}, {"git's states", gitStateRecords, 1}, {"packages", packageRecords, 6}, {"packages' states", packageStateRecords, 2},
+	{"services", serviceRecords, 3}, {"files", fileRecords, 14}, {"templates", templateRecords, 3}, {"archives", archiveRecords, 5}, {"accounts", accountRecords, 6},
+
+	{"start", startRecords, 9}, {"exceptions", exceptionRecords, 7}, {"workdir", workdirRecords, 1}, {"pip", pipRecords, 10}, {"pip's states", pipStateRecords, 1},
+	{"node", nodeRecords, 11}, {"node's states", npmStateRecords, 2}, {"images", imageRecords, 6}, {"checks", checkRecords, 4}, {"commands", commandRecords, 20},
+	{"any", anyRecords, 9}, {"messages", messageRecords, 32}, {"killed", killedRecords, 3}, {"no result", stderrRecords, 2}, {"unknown", families, 2},
+	{"health", healthRecords, 4}, {"problems", problemRecords, 4},
+
+	{"machines", machineRecords, 27}, {"first start", bootRecords, 9},
+}
+
+// TestSamples: each record explains its samples itself, in plain words.
+func TestSamples(t *testing.T) {
+	t.Parallel()
+	for name, table := range tables() {
+		for i := range table {
+			r := &table[i]
+			for _, s := range r.samples {
+				if name == "unknown" {
+					if x, _ := s.explain(stateRecords); x != nil {
+						t.Errorf("%s: %q is known: %q", name, s.says+s.prints, x.of.sentence)
+					}
+				}
+				x, c := s.explain(table)
+				switch {
+				case x == nil:
+					t.Errorf("%s: no record explains %q", name, s.says+s.prints)
+					continue
+				case x.of != r:
+					t.Errorf("%s: %q belongs to %q, but %q takes it", name, s.says+s.prints, r.sentence, x.of.sentence)
+					continue
+				}
+				code, who := r.code, r.who
+				if s.code != "" {
+					code = s.code
+				}
+				if s.who != "" {
+					who = s.who
+				}
+				if c.Code != code || c.Who != who {
+					t.Errorf("%s: %s/%s instead of %s/%s: %s", name, c.Code, c.Who, code, who, c.Sentence)
+				}
+				for _, n := range s.names {
+					if !strings.Contains(c.Sentence, n) {
+						t.Errorf("%s: %q does not name %q", name, c.Sentence, n)
+					}
+				}
+				for _, m := range wellSaid(c) {
+					t.Errorf("%s: %s", name, m)
+				}
+				if name != "unknown" && ownWords.MatchString(quoted.ReplaceAllString(strings.ReplaceAll(c.Sentence, telling(s.says, s.prints), ""), "")) {
+					t.Errorf("%s: our words in %q", name, c.Sentence)
+				}
+			}
+		}
+	}
+	for _, part := range noSamples {
+		without := 0
+		for _, r := range part.table {
+			if len(r.samples) == 0 && !r.borrowed {
+				without++
+			}
+		}
+		if without > part.n {
+			t.Errorf("%s: %d records have no sample, and only %d may lack one", part.name, without, part.n)
+		}
+	}
+}
