@@ -1,7 +1,7 @@
 # `make help` lists the targets. Everything that these make lies in one folder,
 # ignored by git: .berth (see .ci/work).
 .DEFAULT_GOAL := help
-.PHONY: help check setup salt terraform build demo demo-stop playground test pictures fuzz bench salt-lock clean
+.PHONY: help check setup salt terraform build demo demo-stop playground test score pictures fuzz bench salt-lock clean
 
 WORK      := $(or $(BERTH_WORK),$(shell .ci/work))
 SALT_CALL := $(WORK)/salt/bin/salt-call
@@ -12,7 +12,7 @@ FUZZTIME  ?= 10s
 # Recorded results beside the checkout, more than testdata/salt holds.
 CORPUS    := $(or $(BERTH_CORPUS),$(abspath $(wildcard ../shared/corpus)))
 SOURCES   := . ./bot/... ./orchestrator/... ./templates/... ./modules/...
-TOOLS     := ./.ci/setup ./.ci/demo ./.ci/bench ./testdata/apps ./testdata/browser
+TOOLS     := ./.ci/setup ./.ci/demo ./.ci/bench ./.ci/score ./testdata/apps ./testdata/browser
 
 help: ## List the targets
 	@.ci/check || true
@@ -57,6 +57,12 @@ test: ## Everything that CI runs
 	BERTH_REQUIRE_BROWSER=1 BERTH_CHROMIUM=$$(cat $(WORK)/chromium.path) \
 	BERTH_REQUIRE_TOOLS=1 BERTH_CORPUS=$(CORPUS) \
 		$(GO) test -race -timeout 20m -p 2 $(SOURCES) $(TOOLS)
+	@$(MAKE) --no-print-directory score
+
+# Recorded failures below testdata by our own count; those of BERTH_CORPUS, or
+# of ../shared/corpus where it is, by its score.py.
+score: build ## Print how many recorded failures are explained rightly; fails below 98 %
+	@$(GO) run ./.ci/score -berth $(WORK)/bin/berth -corpus "$(CORPUS)" -python "$$(.ci/python)" $(if $(VERBOSE),-v)
 
 pictures: setup ## Make the documents' pictures anew (docs/images)
 	@$(SETUP) chromium

@@ -110,7 +110,7 @@ func (c context) problem(r orchestrator.Report) orchestrator.Diagnosis {
 var problemRecords = []record{
 	{code: "salt_missing", who: ops, re: later(`(?i)salt`), when: func(f *failure) bool {
 		return re(`(?i)not found|missing|not installed|no such file|cannot be (?:found|run)|isn't`).MatchString(f.comment)
-	}, sentence: `The program that sets up the server is not there: {line}`, next: askOps},
+	}, sentence: `The program that sets up the server is not there: "{line}"`, next: askOps},
 	{code: "disk_full", who: ops, re: later(diskFull), sentence: `The server's disk is full: {line}`, next: nextDisk},
 	{code: "permission_denied", who: ops, re: later(`(?i)permission denied|not permitted|read-only|unwritable|not writable`),
 		sentence: `The server could not begin its setup, a permission is missing: {line}`, next: askOps},
