@@ -108,7 +108,7 @@ func startOnTTY(ts *testscript.TestScript, cmd *exec.Cmd, columns, rows int) *sc
 
 // cmdTTY runs a program on a terminal: tty [-size 80x24] [-in FILE] [-status N] PROGRAM [ARG…].
 // FILE has a line for each thing to do there: expect TEXT, send TEXT (with \t,
-// \r and \x03 as in Go), resize 40x24. Standard output is the screen at the end;
+// \r and \x03 as in Go), resize 40x24, touch FILE. Standard output is the screen at the end;
 // everything that was written is in the file raw.
 func cmdTTY(ts *testscript.TestScript, neg bool, args []string) {
 	columns, rows, status := 80, 24, 0
@@ -152,6 +152,8 @@ func cmdTTY(ts *testscript.TestScript, neg bool, args []string) {
 			ts.Check(err)
 			_, err = io.WriteString(f, text)
 			ts.Check(err)
+		case "touch":
+			ts.Check(os.WriteFile(ts.MkAbs(what), nil, 0o644))
 		case "resize":
 			if _, err := fmt.Sscanf(what, "%dx%d", &columns, &rows); err != nil {
 				fail("%q: %v", line, err)
