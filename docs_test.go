@@ -10,6 +10,7 @@ import (
 
 	"github.com/berth-dev/berth/bot/app"
 	"github.com/berth-dev/berth/orchestrator/catalog"
+	"github.com/berth-dev/berth/orchestrator/diagnose"
 )
 
 var update = flag.Bool("update", false, "write the documents that are made from the code")
@@ -26,6 +27,25 @@ func TestCommandsReference(t *testing.T) {
 	}
 	if got, err := os.ReadFile(path); err != nil || string(got) != want {
 		t.Errorf("%s is not what the help says (go test . -update makes it again): %v", path, err)
+	}
+}
+
+// TestFailuresReference: docs/failures.md is what the tables of causes say, and
+// every cause in it has an example.
+func TestFailuresReference(t *testing.T) {
+	t.Parallel()
+	want := diagnose.Reference(nil)
+	if strings.Contains(want, "|---|---|---|\n\n") || strings.Contains(want, "TODO") {
+		t.Error("a cause has no example, or no meaning")
+	}
+	const path = "docs/failures.md"
+	if *update {
+		if err := os.WriteFile(path, []byte(want), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got, err := os.ReadFile(path); err != nil || string(got) != want {
+		t.Errorf("%s is not what the tables of causes say (go test . -update makes it again): %v", path, err)
 	}
 }
 

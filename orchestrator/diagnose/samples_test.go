@@ -80,3 +80,35 @@ func TestSamples(t *testing.T) {
 		}
 	}
 }
+
+// TestReference: every code means something, and every code that means
+// something has an example.
+func TestReference(t *testing.T) {
+	t.Parallel()
+	meant := map[string]bool{}
+	for _, group := range kinds {
+		for _, k := range group.kinds {
+			if meant[k.code] || k.means == "" {
+				t.Errorf("%s is listed twice, or without what it means", k.code)
+			}
+			meant[k.code] = true
+		}
+	}
+	for name, table := range tables() {
+		for i := range table {
+			for _, c := range table[i].examples(table) {
+				if !meant[c.Code] {
+					t.Errorf("%s: reference.go does not say what %s means", name, c.Code)
+				}
+			}
+		}
+	}
+	for _, c := range examples() {
+		if !meant[c.Code] {
+			t.Errorf("reference.go does not say what %s means", c.Code)
+		}
+		for _, m := range wellSaid(c) {
+			t.Error(m)
+		}
+	}
+}
