@@ -28,6 +28,13 @@ func (d *Diagnosis) unnamed() {
 	}
 }
 
+// add takes in the diagnosis of one more server.
+func (d *Diagnosis) add(more Diagnosis) {
+	d.Causes = append(d.Causes, more.Causes...)
+	d.Blocked, d.Total, d.Succeeded = d.Blocked+more.Blocked, d.Total+more.Total, d.Succeeded+more.Succeeded
+	d.Cut = d.Cut || more.Cut
+}
+
 // Name puts the environment's present name into a diagnosis that was kept.
 func (d *Diagnosis) Name(environment string) {
 	if d == nil {

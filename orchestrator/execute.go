@@ -544,8 +544,7 @@ func (r *run) await(ctx context.Context) (Status, error) {
 			r.wake(ctx)
 			due, tick = false, r.After(10*time.Second)
 		}
-		var causes []Cause
-		waiting, total, blocked := false, 0, 0
+		waiting, sum := false, Diagnosis{Outcome: OutcomeFailed}
 		for _, v := range r.env.Servers {
 			if !r.mine(v) {
 				continue
@@ -553,7 +552,7 @@ func (r *run) await(ctx context.Context) (Status, error) {
 			switch v.Status {
 			case StatusCreating, StatusDeploying:
 				if c := r.overdue(v, started); c != nil {
-					causes = append(causes, *c)
+					sum.Causes = append(sum.Causes, *c)
 				} else {
 					waiting = true
 				}
@@ -562,13 +561,12 @@ func (r *run) await(ctx context.Context) (Status, error) {
 				if err != nil {
 					return "", err
 				}
-				total, blocked = total+d.Total, blocked+d.Blocked
-				causes = append(causes, d.Causes...)
+				sum.add(d)
 			}
 		}
 		if !waiting {
-			if len(causes) > 0 {
-				return StatusFailed, &failure{Diagnosis{Outcome: OutcomeFailed, Causes: causes, Total: total, Blocked: blocked}}
+			if len(sum.Causes) > 0 {
+				return StatusFailed, &failure{sum}
 			}
 			return r.settled(), nil
 		}
@@ -644,7 +642,7 @@ func (x *Executor) Explain(ctx context.Context, e Environment) (*Diagnosis, erro
 		if err != nil {
 			return nil, err
 		}
-		out.Causes, out.Blocked, out.Total = append(out.Causes, d.Causes...), out.Blocked+d.Blocked, out.Total+d.Total
+		out.add(d)
 	}
 	if len(out.Causes) == 0 {
 		return nil, nil

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -318,7 +319,7 @@ func TestSilence(t *testing.T) {
 			t.Errorf("as %s: %+v", name, c)
 		}
 		e, err := w.Environment(t.Context(), name)
-		if err != nil || e.Diagnosis == nil || e.Diagnosis.Causes[0] != c {
+		if err != nil || e.Diagnosis == nil || !reflect.DeepEqual(e.Diagnosis.Causes[0], c) {
 			t.Errorf("as %s: %+v, %v", name, e.Diagnosis, err)
 		}
 	}

@@ -189,12 +189,15 @@ const (
 
 // Diagnosis is what is known about a failure: its causes in the order in which
 // they happened. Blocked counts what failed only because something before it
-// did; Total counts all that ran or should have.
+// did; Succeeded what went well; Total all that ran or should have. Cut says
+// that the result ended early: there may be causes that it does not show.
 type Diagnosis struct {
-	Outcome Outcome `json:"outcome"`
-	Causes  []Cause `json:"causes"`
-	Blocked int     `json:"blocked"`
-	Total   int     `json:"total"`
+	Outcome   Outcome `json:"outcome"`
+	Causes    []Cause `json:"causes"`
+	Blocked   int     `json:"blocked"`
+	Total     int     `json:"total"`
+	Succeeded int     `json:"succeeded"`
+	Cut       bool    `json:"cut,omitempty"`
 }
 
 // Cause is one root: Sentence in the developer's words (at most 240
@@ -207,4 +210,9 @@ type Cause struct {
 	Sentence string `json:"sentence"`
 	Next     string `json:"next"`
 	Evidence string `json:"evidence"`
+	// Blocked names the first hundred steps that did not run because of this
+	// cause, in the order in which they would have; BlockedTotal counts all of
+	// them. A step that waits on several causes is told at each.
+	Blocked      []string `json:"blocked,omitempty"`
+	BlockedTotal int      `json:"blocked_total,omitempty"`
 }

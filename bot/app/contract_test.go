@@ -130,7 +130,7 @@ func (c *checker) diagnosis(v any) {
 			c.text(co, "cause", key, form)
 		}
 	}
-	for _, key := range []string{"blocked", "total"} {
+	for _, key := range []string{"blocked", "total", "succeeded"} {
 		if _, ok := o[key].(float64); !ok {
 			c.bad("diagnosis.%s is %#v", key, o[key])
 		}

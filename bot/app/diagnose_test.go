@@ -40,7 +40,7 @@ func TestDiagnoseCommand(t *testing.T) { // not parallel: the environment is par
 				t.Fatal(err)
 			}
 			cause := v["causes"].([]any)[0].(map[string]any)
-			if v["outcome"] != "failed" || v["blocked"] != 0.0 || v["total"] != 1.0 || len(v) != 4 ||
+			if v["outcome"] != "failed" || v["blocked"] != 0.0 || v["total"] != 1.0 || v["succeeded"] != 0.0 || len(v) != 5 ||
 				cause["code"] != "branch_not_found" || cause["who"] != "developer" || cause["where"] != "app.src" || len(cause) != 6 {
 				t.Errorf("%v: %s", args, out)
 			}

@@ -41,12 +41,13 @@ type saltRun struct {
 	exit      int
 	truncated bool
 
-	found          []said
-	blocked, total int
-	busy           bool // some server waits or is busy
-	silent         bool // some server did not answer
-	failed         bool
-	ran            bool // states were seen
+	found                     []said
+	folds                     map[string]int // where in found a server's cause is
+	blocked, total, succeeded int
+	busy                      bool // some server waits or is busy
+	silent                    bool // some server did not answer
+	failed                    bool
+	ran                       bool // states were seen
 }
 
 // said is a cause with what folds it.
@@ -57,16 +58,26 @@ type said struct {
 	m                   masker
 	evidence            string
 	more                int
+
+	blocked []string // what it kept from running: the first ones
+	total   int
 }
 
-func (s *saltRun) add(v said) {
-	for i := range s.found {
-		if v.fold != "" && s.found[i].fold == v.fold && s.found[i].server == v.server {
+// add tells where in found the cause is: one like it may be there.
+func (s *saltRun) add(v said) int {
+	if v.fold != "" {
+		key := v.server + "\x00" + v.fold
+		if i, ok := s.folds[key]; ok {
 			s.found[i].more++
-			return
+			return i
 		}
+		if s.folds == nil {
+			s.folds = map[string]int{}
+		}
+		s.folds[key] = len(s.found)
 	}
 	s.found = append(s.found, v)
+	return len(s.found) - 1
 }
 
 func (s *saltRun) server(name string, v salt.Server) {
@@ -106,36 +117,62 @@ func (s *saltRun) states(name string, v salt.Server) {
 	s.ran = true
 	s.blocked += tree.Blocked
 	s.total += tree.Total
-	for _, root := range tree.Roots {
+	s.succeeded += tree.Succeeded
+	groups := map[int][]int{} // the roots of each cause
+	for i, root := range tree.Roots {
 		s.failed = true
-		if root.Cause == salt.Lost {
-			f := &failure{vars: vars{"step": lastPart(root.Name), "n": count(root.Blocks)}}
-			s.add(said{server: name, where: root.Name, f: f, m: s.masker,
-				x: &finding{code: "salt_exception", who: ops, sentence: `{n} steps wait on "{step}", which failed; why is not in the result.`, next: askOps}})
-			continue
-		}
-		f, m := s.failure(root.State)
-		x := match(stateRecords, f)
-		if root.Cause == salt.Circle {
-			x = &finding{code: "requisite_cycle", who: ops, sentence: `Steps of the recipe wait on each other in a circle; "{step}" is one of them.`, next: askOpsRecipe}
-		}
-		logged := ""
-		if x == nil {
-			x, logged = match(families, f), tail(s.stderr)
-		}
-		where := root.Name
-		if root.State.Module == "no" { // "No States": not a step of any recipe
-			where = ""
-		}
-		fold := ""
-		if subject := fill(x.subject, f.vars, masker{}, 2000); x.subject != "" && strings.TrimSpace(subject) != "" {
-			fold = x.code + "\x00" + subject
-		} else if key := signature(root.State, f); key != "" {
-			fold = x.code + "\x00" + key
-		}
-		s.add(said{fold: fold, server: name, where: m.mask(where), f: f, x: x, m: m,
-			evidence: m.evidence(root.State.Comment, section("stderr", f.stderr), section("stdout", f.stdout), f.vars["npmlog"], logged)})
+		at := s.add(s.root(name, root))
+		groups[at] = append(groups[at], i)
 	}
+	var at []int
+	var roots [][]int
+	for i := range s.found {
+		if groups[i] != nil {
+			at, roots = append(at, i), append(roots, groups[i])
+		}
+	}
+	for i, reach := range tree.Reach(roots, maxBlocked) {
+		c := &s.found[at[i]]
+		c.total = reach.Total
+		for _, k := range reach.First {
+			c.blocked = append(c.blocked, s.masker.name(v.States[k].Key()))
+		}
+	}
+}
+
+// maxBlocked is how many of the steps that a cause kept from running are named.
+const maxBlocked = 100
+
+// root says what a root was.
+func (s *saltRun) root(name string, root salt.Root) said {
+	if root.Cause == salt.Lost {
+		x := &finding{code: "salt_exception", who: ops, sentence: `{n} steps wait on "{step}", which failed; why is not in the result.`, next: askOps}
+		if root.State.Tag != "" {
+			x.sentence = `"{step}" waits on a step that failed; which one, and why, is not in the result.`
+		}
+		return said{server: name, where: s.masker.mask(root.Name), f: &failure{vars: vars{"step": lastPart(root.Name)}}, m: s.masker, x: x}
+	}
+	f, m := s.failure(root.State)
+	x := match(stateRecords, f)
+	if root.Cause == salt.Circle {
+		x = &finding{code: "requisite_cycle", who: ops, sentence: `Steps of the recipe wait on each other in a circle; "{step}" is one of them.`, next: askOpsRecipe}
+	}
+	logged := ""
+	if x == nil {
+		x, logged = match(families, f), tail(s.stderr)
+	}
+	where := root.Name
+	if root.State.Module == "no" { // "No States": not a step of any recipe
+		where = ""
+	}
+	fold := ""
+	if subject := fill(x.subject, f.vars, masker{}, 2000); x.subject != "" && strings.TrimSpace(subject) != "" {
+		fold = x.code + "\x00" + subject
+	} else if key := signature(root.State, f); key != "" {
+		fold = x.code + "\x00" + key
+	}
+	return said{fold: fold, server: name, where: m.mask(where), f: f, x: x, m: m,
+		evidence: m.evidence(root.State.Comment, section("stderr", f.stderr), section("stdout", f.stdout), f.vars["npmlog"], logged)}
 }
 
 func section(name, text string) string {
@@ -385,14 +422,18 @@ func firstLines(s string) string {
 
 // end puts it together.
 func (s *saltRun) end(r salt.Result) orchestrator.Diagnosis {
-	d := orchestrator.Diagnosis{Causes: []orchestrator.Cause{}, Blocked: s.blocked, Total: s.total}
+	d := orchestrator.Diagnosis{Causes: []orchestrator.Cause{}, Blocked: s.blocked, Total: s.total, Succeeded: s.succeeded, Cut: s.truncated}
 	if s.truncated && !s.failed {
 		s.found = append(s.found, said{f: &failure{vars: vars{"n": count(s.total)}}, m: s.masker, evidence: s.masker.evidence(tail(s.stderr)),
 			x: &finding{code: "unreadable", who: retry, sentence: `The setup was cut off while it answered: it is not known what it did after its first {n} steps.`, next: tryAgain}})
 	}
 	for _, v := range s.found {
+		if v.total > 0 {
+			v.f.vars["n"] = count(v.total)
+		}
 		cause := v.x.cause(v.f, v.m, v.more)
 		cause.Where, cause.Server, cause.Evidence = v.where, v.server, v.evidence
+		cause.Blocked, cause.BlockedTotal = v.blocked, v.total
 		d.Causes = append(d.Causes, cause)
 	}
 	switch {

@@ -119,6 +119,26 @@ func (m masker) mask(s string) string {
 	return s
 }
 
+// tokens are how the tokens begin that knownToken finds.
+var tokens = []string{"ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_", "glpat-", "xox", "xapp-", "AKIA", "ASIA", "eyJ", "npm_", "dop_v1_"}
+
+// name masks the name of a step. There may be many, and most cannot hold a
+// secret at all.
+func (m masker) name(s string) string {
+	if strings.ContainsAny(s, ":=@ \n") {
+		return m.mask(s)
+	}
+	for _, t := range tokens {
+		if strings.Contains(s, t) {
+			return m.mask(s)
+		}
+	}
+	for _, v := range m.values {
+		s = strings.ReplaceAll(s, v, hidden)
+	}
+	return s
+}
+
 // evidence is what ops want to see, masked and bounded: the beginning and the end.
 func (m masker) evidence(parts ...string) string {
 	var out []string
