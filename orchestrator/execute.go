@@ -198,6 +198,8 @@ func (r *run) end(ctx context.Context, status Status, err error) error {
 	text := string(ending.Status)
 	if d := ending.Diagnosis; d != nil {
 		d.unnamed()
+		d.fingerprint(r.env, r.op.ID)
+		ending.Occurrences = d.occurrences(r.env, r.op.ID, ending.At)
 		if len(d.Causes) > 0 {
 			text = named(d.Causes[0].Sentence, r.env.Name)
 		}
@@ -648,8 +650,19 @@ func (x *Executor) Explain(ctx context.Context, e Environment) (*Diagnosis, erro
 		return nil, nil
 	}
 	out.unnamed()
+	out.fingerprint(e, "")
 	out.Name(e.Name)
 	return out, nil
+}
+
+// hide gives the causes of a server's report as they may be shown.
+func hide(causes []Cause, v Server, mask func(string) string) []Cause {
+	out := slices.Clone(causes)
+	for i := range out {
+		c := &out[i]
+		c.Server, c.Sentence, c.Next, c.Evidence, c.Telling = nameOf(v), mask(c.Sentence), mask(c.Next), mask(c.Evidence), mask(c.Telling)
+	}
+	return out
 }
 
 func (r *run) diagnose(ctx context.Context, v Server) (Diagnosis, error) {
@@ -663,11 +676,7 @@ func (r *run) diagnose(ctx context.Context, v Server) (Diagnosis, error) {
 	}
 	a, _ := r.Catalogs.Current().App(v.App)
 	d := r.Diagnoser.Report(a, v.Branch, *report)
-	mask := maskerOf(a, r.Settings)
-	for i := range d.Causes {
-		c := &d.Causes[i]
-		c.Server, c.Sentence, c.Next, c.Evidence = nameOf(v), mask(c.Sentence), mask(c.Next), mask(c.Evidence)
-	}
+	d.Causes = hide(d.Causes, v, maskerOf(a, r.Settings))
 	if len(d.Causes) == 0 {
 		d.Causes = []Cause{{Code: "unknown", Who: "ops", Server: nameOf(v), Sentence: nameOf(v) + " did not come up, and its report does not say why.",
 			Next: "send ops this message; berth env logs " + itself + " shows what the server printed"}}

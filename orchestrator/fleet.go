@@ -12,9 +12,17 @@ type AgentRecords interface {
 	Server(ctx context.Context, id string) (Server, error)
 	Seen(ctx context.Context, serverID string, at time.Time) error
 	SaveReport(ctx context.Context, serverID string, r Report) (newest bool, err error)
-	// SettleServer changes a server and adds the events that tell so, in one
+	// SettleServer changes a server and writes what goes with that, in one
 	// transaction.
-	SettleServer(ctx context.Context, id string, change func(*Server) ([]Event, error)) (Server, error)
+	SettleServer(ctx context.Context, id string, change func(*Server) (Settlement, error)) (Server, error)
+}
+
+// Settlement is what goes with a change of a server: the events that tell so,
+// what has failed, and that what had failed on its app is well again.
+type Settlement struct {
+	Events      []Event
+	Occurrences []Occurrence
+	Mended      *Mending
 }
 
 // LogSink keeps what servers print, for env logs.
@@ -125,9 +133,13 @@ func (f *Fleet) Report(ctx context.Context, serverID string, r Report) error {
 	a, _ := f.Catalogs.Current().App(before.App)
 	diagnosis := f.Diagnoser.Report(a, before.Branch, r)
 	mask := f.masks.of(a, f.Settings)
-	_, err = f.Records.SettleServer(ctx, serverID, func(s *Server) ([]Event, error) {
+	e, err := f.Environments.EnvironmentByID(ctx, before.EnvironmentID)
+	if err != nil {
+		return err
+	}
+	_, err = f.Records.SettleServer(ctx, serverID, func(s *Server) (Settlement, error) {
 		if r.Generation != s.Generation || s.Status == StatusDestroying || s.Status == StatusDestroyed {
-			return nil, nil
+			return Settlement{}, nil
 		}
 		status, ran := s.Status, s.Revision
 		// Only a run that went through has restarted the app: after a failed
@@ -140,13 +152,25 @@ func (f *Fleet) Report(ctx context.Context, serverID string, r Report) error {
 			s.Status = StatusReady
 		}
 		if s.Status == status && s.Revision == ran {
-			return nil, nil
+			return Settlement{}, nil
 		}
 		var d Desired
 		if err := json.Unmarshal(s.Desired, &d); err != nil {
-			return nil, fmt.Errorf("reading the desired state of %s: %w", serverID, err)
+			return Settlement{}, fmt.Errorf("reading the desired state of %s: %w", serverID, err)
 		}
-		return []Event{{OperationID: d.Operation, At: f.Now(), Server: s.Name, Step: string(s.Status), Text: reported(*s, r, diagnosis, mask)}}, nil
+		at := f.Now()
+		out := Settlement{Events: []Event{{OperationID: d.Operation, At: at, Server: s.Name, Step: string(s.Status), Text: reported(*s, r, diagnosis, mask)}}}
+		switch {
+		case status == StatusReady && s.Status == StatusFailed:
+			// No operation ends with this: it is remembered here.
+			mine := diagnosis
+			mine.Causes = hide(diagnosis.Causes, *s, mask)
+			mine.fingerprint(e, d.Operation)
+			out.Occurrences = mine.occurrences(e, d.Operation, at)
+		case status == StatusFailed && s.Status == StatusReady:
+			out.Mended = &Mending{At: at}
+		}
+		return out, nil
 	})
 	return err
 }

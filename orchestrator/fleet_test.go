@@ -26,7 +26,7 @@ type dying struct {
 	dead bool
 }
 
-func (d *dying) SettleServer(ctx context.Context, id string, f func(*orchestrator.Server) ([]orchestrator.Event, error)) (orchestrator.Server, error) {
+func (d *dying) SettleServer(ctx context.Context, id string, f func(*orchestrator.Server) (orchestrator.Settlement, error)) (orchestrator.Server, error) {
 	if d.dead {
 		return orchestrator.Server{}, errors.New("killed")
 	}

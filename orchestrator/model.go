@@ -215,4 +215,12 @@ type Cause struct {
 	// them. A step that waits on several causes is told at each.
 	Blocked      []string `json:"blocked,omitempty"`
 	BlockedTotal int      `json:"blocked_total,omitempty"`
+	// Fingerprint is the same whenever this fails in the same way; Kin does not
+	// tell apps apart. Telling is what both are made of beside the code, as far
+	// as it is not Sentence.
+	Fingerprint string `json:"fingerprint"`
+	Kin         string `json:"-"`
+	Telling     string `json:"-"`
+	// History is what is known of this from before, as of when it is read.
+	History *History `json:"history,omitempty"`
 }

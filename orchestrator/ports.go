@@ -88,5 +88,7 @@ type Ending struct {
 	At          time.Time
 	Environment Status
 	Diagnosis   *Diagnosis
+	// Occurrences are its causes, to be remembered.
+	Occurrences []Occurrence
 	Event       Event
 }

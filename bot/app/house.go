@@ -106,6 +106,9 @@ func newHouse(ctx context.Context, o serveOptions, ca string, source *catalog.So
 		Periodic: []jobs.Periodic{
 			{Every: time.Minute, Name: "lifetimes", Run: func(ctx context.Context) error { return h.lifetimes().Run(ctx) }},
 			{Every: 15 * time.Second, Name: "agents", Run: h.watchAgents},
+			{Every: time.Hour, Name: "causes", Run: func(ctx context.Context) error {
+				return h.store.ForgetOccurrences(ctx, now().Add(-orchestrator.RememberCauses))
+			}},
 			{Every: time.Hour, Name: "deliveries", Run: func(ctx context.Context) error { return h.store.ForgetDeliveries(ctx, now().Add(-24*time.Hour)) }},
 		},
 	})

@@ -148,5 +148,22 @@ func (x *finding) cause(f *failure, m masker, more int) orchestrator.Cause {
 		// The starter recipe's own steps say nothing to anybody.
 		sentence = strings.Replace(sentence, ` (step "{step}")`, "", 1)
 	}
-	return orchestrator.Cause{Code: x.code, Who: x.who, Sentence: fill(sentence, f.vars, m, limit) + suffix, Next: next}
+	about := x.about(f, m)
+	return orchestrator.Cause{Code: x.code, Who: x.who, Sentence: fill(sentence, f.vars, m, limit) + suffix, Next: next,
+		Telling: about, Fingerprint: orchestrator.Fingerprint(x.code, "", about)}
+}
+
+// about is what tells this finding from others: which one it is, and the values
+// that its sentence names, whole, whatever the words around them.
+func (x *finding) about(f *failure, m masker) string {
+	var b strings.Builder
+	b.WriteString(x.sentence + "\n")
+	seen := map[string]bool{}
+	for _, key := range slot.FindAllStringSubmatch(x.sentence+x.subject, -1) {
+		if v := oneLine(m.mask(f.vars[key[1]])); v != "" && !seen[key[1]] {
+			seen[key[1]] = true
+			b.WriteString(key[1] + " " + v + "\n")
+		}
+	}
+	return b.String()
 }

@@ -14,4 +14,5 @@ var _ interface {
 	orchestrator.Servers
 	orchestrator.Watcher
 	orchestrator.AgentRecords
+	orchestrator.CauseRecords
 } = (*store.Store)(nil)

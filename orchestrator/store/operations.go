@@ -332,6 +332,20 @@ func (s *Store) End(ctx context.Context, e orchestrator.Ending) error {
 				return err
 			}
 		}
+		if err := insertOccurrences(ctx, c, e.Occurrences); err != nil {
+			return err
+		}
+		if e.Status == orchestrator.OperationSucceeded && mends(op.Kind) {
+			// Should something fail by itself from now on, that is another failure.
+			if e.Environment == orchestrator.StatusReady {
+				if err := c.exec(ctx, `UPDATE environments SET failed_operation_id = NULL WHERE id = ?`, environment); err != nil {
+					return err
+				}
+			}
+			if err := mend(ctx, c, environment, op.Apps, orchestrator.Mending{By: op.Actor, How: op.Text, At: e.At}); err != nil {
+				return err
+			}
+		}
 		if e.Event.OperationID == "" {
 			e.Event.OperationID = op.ID
 		}

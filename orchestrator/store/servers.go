@@ -92,12 +92,14 @@ func (s *Store) Server(ctx context.Context, id string) (orchestrator.Server, err
 // it is then. Its identity (ID, environment, app, port, user) stays. f runs
 // within the transaction and must not change anything else through the store.
 func (s *Store) UpdateServer(ctx context.Context, id string, f func(*orchestrator.Server) error) (orchestrator.Server, error) {
-	return s.SettleServer(ctx, id, func(v *orchestrator.Server) ([]orchestrator.Event, error) { return nil, f(v) })
+	return s.SettleServer(ctx, id, func(v *orchestrator.Server) (orchestrator.Settlement, error) {
+		return orchestrator.Settlement{}, f(v)
+	})
 }
 
-// SettleServer is UpdateServer with events: who sees the server's new status
-// finds them there, in the same transaction.
-func (s *Store) SettleServer(ctx context.Context, id string, f func(*orchestrator.Server) ([]orchestrator.Event, error)) (orchestrator.Server, error) {
+// SettleServer is UpdateServer with what is to be written beside: who sees the
+// server's new status finds it there, in the same transaction.
+func (s *Store) SettleServer(ctx context.Context, id string, f func(*orchestrator.Server) (orchestrator.Settlement, error)) (orchestrator.Server, error) {
 	var v orchestrator.Server
 	err := s.change(ctx, func(c *change) (err error) {
 		if err = live(ctx, c, id); err != nil {
@@ -107,12 +109,20 @@ func (s *Store) SettleServer(ctx context.Context, id string, f func(*orchestrato
 			return err
 		}
 		was := v
-		events, err := f(&v)
+		with, err := f(&v)
 		if err != nil {
 			return err
 		}
-		for _, e := range events {
+		for _, e := range with.Events {
 			if err := insertEvent(ctx, c, e); err != nil {
+				return err
+			}
+		}
+		if err := insertOccurrences(ctx, c, with.Occurrences); err != nil {
+			return err
+		}
+		if with.Mended != nil {
+			if err := mend(ctx, c, was.EnvironmentID, []string{was.App}, *with.Mended); err != nil {
 				return err
 			}
 		}

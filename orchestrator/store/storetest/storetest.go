@@ -53,6 +53,8 @@ func Run(t *testing.T, open Open) {
 		"deliveries":             testDeliveries,
 		"cards":                  testCards,
 		"warnings":               testWarnings,
+		"causes":                 testCauses,
+		"what fails later":       testFailsLater,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -599,6 +601,13 @@ func testDiagnosis(t *testing.T, open Open) {
 			t.Errorf("all is well, and yet %+v", e.Diagnosis)
 		}
 	}
+	// What fails by itself afterwards has another reason than that old one.
+	if _, err := s.UpdateServer(t.Context(), "s-qa-web", func(v *orchestrator.Server) error { v.Status = orchestrator.StatusFailed; return nil }); err != nil {
+		t.Fatal(err)
+	}
+	if e := environment(t, s, "qa"); e.Status != orchestrator.StatusFailed || e.Diagnosis != nil {
+		t.Errorf("%s with the diagnosis %+v", e.Status, e.Diagnosis)
+	}
 }
 
 func testListing(t *testing.T, open Open) {
@@ -811,25 +820,25 @@ func testSettle(t *testing.T, open Open) {
 	before := count()
 	event := orchestrator.Event{OperationID: "o-qa", At: Start, Server: "qa/web", Step: "ready", Text: "ready"}
 	stop := errors.New("no")
-	if _, err := s.SettleServer(t.Context(), "s-qa-web", func(v *orchestrator.Server) ([]orchestrator.Event, error) {
+	if _, err := s.SettleServer(t.Context(), "s-qa-web", func(v *orchestrator.Server) (orchestrator.Settlement, error) {
 		v.Status = orchestrator.StatusReady
-		return []orchestrator.Event{event}, stop
+		return orchestrator.Settlement{Events: []orchestrator.Event{event}}, stop
 	}); !errors.Is(err, stop) {
 		t.Errorf("got %v", err)
 	}
 	same(t, "events after a refusal", count(), before)
 	event.OperationID = "o-none" // an event that cannot be written takes the change with it
-	if _, err := s.SettleServer(t.Context(), "s-qa-web", func(v *orchestrator.Server) ([]orchestrator.Event, error) {
+	if _, err := s.SettleServer(t.Context(), "s-qa-web", func(v *orchestrator.Server) (orchestrator.Settlement, error) {
 		v.Status = orchestrator.StatusReady
-		return []orchestrator.Event{event}, nil
+		return orchestrator.Settlement{Events: []orchestrator.Event{event}}, nil
 	}); err == nil {
 		t.Error("an event of no operation was written")
 	}
 	same(t, "status", environment(t, s, "qa").Servers[0].Status, orchestrator.StatusCreating)
 	event.OperationID = "o-qa"
-	v, err := s.SettleServer(t.Context(), "s-qa-web", func(v *orchestrator.Server) ([]orchestrator.Event, error) {
+	v, err := s.SettleServer(t.Context(), "s-qa-web", func(v *orchestrator.Server) (orchestrator.Settlement, error) {
 		v.Status = orchestrator.StatusReady
-		return []orchestrator.Event{event}, nil
+		return orchestrator.Settlement{Events: []orchestrator.Event{event}}, nil
 	})
 	if err != nil || v.Status != orchestrator.StatusReady {
 		t.Errorf("%+v, %v", v, err)
