@@ -1,7 +1,7 @@
 # `make help` lists the targets. Everything that these make lies in one folder,
 # ignored by git: .berth (see .ci/work).
 .DEFAULT_GOAL := help
-.PHONY: help check setup salt terraform build demo demo-stop playground test score pictures fuzz bench salt-lock clean
+.PHONY: help check setup salt terraform build demo demo-stop playground test score corpus pictures fuzz bench salt-lock clean
 
 WORK      := $(or $(BERTH_WORK),$(shell .ci/work))
 SALT_CALL := $(WORK)/salt/bin/salt-call
@@ -12,7 +12,7 @@ FUZZTIME  ?= 10s
 # Recorded results beside the checkout, more than testdata/salt holds.
 CORPUS    := $(or $(BERTH_CORPUS),$(abspath $(wildcard ../shared/corpus)))
 SOURCES   := . ./bot/... ./orchestrator/... ./templates/... ./modules/...
-TOOLS     := ./.ci/setup ./.ci/demo ./.ci/bench ./.ci/score ./testdata/apps ./testdata/browser
+TOOLS     := ./.ci/setup ./.ci/demo ./.ci/bench ./.ci/score ./.ci/corpus ./testdata/apps ./testdata/browser
 
 help: ## List the targets
 	@.ci/check || true
@@ -64,6 +64,11 @@ test: ## Everything that CI runs
 score: build ## Print how many recorded failures are explained rightly; fails below 98 %
 	@$(GO) run ./.ci/score -berth $(WORK)/bin/berth -corpus "$(CORPUS)" -python "$$(.ci/python)" $(if $(VERBOSE),-v)
 
+corpus: ## Record the runs of testdata/salt/scenarios anew (ONLY="NAME…": some)
+	@.ci/check
+	@$(SETUP) salt salt-3006
+	@$(GO) run ./.ci/corpus -work $(WORK) $(ONLY)
+
 pictures: setup ## Make the documents' pictures anew (docs/images)
 	@$(SETUP) chromium
 	BERTH_REQUIRE_SALT=1 BERTH_SALT_CALL=$(SALT_CALL) BERTH_TERRAFORM=$$(cat $(WORK)/terraform.path) \
@@ -83,10 +88,12 @@ bench: setup build ## Measure Berth on this machine; fails over a limit (REPORT=
 		$(GO) test -run '^$$' -bench . -benchmem $(SOURCES)
 	$(GO) run ./.ci/bench -work $(WORK) $(if $(REPORT),-report)
 
-salt-lock: ## Resolve .ci/salt.in anew into .ci/salt.lock
+salt-lock: ## Resolve .ci/salt.in anew into .ci/salt.lock, and the older Salt's
 	@$(SETUP) salt
 	$(WORK)/uv/bin/uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes \
 		--custom-compile-command 'make salt-lock' -o .ci/salt.lock .ci/salt.in
+	$(WORK)/uv/bin/uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes \
+		--custom-compile-command 'make salt-lock' -o .ci/salt-3006.lock .ci/salt-3006.in
 
 clean: ## Remove everything that these targets made
 	@if [ -e $(WORK)/demo ]; then echo "The demo has left something; make demo-stop ends it first."; exit 1; fi

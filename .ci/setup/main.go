@@ -1,10 +1,11 @@
 // Command setup makes what Berth's demo and tests need beside Go: Salt in a
-// virtual environment, from the versions in .ci/salt.lock, and Terraform. Both
+// virtual environment, from the versions in .ci/salt.lock, and Terraform. The
+// older Salt of .ci/salt-3006.lock is only for recording runs (.ci/corpus). Both
 // are made at the same time, the first time; after that it takes a moment. The
 // tests want Chromium too, and the shells that people complete in (tools); those
 // are the distribution's.
 //
-//	go run ./.ci/setup [-work DIR] [-pinned] salt terraform chromium tools
+//	go run ./.ci/setup [-work DIR] [-pinned] salt salt-3006 terraform chromium tools
 //
 // It leaves DIR/salt/bin/salt-call, and the paths of Terraform and Chromium in
 // DIR/terraform.path and DIR/chromium.path.
@@ -63,7 +64,7 @@ func run(work string, pinned bool, parts []string) error {
 		t := &task{name: part, work: work}
 		all.Go(func() {
 			switch part {
-			case "salt":
+			case "salt", "salt-3006":
 				errs[i] = t.alone(ctx, t.salt)
 			case "terraform":
 				errs[i] = t.alone(ctx, func(ctx context.Context) error { return t.terraform(ctx, pinned) })
@@ -72,7 +73,7 @@ func run(work string, pinned bool, parts []string) error {
 			case "tools":
 				errs[i] = t.alone(ctx, t.tools)
 			default:
-				errs[i] = fmt.Errorf("setup knows salt, terraform, chromium and tools, not %q", part)
+				errs[i] = fmt.Errorf("setup knows salt, salt-3006, terraform, chromium and tools, not %q", part)
 			}
 		})
 	}
@@ -115,7 +116,7 @@ func (t *task) salt(ctx context.Context) error {
 		return errors.New("salt: no Python to install it with; `make check` says more")
 	}
 	python := strings.TrimSpace(string(out))
-	lock, err := os.ReadFile(".ci/salt.lock")
+	lock, err := os.ReadFile(t.lock())
 	if err != nil {
 		return err
 	}
@@ -127,7 +128,7 @@ func (t *task) salt(ctx context.Context) error {
 	}
 	sum := sha256.Sum256(append([]byte(python+"\n"), lock...))
 	want := hex.EncodeToString(sum[:])
-	venv, stamp := t.path("salt"), t.path("salt", "stamp")
+	venv, stamp := t.path(t.name), t.path(t.name, "stamp")
 	if got, err := os.ReadFile(stamp); err == nil && string(got) == want {
 		if _, err := os.Stat(filepath.Join(venv, "bin", "salt-call")); err == nil {
 			t.say("%s is there", version)
@@ -150,7 +151,7 @@ func (t *task) salt(ctx context.Context) error {
 		if err := t.do(ctx, nil, python, "-m", "venv", venv); err != nil {
 			return err
 		}
-		if err := t.do(ctx, nil, filepath.Join(venv, "bin", "pip"), "install", "--disable-pip-version-check", "--require-hashes", "-r", ".ci/salt.lock"); err != nil {
+		if err := t.do(ctx, nil, filepath.Join(venv, "bin", "pip"), "install", "--disable-pip-version-check", "--require-hashes", "-r", t.lock()); err != nil {
 			return err
 		}
 	}
@@ -164,18 +165,25 @@ func (t *task) salt(ctx context.Context) error {
 	return nil
 }
 
+// lock is the file with the versions to install.
+func (t *task) lock() string { return ".ci/" + t.name + ".lock" }
+
 func (t *task) saltWithUV(ctx context.Context, python, venv string) error {
 	uv := t.path("uv", "bin", "uv")
-	if out, err := exec.CommandContext(ctx, uv, "--version").Output(); err != nil || !strings.HasPrefix(string(out), "uv "+uvVersion) {
+	install := func(ctx context.Context) error {
+		if out, err := exec.CommandContext(ctx, uv, "--version").Output(); err == nil && strings.HasPrefix(string(out), "uv "+uvVersion) {
+			return nil
+		}
 		if err := os.RemoveAll(t.path("uv")); err != nil {
 			return err
 		}
 		if err := t.do(ctx, nil, python, "-m", "venv", t.path("uv")); err != nil {
 			return err
 		}
-		if err := t.do(ctx, nil, t.path("uv", "bin", "pip"), "install", "-q", "--disable-pip-version-check", "uv=="+uvVersion); err != nil {
-			return err
-		}
+		return t.do(ctx, nil, t.path("uv", "bin", "pip"), "install", "-q", "--disable-pip-version-check", "uv=="+uvVersion)
+	}
+	if err := (&task{name: "uv", work: t.work}).alone(ctx, install); err != nil {
+		return err
 	}
 	// Copies, for links into a cache of the user's may be closed to others; an
 	// index that pip is told to use is uv's too.
@@ -189,7 +197,7 @@ func (t *task) saltWithUV(ctx context.Context, python, venv string) error {
 	if err := t.do(ctx, env, uv, "venv", "-q", "--python", python, venv); err != nil {
 		return err
 	}
-	return t.do(ctx, env, uv, "pip", "sync", "--python", filepath.Join(venv, "bin", "python"), "--require-hashes", "--compile-bytecode", ".ci/salt.lock")
+	return t.do(ctx, env, uv, "pip", "sync", "--python", filepath.Join(venv, "bin", "python"), "--require-hashes", "--compile-bytecode", t.lock())
 }
 
 // terraform finds Terraform as serve does (BERTH_TERRAFORM, then PATH), and

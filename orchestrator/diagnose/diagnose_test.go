@@ -59,7 +59,9 @@ func TestRecordedRuns(t *testing.T) {
 			if m := diagnosetest.Judge(c.Truth, d); len(m) > 0 {
 				t.Error(m)
 			}
-			golden(t, filepath.Join(dir, "diagnosis.golden.json"), d)
+			if c.Truth.Scenario == "" { // what make corpus recorded says all that is true
+				golden(t, filepath.Join(dir, "diagnosis.golden.json"), d)
+			}
 		})
 	}
 }

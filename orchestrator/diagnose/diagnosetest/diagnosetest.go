@@ -42,6 +42,9 @@ type Truth struct {
 	// where the output is cut off.
 	BlockedTotal *int        `json:"blocked_total"`
 	Causes       []TrueCause `json:"causes"`
+	// Scenario is there for what make corpus recorded: its causes are in the
+	// order in which they happened.
+	Scenario string `json:"scenario"`
 }
 
 // TrueCause is one cause; the Also fields are accepted as well. Each entry of
@@ -54,6 +57,9 @@ type TrueCause struct {
 	AlsoOKWho      []string `json:"also_ok_who"`
 	MustMention    []any    `json:"must_mention"`
 	MustNotMention []string `json:"must_not_mention"`
+	// Blocks are the steps that it kept from running, in their order; nil where
+	// nobody has told.
+	Blocks []string `json:"blocks"`
 }
 
 // Find gives the folders of all cases below root.
@@ -180,6 +186,24 @@ func Judge(truth Truth, d orchestrator.Diagnosis) Misses {
 			return fmt.Sprintf("%s: %s instead of %s", a.Code, a.Who, t.Who)
 		})
 		check("sentence", t.lacks)
+		if t.Blocks != nil {
+			check("blocked", func(a orchestrator.Cause) string {
+				if slices.Equal(a.Blocked, t.Blocks) && a.BlockedTotal == len(t.Blocks) {
+					return ""
+				}
+				return fmt.Sprintf("%q kept %q (%d) from running instead of %q", a.Where, a.Blocked, a.BlockedTotal, t.Blocks)
+			})
+		}
+	}
+	if truth.Scenario != "" {
+		last := -1
+		for _, t := range truth.Causes {
+			at := slices.IndexFunc(told, func(a orchestrator.Cause) bool { return len(t.Where) > 0 && fits(a, t) })
+			if at >= 0 && at < last {
+				misses.add("roots", "%q is told too late", t.Where)
+			}
+			last = max(last, at)
+		}
 	}
 	// With several true causes at one place, no answer there may fit none.
 	for _, a := range told {
