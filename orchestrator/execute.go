@@ -21,6 +21,8 @@ type Ledger interface {
 	End(ctx context.Context, e Ending) error
 	AddEvents(ctx context.Context, events []Event) error
 	CancelRequested(ctx context.Context, operationID string) (bool, error)
+	// TryAgain notes that an attempt has failed and that another one follows.
+	TryAgain(ctx context.Context, t Try, e Event) error
 }
 
 // Servers is what the executor changes on servers.
@@ -70,7 +72,11 @@ type Executor struct {
 	CallHome, Converge time.Duration
 	// Limit is how long an operation may take: then what it is at is
 	// interrupted, and it has failed. 0: two hours.
-	Limit          time.Duration
+	Limit time.Duration
+	// RetryAfter is how long Berth waits before it tries once more what failed
+	// for a reason that may pass by itself; longer where that takes its time.
+	// 0: it does not try by itself.
+	RetryAfter     time.Duration
 	InstallationID string
 }
 
@@ -92,17 +98,43 @@ func (x *Executor) Execute(ctx context.Context, operationID string) error {
 	defer cancel(nil)
 	go x.watchCancel(ctx, op, cancel)
 
-	r := &run{Executor: x, op: op, env: e}
-	var status Status
-	switch op.Kind {
-	case KindDestroy:
-		status, err = r.destroy(ctx)
-	case KindServerDestroy:
-		status, err = r.destroyServers(ctx)
-	default:
-		status, err = r.converge(ctx)
+	r := &run{Executor: x, op: op, env: e, began: x.Now()}
+	if op.StartedAt != nil {
+		r.began = *op.StartedAt
 	}
-	return r.end(ctx, status, err)
+	for {
+		status, err := r.attempt(ctx)
+		var f *failure
+		if ctx.Err() != nil || !errors.As(err, &f) {
+			return r.end(ctx, status, err)
+		}
+		t, ok := r.again(f)
+		if !ok {
+			return r.end(ctx, status, err)
+		}
+		if err := x.Ledger.TryAgain(ctx, t, r.announce(t)); err != nil {
+			return err
+		}
+		x.Log.Info("an operation is tried again", "operation", op.ID, "environment", e.ID, "at", t.AgainAt, "reason", t.Sentence)
+		r.op.Tries = append(r.op.Tries, t)
+	}
+}
+
+// attempt does all that the operation asks for and has not been done yet.
+func (r *run) attempt(ctx context.Context) (Status, error) {
+	if err := r.pause(ctx); err != nil {
+		return "", err
+	}
+	switch r.op.Kind {
+	case KindDestroy:
+		return r.destroy(ctx)
+	case KindServerDestroy:
+		return r.destroyServers(ctx)
+	}
+	if err := r.reload(ctx); err != nil {
+		return "", err
+	}
+	return r.converge(ctx)
 }
 
 // watchCancel cancels ctx with ErrCanceled once somebody asked for it, with
@@ -149,10 +181,20 @@ type run struct {
 	*Executor
 	op  Operation
 	env Environment
+	// began is when the operation did, whichever process it was.
+	began time.Time
 }
 
 // failure ends an operation as failed, with what is known.
-type failure struct{ diagnosis Diagnosis }
+type failure struct {
+	diagnosis Diagnosis
+	// machines says that the machines could not be made, begun that some may be
+	// half made somewhere; servers are the generations that failed.
+	// silent says that a server was waited for in vain: it would not hear of
+	// another try either.
+	machines, begun, silent bool
+	servers                 map[string]int
+}
 
 func (f *failure) Error() string {
 	if len(f.diagnosis.Causes) > 0 {
@@ -162,7 +204,7 @@ func (f *failure) Error() string {
 }
 
 func fail(causes ...Cause) error {
-	return &failure{Diagnosis{Outcome: OutcomeFailed, Causes: causes, Total: len(causes)}}
+	return &failure{diagnosis: Diagnosis{Outcome: OutcomeFailed, Causes: causes, Total: len(causes)}}
 }
 
 // end writes the operation's end; a shutdown is no end and comes back as an
@@ -188,6 +230,7 @@ func (r *run) end(ctx context.Context, status Status, err error) error {
 		return err
 	case errors.As(err, &f):
 		ending.Status, ending.Diagnosis = OperationFailed, &f.diagnosis
+		r.tried(ending.Diagnosis, ending.At)
 	default:
 		d := r.surprise(err)
 		ending.Status, ending.Diagnosis = OperationFailed, &d
@@ -196,6 +239,9 @@ func (r *run) end(ctx context.Context, status Status, err error) error {
 		ending.Environment = StatusFailed
 	}
 	text := string(ending.Status)
+	if err == nil && len(r.op.Tries) > 0 {
+		text += ", at the second try"
+	}
 	if d := ending.Diagnosis; d != nil {
 		d.unnamed()
 		d.fingerprint(r.env, r.op.ID)
@@ -419,22 +465,24 @@ func (r *run) apply(ctx context.Context, target Target, without ...string) (map[
 		return nil, err
 	}
 	r.say(ctx, "", "apply", "making the servers")
-	machines, err := r.Provisioner.Apply(ctx, w, r.op.ID, func(step, text string) { r.say(ctx, "", step, text) })
-	return machines, r.provisioned(ctx, err)
+	machines, err := r.Provisioner.Apply(ctx, w, r.provisioning(), func(step, text string) { r.say(ctx, "", step, text) })
+	return machines, r.provisioned(ctx, err, target.Module != "local")
 }
 
-// provisioned turns a failed Terraform run into a failure with its causes.
-func (r *run) provisioned(ctx context.Context, err error) error {
+// provisioned turns a failed Terraform run into a failure with its causes. What
+// broke off elsewhere than on this machine may have left machines that nobody
+// knows of; here another run takes up whatever is there.
+func (r *run) provisioned(ctx context.Context, err error, elsewhere bool) error {
 	var p *ProvisionError
 	if err == nil || ctx.Err() != nil || !errors.As(err, &p) {
 		return err
 	}
 	r.Log.Error("provisioning failed", "operation", r.op.ID, "environment", r.env.ID, "lost", p.Lost, "error", p.Err)
 	if p.Lost {
-		return fail(Cause{Code: "killed", Who: "retry", Sentence: "The work was interrupted from outside, and Berth cannot tell how far it came.",
-			Next: "berth env retry " + itself})
+		return &failure{machines: true, begun: elsewhere, diagnosis: Diagnosis{Outcome: OutcomeFailed, Total: 1, Causes: []Cause{{Code: "killed", Who: "retry",
+			Sentence: "The work was interrupted from outside, and Berth cannot tell how far it came.", Next: "berth env retry " + itself}}}}
 	}
-	return &failure{r.Diagnoser.Terraform(p.Log)}
+	return &failure{machines: true, begun: elsewhere && p.Began, diagnosis: r.Diagnoser.Terraform(p.Log)}
 }
 
 func (r *run) workspace(ctx context.Context, target Target, without []string) (Workspace, error) {
@@ -492,7 +540,7 @@ func (r *run) desireAll(ctx context.Context) error {
 		}
 		i := slices.IndexFunc(r.op.Changes, func(ch Change) bool { return ch.App == v.App })
 		moved := v.Generation > 0 && !maps.Equal(v.Needs, addresses(a, r.env))
-		if i < 0 && !moved {
+		if i < 0 && !moved && !r.anew(v) {
 			continue
 		}
 		var stored Desired
@@ -501,7 +549,8 @@ func (r *run) desireAll(ctx context.Context) error {
 				return fmt.Errorf("reading the desired state of %s: %w", v.ID, err)
 			}
 		}
-		if stored.Operation == r.op.ID && !moved {
+		anew := r.anew(v)
+		if stored.Operation == r.op.ID && !moved && !anew {
 			continue // done before an interruption
 		}
 		if i >= 0 {
@@ -514,7 +563,9 @@ func (r *run) desireAll(ctx context.Context) error {
 		if _, err := r.Servers.UpdateServer(ctx, v.ID, func(s *Server) error {
 			s.Generation++
 			s.Branch, s.Commit, s.Needs = v.Branch, v.Commit, needs
-			if s.Status != StatusCreating {
+			if anew && (r.op.Kind == KindCreate || r.op.Kind == KindServerCreate) {
+				s.Status = StatusCreating
+			} else if s.Status != StatusCreating {
 				s.Status = StatusDeploying
 			}
 			d.Generation, d.Operation = s.Generation, r.op.ID
@@ -524,7 +575,7 @@ func (r *run) desireAll(ctx context.Context) error {
 		}); err != nil {
 			return err
 		}
-		if i < 0 {
+		if i < 0 && moved {
 			r.say(ctx, v.Name, "configuring", "pointing it at its peers' new addresses")
 		}
 	}
@@ -547,6 +598,7 @@ func (r *run) await(ctx context.Context) (Status, error) {
 			due, tick = false, r.After(10*time.Second)
 		}
 		waiting, sum := false, Diagnosis{Outcome: OutcomeFailed}
+		failed, silent := map[string]int{}, false
 		for _, v := range r.env.Servers {
 			if !r.mine(v) {
 				continue
@@ -554,7 +606,7 @@ func (r *run) await(ctx context.Context) (Status, error) {
 			switch v.Status {
 			case StatusCreating, StatusDeploying:
 				if c := r.overdue(v, started); c != nil {
-					sum.Causes = append(sum.Causes, *c)
+					sum.Causes, silent = append(sum.Causes, *c), true
 				} else {
 					waiting = true
 				}
@@ -564,11 +616,12 @@ func (r *run) await(ctx context.Context) (Status, error) {
 					return "", err
 				}
 				sum.add(d)
+				failed[v.ID] = v.Generation
 			}
 		}
 		if !waiting {
 			if len(sum.Causes) > 0 {
-				return StatusFailed, &failure{sum}
+				return StatusFailed, &failure{servers: failed, silent: silent, diagnosis: sum}
 			}
 			return r.settled(), nil
 		}
@@ -692,7 +745,7 @@ func (r *run) destroy(ctx context.Context) (Status, error) {
 	}
 	r.say(ctx, "", "destroy", "removing the servers")
 	err := r.Provisioner.Destroy(ctx, r.env.ID, r.op.ID, func(step, text string) { r.say(ctx, "", step, text) })
-	if err := r.provisioned(ctx, err); err != nil {
+	if err := r.provisioned(ctx, err, true); err != nil {
 		return "", err
 	}
 	for _, v := range r.env.Servers {

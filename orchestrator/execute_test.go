@@ -3,6 +3,7 @@ package orchestrator_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"path/filepath"
 	"reflect"
@@ -25,9 +26,13 @@ type works struct {
 	clock *storetest.Clock
 	// limit is what the operation's limit waits for, tick every other wait.
 	limit, tick chan time.Time
+	// paused gets what is waited for before a second try, again ends that.
+	paused chan time.Duration
+	again  chan time.Time
 
 	mu      sync.Mutex
 	applies [][]string // the apps of each apply
+	runs    []string   // the name of each apply
 	woken   chan string
 	apply   func(ctx context.Context) error
 }
@@ -37,7 +42,7 @@ type fixed struct{ c *orchestrator.Catalog }
 func (f fixed) Current() *orchestrator.Catalog { return f.c }
 
 // Apply makes every machine at once, unless the test says otherwise.
-func (w *works) Apply(ctx context.Context, ws orchestrator.Workspace, _ string, _ func(step, text string)) (map[string]orchestrator.Machine, error) {
+func (w *works) Apply(ctx context.Context, ws orchestrator.Workspace, run string, _ func(step, text string)) (map[string]orchestrator.Machine, error) {
 	machines := map[string]orchestrator.Machine{}
 	var apps []string
 	for _, v := range ws.Servers {
@@ -45,7 +50,7 @@ func (w *works) Apply(ctx context.Context, ws orchestrator.Workspace, _ string, 
 		apps = append(apps, v.App)
 	}
 	w.mu.Lock()
-	w.applies = append(w.applies, apps)
+	w.applies, w.runs = append(w.applies, apps), append(w.runs, run)
 	apply := w.apply
 	w.mu.Unlock()
 	if apply != nil {
@@ -68,6 +73,13 @@ func (w *works) Destroy(ctx context.Context, _, _ string, _ func(step, text stri
 type diagnoser struct{}
 
 func (diagnoser) Report(_ orchestrator.App, _ string, r orchestrator.Report) orchestrator.Diagnosis {
+	if r.Problem != "" { // WHO CODE WAIT
+		var who, code string
+		var seconds int
+		fmt.Sscan(r.Problem, &who, &code, &seconds)
+		return orchestrator.Diagnosis{Outcome: orchestrator.OutcomeFailed, Total: 1, Causes: []orchestrator.Cause{{Code: code, Who: who, Wait: time.Duration(seconds) * time.Second,
+			Sentence: "It is " + code + ".", Next: `Try again with "berth env retry NAME".`}}}
+	}
 	if r.Exit != 0 {
 		return orchestrator.Diagnosis{Outcome: orchestrator.OutcomeFailed, Total: 1, Causes: []orchestrator.Cause{{Code: "command_failed", Who: "developer", Sentence: "The build failed."}}}
 	}
@@ -75,13 +87,17 @@ func (diagnoser) Report(_ orchestrator.App, _ string, r orchestrator.Report) orc
 }
 
 func (diagnoser) Terraform(log string) orchestrator.Diagnosis {
+	if who, code, ok := strings.Cut(log, " "); ok {
+		return orchestrator.Diagnosis{Outcome: orchestrator.OutcomeFailed, Total: 1, Causes: []orchestrator.Cause{{Code: code, Who: who, Sentence: "It is " + code + "."}}}
+	}
 	return orchestrator.Diagnosis{Outcome: orchestrator.OutcomeFailed, Total: 1, Causes: []orchestrator.Cause{{Code: "unknown", Who: "ops", Sentence: log}}}
 }
 
 func newWorks(t *testing.T) *works {
 	t.Helper()
 	t.Parallel()
-	w := &works{T: t, clock: &storetest.Clock{}, limit: make(chan time.Time, 1), tick: make(chan time.Time, 1), woken: make(chan string, 100)}
+	w := &works{T: t, clock: &storetest.Clock{}, limit: make(chan time.Time, 1), tick: make(chan time.Time, 1), woken: make(chan string, 100),
+		paused: make(chan time.Duration, 10), again: make(chan time.Time, 1)}
 	var err error
 	w.Store, err = store.Open(t.Context(), store.Options{Path: filepath.Join(t.TempDir(), "berth.db"), Now: w.clock.Now})
 	if err != nil {
@@ -101,12 +117,16 @@ func newWorks(t *testing.T) *works {
 			return nil
 		},
 		After: func(d time.Duration) <-chan time.Time {
-			if d > time.Minute {
+			switch {
+			case d >= 10*time.Minute:
 				return w.limit
+			case d == 10*time.Second:
+				return w.tick
 			}
-			return w.tick
+			w.paused <- d
+			return w.again
 		},
-		CallHome: 3 * time.Minute, Converge: 40 * time.Minute, Limit: time.Hour,
+		CallHome: 3 * time.Minute, Converge: 40 * time.Minute, Limit: time.Hour, RetryAfter: 30 * time.Second,
 	}
 	return w
 }
@@ -160,6 +180,17 @@ func (w *works) desired(app, operation string) {
 // report lets the app's agent report on its generation.
 func (w *works) report(app string, exit int) {
 	w.Helper()
+	w.reports(app, orchestrator.Report{Exit: exit, Healthy: exit == 0})
+}
+
+// troubled lets the app's agent report a problem of this kind: WHO CODE SECONDS.
+func (w *works) troubled(app, problem string) {
+	w.Helper()
+	w.reports(app, orchestrator.Report{Problem: problem})
+}
+
+func (w *works) reports(app string, r orchestrator.Report) {
+	w.Helper()
 	v, err := w.Server(context.Background(), "s-qa-"+app)
 	if err != nil {
 		w.Fatal(err)
@@ -169,7 +200,8 @@ func (w *works) report(app string, exit int) {
 	if err := w.Seen(context.Background(), v.ID, w.clock.Now()); err != nil {
 		w.Fatal(err)
 	}
-	if err := f.Report(context.Background(), v.ID, orchestrator.Report{Generation: v.Generation, Revision: v.Commit, Exit: exit, Healthy: exit == 0}); err != nil {
+	r.Generation, r.Revision = v.Generation, v.Commit
+	if err := f.Report(context.Background(), v.ID, r); err != nil {
 		w.Fatal(err)
 	}
 }

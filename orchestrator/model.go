@@ -146,6 +146,8 @@ type Operation struct {
 	// Changes are the branch and commit of each app that the operation puts on
 	// its server.
 	Changes []Change `json:"changes,omitempty"`
+	// Tries are the attempts that failed and that Berth repeated by itself.
+	Tries []Try `json:"tries,omitempty"`
 }
 
 // Change is the desired revision of one app.
@@ -223,4 +225,6 @@ type Cause struct {
 	Telling     string `json:"-"`
 	// History is what is known of this from before, as of when it is read.
 	History *History `json:"history,omitempty"`
+	// Wait is how long whoever refused asked to wait, 0 if they did not say.
+	Wait time.Duration `json:"-"`
 }

@@ -42,11 +42,12 @@ type Provisioner interface {
 
 // ProvisionError is a failed Terraform run: Log is its JSON event log (lines
 // of `terraform apply -json`, or init's text), to be diagnosed. Lost says that
-// the run died without a result and the outcome is uncertain.
+// the run died without a result and the outcome is uncertain, Began that it had
+// begun to make or change something.
 type ProvisionError struct {
-	Log  string
-	Lost bool
-	Err  error
+	Log         string
+	Lost, Began bool
+	Err         error
 }
 
 func (e *ProvisionError) Error() string { return e.Err.Error() }

@@ -98,7 +98,7 @@ func newHouse(ctx context.Context, o serveOptions, ca string, source *catalog.So
 	executor := &orchestrator.Executor{
 		Operations: h.store, Environments: h.store, Ledger: h.store, Servers: h.store, Watcher: h.store, Catalogs: source,
 		Provisioner: h.provisioner, Diagnoser: diagnose.Diagnoser{}, Settings: catalog.Settings, States: h.states.digest, UserData: templates.UserData,
-		Sweep: h.sweep, Wake: h.wake, Now: now, After: time.After, Log: log, PublicURL: o.PublicURL, CA: ca, CallHome: 3 * time.Minute, Converge: 40 * time.Minute, Limit: 2 * time.Hour, InstallationID: installation,
+		Sweep: h.sweep, Wake: h.wake, Now: now, After: time.After, Log: log, PublicURL: o.PublicURL, CA: ca, CallHome: 3 * time.Minute, Converge: 40 * time.Minute, Limit: 2 * time.Hour, RetryAfter: o.RetryAfter, InstallationID: installation,
 	}
 	h.jobs, err = jobs.New(jobs.Options{
 		DB: h.store.DB(), Execute: executor.Execute, Workers: 8, Timeout: 4 * time.Hour, Logger: log, // an operation ends itself after half of it

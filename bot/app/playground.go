@@ -89,7 +89,7 @@ func playground(ctx context.Context, o playgroundOptions) error {
 	secrets := takeSecrets()
 	secrets.SlackBotToken, secrets.SlackAppToken, secrets.SlackSigningSecret = fake.BotToken(), fake.AppToken(), ""
 	ready := &greeting{out: o.Out, text: fmt.Sprintf("\nOpen %s in a browser, and type /env there.\n\nYou are maria or tom. What Berth logs is in %s.\nCtrl-C ends the playground.\n", fake.URL(), path)}
-	err = serve(ctx, serveOptions{Catalog: o.Catalog, Data: o.Data, Listen: "127.0.0.1:0", Slack: slackOptions{APIURL: fake.APIURL()}, Secrets: secrets, Out: ready, Err: log})
+	err = serve(ctx, serveOptions{Catalog: o.Catalog, Data: o.Data, Listen: "127.0.0.1:0", RetryAfter: retryAfter, Slack: slackOptions{APIURL: fake.APIURL()}, Secrets: secrets, Out: ready, Err: log})
 	var told *orchestrator.Error
 	if err != nil && !errors.As(err, &told) {
 		return orchestrator.Errorf(orchestrator.CodeState, "Berth ended: %v.", err).WithHint("its log says more: %s", path)

@@ -304,6 +304,7 @@ func cmdServe(ts *testscript.TestScript, neg bool, args []string) {
 	for _, name := range []string{"HOME", "PATH", "BERTH_DATA", "BERTH_CATALOG", "BERTH_SALT_CALL", "BERTH_TERRAFORM", "GIT_CONFIG_GLOBAL", "BERTH_GITHUB_TOKEN", "BERTH_GITHUB_API_URL", "TMPDIR"} {
 		env[name] = ts.Getenv(name)
 	}
+	env["BERTH_RETRY_AFTER"] = "0s" // most failures here are to be seen, not waited for
 	line, err := s.start(ts.Getenv("WORK"), env, log, args...)
 	if started := err == nil && strings.HasPrefix(line, "listening on "); started == neg {
 		raw, _ := os.ReadFile(ts.MkAbs("serve.log"))

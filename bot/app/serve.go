@@ -25,6 +25,10 @@ import (
 	"github.com/berth-dev/berth/orchestrator/catalog"
 )
 
+// retryAfter is how long Berth waits, unless told otherwise, before it tries
+// once more by itself.
+const retryAfter = 30 * time.Second
+
 // serveOptions is how berth serve was called; secrets come from the
 // environment and nowhere else.
 type serveOptions struct {
@@ -33,9 +37,11 @@ type serveOptions struct {
 	// TLSCert and TLSKey are files; TLSCA is the authority that agents pin.
 	TLSCert, TLSKey, TLSCA string
 	BehindProxy            bool
-	Slack                  slackOptions
-	Secrets                secrets
-	Out, Err               io.Writer
+	// RetryAfter is how long Berth waits before it tries again by itself.
+	RetryAfter time.Duration
+	Slack      slackOptions
+	Secrets    secrets
+	Out, Err   io.Writer
 }
 
 // slackOptions are how Slack is reached, beside its secrets.
@@ -103,12 +109,18 @@ SSL_CERT_FILE, beside BERTH_URL and BERTH_TOKEN.`,
 				return v
 			}
 			proxy, _ := cmd.Flags().GetBool("behind-proxy")
+			again, err := time.ParseDuration(flag("retry-after", "BERTH_RETRY_AFTER"))
+			if err != nil || again < 0 || again > 10*time.Minute {
+				return orchestrator.Errorf(orchestrator.CodeInvalidValue, "%q is no time to wait before trying again.", flag("retry-after", "BERTH_RETRY_AFTER")).
+					WithHint("--retry-after 30s; 10m at most, 0s for not at all")
+			}
 			return serve(cmd.Context(), serveOptions{
 				Catalog: flag("catalog", "BERTH_CATALOG"), Data: dataFolder(cmd), Listen: flag("listen", "BERTH_LISTEN"),
 				PublicURL: strings.TrimSuffix(flag("public-url", "BERTH_PUBLIC_URL"), "/"), Database: flag("database", "BERTH_DATABASE_URL"),
 				TLSCert: flag("tls-cert", "BERTH_TLS_CERT"), TLSKey: flag("tls-key", "BERTH_TLS_KEY"), TLSCA: flag("tls-ca", "BERTH_TLS_CA"), BehindProxy: proxy || os.Getenv("BERTH_BEHIND_PROXY") != "",
-				Slack:   slackOptions{APIURL: os.Getenv("BERTH_SLACK_API_URL"), EnvCommand: os.Getenv("BERTH_SLACK_ENV_COMMAND"), ServerCommand: os.Getenv("BERTH_SLACK_SERVER_COMMAND")},
-				Secrets: takeSecrets(), Out: cmd.OutOrStdout(), Err: cmd.ErrOrStderr(),
+				RetryAfter: again,
+				Slack:      slackOptions{APIURL: os.Getenv("BERTH_SLACK_API_URL"), EnvCommand: os.Getenv("BERTH_SLACK_ENV_COMMAND"), ServerCommand: os.Getenv("BERTH_SLACK_SERVER_COMMAND")},
+				Secrets:    takeSecrets(), Out: cmd.OutOrStdout(), Err: cmd.ErrOrStderr(),
 			})
 		},
 	}
@@ -120,6 +132,7 @@ SSL_CERT_FILE, beside BERTH_URL and BERTH_TOKEN.`,
 	f.String("tls-cert", "", "certificate file, with its chain; read again when it changes (BERTH_TLS_CERT)")
 	f.String("tls-key", "", "key file (BERTH_TLS_KEY)")
 	f.String("tls-ca", "", "certificate of the authority that servers trust alone (BERTH_TLS_CA; default: the last of the certificate file, none where this machine knows it)")
+	f.String("retry-after", retryAfter.String(), "how long Berth waits before it tries once more by itself what may pass, such as an unreachable git host; longer where something is busy or limits how often it is asked; 0s: not at all (BERTH_RETRY_AFTER)")
 	f.Bool("behind-proxy", false, "a proxy in front ends TLS (BERTH_BEHIND_PROXY)")
 	return c
 }

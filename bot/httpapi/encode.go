@@ -158,6 +158,9 @@ func appendOperation(b []byte, op *orchestrator.Operation) []byte {
 	if len(op.Changes) > 0 {
 		b = other(append(b, `,"changes":`...), op.Changes)
 	}
+	if len(op.Tries) > 0 {
+		b = other(append(b, `,"tries":`...), op.Tries)
+	}
 	return append(b, '}')
 }
 

@@ -33,6 +33,7 @@ func TestAppendEnvironments(t *testing.T) {
 	operation := rapid.Custom(func(t *rapid.T) *orchestrator.Operation {
 		return &orchestrator.Operation{ID: text.Draw(t, "id"), Kind: orchestrator.KindCreate, Status: orchestrator.OperationQueued, Actor: text.Draw(t, "actor"),
 			Changes: rapid.SliceOfN(rapid.Just(orchestrator.Change{App: "web", Branch: "a<b\"", Commit: "c"}), 0, 2).Draw(t, "changes"),
+			Tries:   rapid.SliceOfN(rapid.Just(orchestrator.Try{FailedAt: time.Unix(5, 0).UTC(), AgainAt: time.Unix(35, 0).UTC(), Sentence: "<away>", Servers: map[string]int{"s": 1}}), 0, 2).Draw(t, "tries"),
 			Text:    text.Draw(t, "text"), Apps: rapid.SliceOf(text).Draw(t, "apps"), Position: rapid.IntRange(0, 2).Draw(t, "position"),
 			CreatedAt: moments.Draw(t, "created"), StartedAt: pointer.Draw(t, "started"), EndedAt: pointer.Draw(t, "ended")}
 	})
@@ -86,7 +87,7 @@ func TestEveryFieldIsEncoded(t *testing.T) {
 	}{
 		{orchestrator.Environment{}, "id name owner target blueprint size status created_at expires_at servers operation diagnosis"},
 		{orchestrator.Server{}, "id environment name app repository branch commit revision generation status agent last_seen address port url needs"},
-		{orchestrator.Operation{}, "id kind status actor text apps position created_at started_at ended_at changes"},
+		{orchestrator.Operation{}, "id kind status actor text apps position created_at started_at ended_at changes tries"},
 	} {
 		var got []string
 		for f := range reflect.TypeOf(tt.v).Fields() {

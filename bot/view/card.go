@@ -161,7 +161,11 @@ func cardEnd(op o.Operation, e o.Environment) []Span {
 		took = "Nothing had been changed. "
 	}
 	if op.StartedAt != nil && op.EndedAt != nil {
-		took = "Took " + clock(op.EndedAt.Sub(*op.StartedAt)) + ". "
+		took = "Took " + clock(op.EndedAt.Sub(*op.StartedAt))
+		if len(op.Tries) > 0 && op.Status == o.OperationSucceeded {
+			took += ", at the second try"
+		}
+		took += ". "
 	}
 	if e.Status == o.StatusDestroyed {
 		return []Span{plain(took + "Nothing of it is left.")}

@@ -1,7 +1,9 @@
 package diagnose
 
 import (
+	"strconv"
 	"strings"
+	"time"
 
 	"github.com/berth-dev/berth/orchestrator"
 )
@@ -150,7 +152,7 @@ func (x *finding) cause(f *failure, m masker, more int) orchestrator.Cause {
 	}
 	about := x.about(f, m)
 	return orchestrator.Cause{Code: x.code, Who: x.who, Sentence: fill(sentence, f.vars, m, limit) + suffix, Next: next,
-		Telling: about, Fingerprint: orchestrator.Fingerprint(x.code, "", about)}
+		Telling: about, Fingerprint: orchestrator.Fingerprint(x.code, "", about), Wait: stated(f, x.who)}
 }
 
 // about is what tells this finding from others: which one it is, and the values
@@ -166,4 +168,33 @@ func (x *finding) about(f *failure, m masker) string {
 		}
 	}
 	return b.String()
+}
+
+var statedWait = later(`(?i)retry[-_ ]?after["']?\s*[:=]?\s*["']?(?P<n>\d+)\s*(?P<unit>[a-z]*)|\b(?:try|retry|wait)\w*\s+(?:again\s+)?(?:in|after|for)\s+(?P<n2>\d+)\s*(?P<unit2>[a-z]*)`)
+
+// stated is how long whoever refused asked to wait before the next try.
+func stated(f *failure, who string) time.Duration {
+	if who != retry {
+		return 0
+	}
+	for _, text := range []string{f.comment, f.output()} {
+		m := statedWait.get().FindStringSubmatch(clip(text))
+		if m == nil {
+			continue
+		}
+		n, err := strconv.Atoi(m[1] + m[3])
+		if err != nil || n > 1_000_000 {
+			continue
+		}
+		switch unit := strings.ToLower(m[2] + m[4]); {
+		case unit == "ms":
+			return time.Duration(n) * time.Millisecond
+		case strings.HasPrefix(unit, "m"):
+			return time.Duration(n) * time.Minute
+		case strings.HasPrefix(unit, "h"):
+			return time.Duration(n) * time.Hour
+		}
+		return time.Duration(n) * time.Second
+	}
+	return 0
 }

@@ -12,7 +12,7 @@ import (
 	"github.com/berth-dev/berth/orchestrator"
 )
 
-const operationColumns = `o.id, o.environment_id, o.kind, o.status, o.actor, o.text, o.apps, o.changes,
+const operationColumns = `o.id, o.environment_id, o.kind, o.status, o.actor, o.text, o.apps, o.changes, o.tries,
 	o.created_at, o.started_at, o.ended_at, o.diagnosis,
 	CASE WHEN o.status = 'queued' THEN (SELECT count(*) FROM operations q
 		WHERE q.environment_id = o.environment_id AND q.status = 'queued' AND q.seq <= o.seq) ELSE 0 END,
@@ -20,16 +20,19 @@ const operationColumns = `o.id, o.environment_id, o.kind, o.status, o.actor, o.t
 
 func scanOperation(scan func(...any) error) (orchestrator.Operation, error) {
 	var op orchestrator.Operation
-	var apps, changes, name string
+	var apps, changes, tries, name string
 	var created, started, ended int64
 	var diagnosis sql.NullString
-	err := scan(&op.ID, &op.EnvironmentID, &op.Kind, &op.Status, &op.Actor, &op.Text, &apps, &changes,
+	err := scan(&op.ID, &op.EnvironmentID, &op.Kind, &op.Status, &op.Actor, &op.Text, &apps, &changes, &tries,
 		&created, &started, &ended, &diagnosis, &op.Position, &name)
 	if err != nil {
 		return op, err
 	}
 	op.CreatedAt, op.StartedAt, op.EndedAt = fromMicros(created), pointerFromMicros(started), pointerFromMicros(ended)
 	err = errors.Join(json.Unmarshal([]byte(apps), &op.Apps), json.Unmarshal([]byte(changes), &op.Changes))
+	if tries != "[]" { // most have none
+		err = errors.Join(err, json.Unmarshal([]byte(tries), &op.Tries))
+	}
 	if diagnosis.Valid {
 		err = errors.Join(err, json.Unmarshal([]byte(diagnosis.String), &op.Diagnosis))
 		op.Diagnosis.Name(name)
@@ -299,6 +302,29 @@ func (s *Store) Start(ctx context.Context, operationID string, at time.Time, env
 			}
 		}
 		return nil
+	})
+}
+
+// TryAgain adds a failed attempt to an operation that runs, and the event that
+// tells so.
+func (s *Store) TryAgain(ctx context.Context, t orchestrator.Try, e orchestrator.Event) error {
+	return s.change(ctx, func(c *change) error {
+		op, err := operation(ctx, c, e.OperationID)
+		if err != nil {
+			return err
+		}
+		if op.Status != orchestrator.OperationRunning {
+			return orchestrator.Errorf(orchestrator.CodeState, "The operation %s cannot be tried again: it is %s.", op.ID, op.Status).WithHint("berth env list")
+		}
+		tries, err := text(append(op.Tries, t))
+		if err != nil {
+			return err
+		}
+		if err := c.exec(ctx, `UPDATE operations SET tries = ? WHERE id = ?`, tries, op.ID); err != nil {
+			return err
+		}
+		c.touch(op.EnvironmentID)
+		return insertEvent(ctx, c, e)
 	})
 }
 

@@ -184,14 +184,18 @@ func parseEntry(line []byte) (Entry, bool) {
 // record is what a journal says so far.
 type record struct {
 	started bool
-	result  *Result
-	log     strings.Builder
+	// began says that something began to be made or changed.
+	began  bool
+	result *Result
+	log    strings.Builder
 }
 
 func (r *record) add(e Entry) {
 	switch e.Kind {
 	case KindStarted:
 		r.started = true
+	case KindProgress:
+		r.began = r.began || e.Phase == "started"
 	case KindLog:
 		r.log.WriteString(e.Line)
 		r.log.WriteByte('\n')

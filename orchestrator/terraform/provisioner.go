@@ -359,7 +359,7 @@ func (p *Provisioner) follow(ctx context.Context, f paths, c *child, progress fu
 		case canceled && !rec.started:
 			return nil, &orchestrator.ProvisionError{Err: orchestrator.ErrCanceled}
 		case rec.started:
-			return nil, &orchestrator.ProvisionError{Log: rec.log.String(), Lost: true,
+			return nil, &orchestrator.ProvisionError{Log: rec.log.String(), Lost: true, Began: rec.began,
 				Err: fmt.Errorf("run %s of %s died without a result", f.run, filepath.Base(f.dir))}
 		case c != nil:
 			said, _ := os.ReadFile(f.stderr())
@@ -393,5 +393,5 @@ func (p *Provisioner) outcome(f paths, rec *record) (map[string]orchestrator.Mac
 	if rec.result.Code != "" {
 		return nil, &orchestrator.Error{Code: rec.result.Code, Message: rec.result.Message, Hint: rec.result.Hint}
 	}
-	return nil, &orchestrator.ProvisionError{Log: rec.log.String(), Err: errors.New(rec.result.Message)}
+	return nil, &orchestrator.ProvisionError{Log: rec.log.String(), Began: rec.began, Err: errors.New(rec.result.Message)}
 }

@@ -34,6 +34,7 @@ func Run(t *testing.T, open Open) {
 		"queue":                  testQueue,
 		"concurrent submits":     testConcurrent,
 		"end":                    testEnd,
+		"tries":                  testTries,
 		"destroy":                testDestroy,
 		"cancel":                 testCancel,
 		"diagnosis":              testDiagnosis,
@@ -336,6 +337,36 @@ func testPortless(t *testing.T, open Open) {
 			}
 			users[v.UID] = true
 		}
+	}
+}
+
+// A failed attempt is kept with its event, all or nothing, and only while its
+// operation runs.
+func testTries(t *testing.T, open Open) {
+	s := open(t, store.Options{})
+	submit(t, s, NewEnvironment("qa", "maria", "web"))
+	submit(t, s, Change("e-qa", "o1", orchestrator.KindDeploy, "web"))
+	try := orchestrator.Try{FailedAt: Start, AgainAt: Start.Add(time.Minute), Sentence: "The git host is away.", Servers: map[string]int{"s-qa-web": 1}}
+	told := orchestrator.Event{OperationID: "o-qa", At: Start, Step: "waiting", Text: "trying again by itself in 1 min"}
+	if err := s.TryAgain(t.Context(), try, told); err != nil {
+		t.Fatal(err)
+	}
+	op, err := s.Operation(t.Context(), "o-qa")
+	if err != nil || len(op.Tries) != 1 || op.Tries[0].Sentence != try.Sentence || !op.Tries[0].AgainAt.Equal(try.AgainAt) || op.Tries[0].Servers["s-qa-web"] != 1 {
+		t.Errorf("tries %+v, %v", op.Tries, err)
+	}
+	told.OperationID = "o1" // it waits in the queue
+	if err := s.TryAgain(t.Context(), try, told); err == nil {
+		t.Error("an operation that does not run was tried again")
+	}
+	end(t, s, "o-qa", orchestrator.OperationFailed, orchestrator.StatusFailed)
+	told.OperationID = "o-qa"
+	if err := s.TryAgain(t.Context(), try, told); err == nil {
+		t.Error("an operation that has ended was tried again")
+	}
+	events, err := s.Events(t.Context(), "o-qa", 0)
+	if err != nil || len(events) != 3 || events[1].Text != told.Text {
+		t.Errorf("events %+v, %v", events, err)
 	}
 }
 
