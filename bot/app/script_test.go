@@ -184,6 +184,16 @@ func noEarlyEnd(t *testing.T) {
 	}
 }
 
+// unmount takes away what a script has mounted in its folder.
+func unmount(dir string) {
+	mounts, _ := os.ReadFile("/proc/self/mounts")
+	for line := range strings.Lines(string(mounts)) {
+		if f := strings.Fields(line); len(f) > 1 && strings.HasPrefix(f[1], dir+"/") {
+			_ = syscall.Unmount(f[1], syscall.MNT_DETACH)
+		}
+	}
+}
+
 // setupScript gives a script its own Berth: a catalog with the two sample apps
 // as real repositories, an empty data folder, and nothing of the caller's.
 func setupScript(env *testscript.Env) error {
@@ -201,6 +211,7 @@ func setupScript(env *testscript.Env) error {
 			h.Close()
 		}
 		env.Values["serve"].(*served).end(syscall.SIGKILL)
+		unmount(env.WorkDir)
 		dirs, _ := filepath.Glob(filepath.Join(env.WorkDir, "data", "servers", "*"))
 		for _, dir := range dirs {
 			_ = agent.Stop(context.Background(), dir, 0)

@@ -26,6 +26,7 @@ import (
 
 	"github.com/gofrs/flock"
 	"github.com/pressly/goose/v3"
+	"golang.org/x/sys/unix"
 	"modernc.org/sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
 
@@ -131,6 +132,15 @@ func (s *Store) open(ctx context.Context) error {
 	s.write.SetMaxOpenConns(1)
 	s.write.SetMaxIdleConns(1)
 	if err := s.migrate(ctx); err != nil {
+		return s.fail(err)
+	}
+	// Tables that are up to date were only read: whoever holds the database
+	// would be met by the first change.
+	tx, err := s.write.BeginTx(ctx, nil)
+	if err != nil {
+		return s.fail(err)
+	}
+	if err := tx.Rollback(); err != nil {
 		return s.fail(err)
 	}
 	if s.read, err = sql.Open("sqlite", dsn(s.path, "_pragma=query_only(1)")); err != nil {
@@ -320,18 +330,28 @@ func (s *Store) fail(err error) error {
 	case sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM, sqlite3.SQLITE_AUTH:
 		return s.notWritable(err)
 	case sqlite3.SQLITE_FULL:
-		told.Message = fmt.Sprintf("The disk that holds the database %s is full; nothing was changed.", s.path)
-		told.Hint = "free some space, then try again"
+		return s.full(err)
+	case sqlite3.SQLITE_IOERR:
+		// A file that SQLite maps into memory meets a full disk in its own way.
+		var disk unix.Statfs_t
+		if unix.Statfs(filepath.Dir(s.path), &disk) == nil && disk.Bavail == 0 {
+			return s.full(err)
+		}
+		told.Message = fmt.Sprintf("The disk under the database %s answered with an error; nothing was changed.", s.path)
+		told.Hint = "look at the disk, then try again"
 	case sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT:
 		told.Message = fmt.Sprintf("%s is not a Berth database, or it is damaged.", s.path)
 		told.Hint = "restore it from a backup, or move it away to start with an empty one"
-	case sqlite3.SQLITE_IOERR:
-		told.Message = fmt.Sprintf("The disk under the database %s answered with an error; nothing was changed.", s.path)
-		told.Hint = "look at the disk, then try again"
 	default:
 		return fmt.Errorf("database: %w", err)
 	}
 	return told
+}
+
+func (s *Store) full(err error) error {
+	return &orchestrator.Error{Code: orchestrator.CodeInternal, Cause: err,
+		Message: fmt.Sprintf("The disk that holds the database %s is full; nothing was changed.", s.path),
+		Hint:    "free some space, then try again"}
 }
 
 func (s *Store) notWritable(err error) error {
