@@ -37,13 +37,12 @@ var changing = []struct {
 	{regexp.MustCompile(`(?i)\b(at|since|until) \d{1,2}:\d{2}\b`), "$1 *"},
 	// Temporary paths, known by where they are or by who makes them.
 	{regexp.MustCompile(`/(?:tmp|private/var/folders|var/folders)/[^\s/'":,;)\]]+`), "/tmp/*"},
-	{regexp.MustCompile(`\b(?:pip-(?:[a-z]+-)+|tmp-?|temp-|npm-|go-(?:build|link)-?|yarn--|mktemp\.)[A-Za-z0-9_]{6,}`), "*"},
-	{regexp.MustCompile(`/(?:cc|rustc)[A-Za-z0-9_]{6}\b`), "/*"},
+	{regexp.MustCompile(`\b(?:pip-(?:[a-z]+-)+|tmp-?|temp-|npm-|go-(?:build|link)-?|yarn--)[A-Za-z0-9_]{6,}`), "*"},
+	{regexp.MustCompile(`\b\w*tmp\.[A-Za-z0-9_]{6,}\b`), "*"},
 	{regexp.MustCompile(`\brun-[0-9a-zA-Z]+\.(?:scope|service)`), "*"},
-	{regexp.MustCompile(`(/(?:servers|workspaces)/)[a-z0-9]{13}\b`), "$1*"},
+	{regexp.MustCompile(`(/(?:servers|workspaces)/)[a-z][a-z2-7]{12}\b`), "$1*"}, // also one without a digit
 	{regexp.MustCompile(`(?i)\b0x[0-9a-f]+\b`), "*"},
 	{regexp.MustCompile(`(?i)\b(pid|process|job|thread)((?: id)?\s?[:=#]?\s?)\d+\b`), "$1$2*"},
-	{regexp.MustCompile(`([A-Za-z])\[\d+\]`), "$1"},
 	// Places within a file: the file tells.
 	{regexp.MustCompile(`(?i)\b(lines?|columns?|col|char(?:acter)?|position|offset|row|byte)((?: number)?\s?[:=]?\s?)\d+(?:\s?[-–]\s?\d+)?\b`), "$1$2*"},
 	{regexp.MustCompile(`(\.[A-Za-z][A-Za-z0-9]{0,9}|file)[:(]\d+(?:[:,]\s?\d+)?(?:\)|\b)`), "$1"},
