@@ -42,7 +42,7 @@ func (d *Diagnosis) Name(environment string) {
 	}
 	for i := range d.Causes {
 		c := &d.Causes[i]
-		c.Server, c.Sentence, c.Next = named(c.Server, environment), named(c.Sentence, environment), named(c.Next, environment)
+		c.Server, c.Sentence, c.Next, c.Ask = named(c.Server, environment), named(c.Sentence, environment), named(c.Next, environment), named(c.Ask, environment)
 	}
 }
 

@@ -245,6 +245,7 @@ func (r *run) end(ctx context.Context, status Status, err error) error {
 	if d := ending.Diagnosis; d != nil {
 		d.unnamed()
 		d.fingerprint(r.env, r.op.ID)
+		d.ask(r.env, r.op, ending.At)
 		ending.Occurrences = d.occurrences(r.env, r.op.ID, ending.At)
 		if len(d.Causes) > 0 {
 			text = named(d.Causes[0].Sentence, r.env.Name)
@@ -704,6 +705,11 @@ func (x *Executor) Explain(ctx context.Context, e Environment) (*Diagnosis, erro
 	}
 	out.unnamed()
 	out.fingerprint(e, "")
+	var last Operation
+	if e.Operation != nil {
+		last = *e.Operation
+	}
+	out.ask(e, last, x.Now())
 	out.Name(e.Name)
 	return out, nil
 }

@@ -225,6 +225,9 @@ type Cause struct {
 	Telling     string `json:"-"`
 	// History is what is known of this from before, as of when it is read.
 	History *History `json:"history,omitempty"`
+	// Ask is the message to ops, ready to be sent on as it is, where they can
+	// mend it; several lines.
+	Ask string `json:"ask,omitempty"`
 	// Wait is how long whoever refused asked to wait, 0 if they did not say.
 	Wait time.Duration `json:"-"`
 }

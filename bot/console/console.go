@@ -212,6 +212,9 @@ func (c *Console) diagnosis(w io.Writer, color bool, d orchestrator.Diagnosis) {
 			fmt.Fprintf(w, "  Next: %s\n", bot.Commands(line(cause.Next)))
 		}
 	}
+	for _, ask := range d.Asks() {
+		fmt.Fprintf(w, "\nThe message to ops, ready to be sent on:\n\n%s\n\n", strings.TrimSpace(Clean(ask)))
+	}
 }
 
 // History prints the operations of an environment, newest first.

@@ -378,8 +378,18 @@ func WhyView(e o.Environment) View {
 		text := fmt.Sprintf("%s is %s: nothing has failed.", e.Name, e.Status)
 		return View{Text: text, Parts: []Part{Paragraph{[]Span{plain(text)}}}}
 	}
-	return View{Text: e.Name + ": " + diagnosisText(*e.Diagnosis),
-		Parts: append(append([]Part{Heading{"Why " + e.Name + " failed"}}, diagnosisParts(*e.Diagnosis, e)...), Actions{without(environmentActions(e), "Why?")})}
+	parts := append([]Part{Heading{"Why " + e.Name + " failed"}}, diagnosisParts(*e.Diagnosis, e)...)
+	parts = append(parts, askParts(e.Diagnosis)...)
+	return View{Text: e.Name + ": " + diagnosisText(*e.Diagnosis), Parts: append(parts, Actions{without(environmentActions(e), "Why?")})}
+}
+
+// askParts are the messages to ops, to be copied from where they stand.
+func askParts(d *o.Diagnosis) []Part {
+	var parts []Part
+	for _, ask := range d.Asks() {
+		parts = append(parts, Note{[]Span{plain("The message to ops, ready to be sent on:")}}, Code{Text: ask})
+	}
+	return parts
 }
 
 // whoCan says who can mend a cause.

@@ -187,11 +187,14 @@ func cardActions(op o.Operation, e o.Environment) []Action {
 		return out
 	}
 	if op.Status != o.OperationSucceeded {
-		return []Action{
-			{Label: "Retry", Style: StylePrimary, Command: "env retry " + e.Name, About: a},
+		out := []Action{{Label: "Retry", Style: StylePrimary, Command: "env retry " + e.Name, About: a}}
+		if len(op.Diagnosis.Asks()) > 0 {
+			out = append(out, Action{Label: "Message to ops", Command: "env why " + e.Name, About: a})
+		}
+		return append(out, []Action{
 			{Label: "Show log", Command: "env logs " + e.Name, About: a},
 			{Label: "Destroy", Style: StyleDanger, Command: "env destroy " + e.Name, About: a, Confirm: confirmDestroy(e, "")},
-		}
+		}...)
 	}
 	var out []Action
 	for _, s := range e.Servers {

@@ -332,3 +332,37 @@ func TestPlainWords(t *testing.T) {
 		}
 	}
 }
+
+// What ops can mend comes with the message to them, as text and not as markup,
+// once for all causes; the card leads there.
+func TestMessageToOps(t *testing.T) {
+	t.Parallel()
+	const ask = "Berth needs ops for qa (target local):\n- qa/web, *main*@aaaaaaaaaa: <!channel> The disk is full."
+	e := qa(o.StatusFailed)
+	e.Diagnosis = &o.Diagnosis{Outcome: o.OutcomeFailed, Causes: []o.Cause{
+		{Code: "command_failed", Who: "developer", Sentence: "The build failed."},
+		{Code: "disk_full", Who: "ops", Sentence: "The disk is full.", Next: "Send ops this message.", Ask: ask},
+		{Code: "disk_full", Who: "ops", Sentence: "The disk is full too.", Next: "Send ops this message.", Ask: ask},
+	}}
+	v := WhyView(e)
+	check(t, v)
+	var shown []string
+	for _, p := range v.Parts {
+		if c, ok := p.(Code); ok {
+			shown = append(shown, c.Text)
+		}
+	}
+	if len(shown) != 1 || shown[0] != ask {
+		t.Errorf("shown %q", shown)
+	}
+	started := now
+	card := CardView(o.Operation{ID: "o1", Kind: o.KindDeploy, Status: o.OperationFailed, StartedAt: &started, EndedAt: &started, Diagnosis: e.Diagnosis}, e, nil, now)
+	check(t, card)
+	found := false
+	for _, a := range actions(card) {
+		found = found || a.Label == "Message to ops" && a.Command == "env why qa"
+	}
+	if !found {
+		t.Errorf("the card does not lead to it: %+v", actions(card))
+	}
+}
