@@ -199,6 +199,9 @@ func (s *scenario) recorded(series string) string {
 func (s *scenario) meta(series, version string, exit int) meta {
 	t := s.of(series)
 	m := meta{Salt: version, Exit: exit, Outcome: t.Outcome, Causes: []cause{}, Failed: t.Failed, Blocked: t.Blocked, Note: s.note, Scenario: s.sum}
+	if s.Cut != 0 {
+		m.Failed, m.Blocked = nil, nil // nobody can count what is cut off
+	}
 	for _, c := range t.Causes {
 		if c.Codes == nil {
 			c.Codes = []string{}
@@ -249,7 +252,11 @@ func (s *scenario) record(ctx context.Context, work, out, series string) (name s
 	if err := r.setUp(ctx); err != nil {
 		return name, err
 	}
-	stdout, stderr, exit, err := r.run(ctx, s.Run)
+	var args []string
+	for _, a := range s.Run {
+		args = append(args, strings.ReplaceAll(a, "@ROOT@", root))
+	}
+	stdout, stderr, exit, err := r.run(ctx, args)
 	if err != nil {
 		return name, err
 	}
@@ -258,7 +265,8 @@ func (s *scenario) record(ctx context.Context, work, out, series string) (name s
 		return name, fmt.Errorf("salt-call --version: %q, %w", version, err)
 	}
 	m := s.meta(series, strings.Fields(string(version))[1], exit)
-	if err := agrees(stdout, m); err != nil {
+	t := s.of(series)
+	if err := agrees(stdout, t.Failed, t.Blocked); err != nil {
 		return name, fmt.Errorf("%w\n%s\n%s", err, stdout, stderr)
 	}
 	n := newNormal(root, venv)
@@ -339,6 +347,7 @@ file_roots: {base: [%[1]s/states]}
 pillar_roots: {base: [%[1]s/pillar]}
 fileserver_backend: [roots]
 state_events: false
+enable_fqdns_grains: false
 `
 
 // setUp makes what is around the scenario's files, and runs its setup.sh.
@@ -425,7 +434,7 @@ func (w watched) Write(p []byte) (int, error) {
 
 // agrees compares what a person counted with what Salt printed, where that is
 // one document of steps: a wrong scenario is told before it is written.
-func agrees(stdout []byte, m meta) error {
+func agrees(stdout []byte, wantFailed, wantBlocked *int) error {
 	var document struct {
 		Local map[string]struct {
 			Result  *bool
@@ -444,7 +453,7 @@ func agrees(stdout []byte, m meta) error {
 			}
 		}
 	}
-	if m.Failed != nil && *m.Failed != failed || m.Blocked != nil && *m.Blocked != blocked {
+	if wantFailed != nil && *wantFailed != failed || wantBlocked != nil && *wantBlocked != blocked {
 		return fmt.Errorf("Salt says that %d steps failed, %d of them because of others; the scenario says otherwise", failed, blocked)
 	}
 	return nil
