@@ -266,13 +266,22 @@ func (s *saltRun) failure(st salt.State) (*failure, masker) {
 		f.comment = ""
 	}
 	m := newMasker(strings.Join([]string{st.Name, st.ID, st.Comment, f.stderr, s.stderr}, "\n"), s.secrets...)
-	f.vars = vars{"step": st.ID, "recipe": st.SLS, "name": st.Name, "fullcmd": st.Name, "cmd": command(st.Name), "module": st.Module, "function": st.Function,
+	id := st.ID
+	if st.Function == "mod_watch" { // Salt's own name for what acts at the end
+		id = strings.TrimPrefix(id, "listener_")
+	}
+	f.vars = vars{"step": id, "recipe": st.SLS, "name": st.Name, "fullcmd": st.Name, "cmd": command(st.Name), "module": st.Module, "function": st.Function,
 		"app": s.app.Name, "asked": s.branch, "applog": s.appLog, "stderr": s.stderr}
 	if f.vars["app"] == "" {
 		f.vars["app"] = "APP"
 	}
 	if st.Module == "module" && f.stderr == "" {
 		f.stderr = st.Changes["comment"]
+		if f.stderr == "" && strings.Contains(f.comment, untold) {
+			if f.stderr = logged(s.stderr, f.comment); f.stderr != "" {
+				f.comment = strings.Replace(f.comment, untold, telling(f.stderr, ""), 1)
+			}
+		}
 	}
 	if strings.HasPrefix(st.Module, "git") || st.Module == "cmd" && strings.Contains(st.Name, "git") {
 		address := st.Name
@@ -298,6 +307,24 @@ func (s *saltRun) failure(st salt.State) (*failure, masker) {
 		f.vars["npmlog"] = strings.Join(regexp.MustCompile(`(?m)^npm (?:error|ERR!).*$`).FindAllString(s.stderr, -1), "\n")
 	}
 	return f, m
+}
+
+// untold is what Salt says of a called function that does not say why it failed.
+const untold = "(error message N/A)"
+
+// logged is what a command wrote to its standard error, from the log: Salt
+// writes that before it says that the command has failed.
+func logged(stderr, failed string) string {
+	before, _, ok := strings.Cut(stderr, "] "+failed)
+	if !ok {
+		return ""
+	}
+	i := strings.LastIndex(before, "] stderr: ")
+	if i < 0 {
+		return ""
+	}
+	said, _, _ := strings.Cut(before[i+len("] stderr: "):], "\n[")
+	return said
 }
 
 func looksLikeAddress(s string) bool {
