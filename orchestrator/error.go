@@ -60,6 +60,8 @@ type Error struct {
 // Subject is the thing that an Error is about.
 type Subject struct {
 	App string // that is unknown, or whose branch was not found
+	// RenamedTo is what a branch is called now that is not found any more.
+	RenamedTo string
 }
 
 func (e *Error) Error() string { return e.Message }

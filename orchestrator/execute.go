@@ -52,9 +52,12 @@ type Executor struct {
 	Catalogs     Catalogs
 	Provisioner  Provisioner
 	Diagnoser    Diagnoser
-	Settings     SettingsReader
-	States       func(catalogStates string) (digest string, err error)
-	UserData     func(Boot) (string, error)
+	// Checker looks once more at a branch that a server has not found. Nil: it
+	// is not looked for.
+	Checker  Checker
+	Settings SettingsReader
+	States   func(catalogStates string) (digest string, err error)
+	UserData func(Boot) (string, error)
 	// Sweep removes what Terraform may have left of a server: its folder,
 	// processes and port on the local target. Nil: nothing to sweep.
 	Sweep func(ctx context.Context, v Server) error
@@ -110,6 +113,7 @@ func (x *Executor) Execute(ctx context.Context, operationID string) error {
 		}
 		t, ok := r.again(f)
 		if !ok {
+			r.fresh(ctx, &f.diagnosis)
 			return r.end(ctx, status, err)
 		}
 		if err := x.Ledger.TryAgain(ctx, t, r.announce(t)); err != nil {

@@ -95,7 +95,10 @@ func newHouse(ctx context.Context, o serveOptions, ca string, source *catalog.So
 			})
 		},
 	})
+	h.checker = branch.New(branch.Options{GitHubAPIURL: os.Getenv("BERTH_GITHUB_API_URL"), Token: o.Secrets.GitHubToken,
+		AppID: o.Secrets.GitHubAppID, AppKeyFile: o.Secrets.GitHubAppKey})
 	executor := &orchestrator.Executor{
+		Checker:    h.checker,
 		Operations: h.store, Environments: h.store, Ledger: h.store, Servers: h.store, Watcher: h.store, Catalogs: source,
 		Provisioner: h.provisioner, Diagnoser: diagnose.Diagnoser{}, Settings: catalog.Settings, States: h.states.digest, UserData: templates.UserData,
 		Sweep: h.sweep, Wake: h.wake, Now: now, After: time.After, Log: log, PublicURL: o.PublicURL, CA: ca, CallHome: 3 * time.Minute, Converge: 40 * time.Minute, Limit: 2 * time.Hour, RetryAfter: o.RetryAfter, InstallationID: installation,
@@ -117,8 +120,6 @@ func newHouse(ctx context.Context, o serveOptions, ca string, source *catalog.So
 	}
 	h.store.SetEnqueue(h.jobs.Enqueue)
 	h.store.SetEnqueueDelivery(h.jobs.EnqueueDelivery)
-	h.checker = branch.New(branch.Options{GitHubAPIURL: os.Getenv("BERTH_GITHUB_API_URL"), Token: o.Secrets.GitHubToken,
-		AppID: o.Secrets.GitHubAppID, AppKeyFile: o.Secrets.GitHubAppKey})
 	h.service = &orchestrator.Service{
 		Submitter: h.store, Environments: h.store, Operations: h.store, Catalogs: source, Policy: policy.Rules{TeamsOf: h.teamsOf},
 		Checker:  h.checker,

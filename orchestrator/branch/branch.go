@@ -377,13 +377,15 @@ func (k check) missing(ctx context.Context, wanted string) error {
 		says += ", which the catalog names for it"
 		forOps = "; ops: put the right branch of " + k.app.Name + " into the catalog"
 	}
-	refuse := func(message string, suggestions []string, hint string) error {
+	refuse := func(message string, suggestions []string, hint string) *orchestrator.Error {
 		return &orchestrator.Error{Code: orchestrator.CodeBranchNotFound, Message: message + ".", Suggestions: suggestions, Hint: hint + forOps}
 	}
 	likely := func(names []string) string { return "did you mean " + either(names) + "?" }
 
 	if now := k.renamed[wanted]; now != "" {
-		return refuse(says+" any more: it was renamed to "+and([]string{now}), []string{now}, likely([]string{now}))
+		e := refuse(says+" any more: it was renamed to "+and([]string{now}), []string{now}, likely([]string{now}))
+		e.Subject.RenamedTo = now
+		return e
 	}
 	if same := sameButCase(wanted, names); len(same) > 0 {
 		return refuse(says+"; branch names are case-sensitive: there is "+and(same), same, likely(same))

@@ -30,6 +30,7 @@ type want struct {
 	code    orchestrator.Code
 	says    []string // in message or hint
 	suggest []string
+	renamed string // what the branch is called now
 }
 
 // both holds for every kind of host.
@@ -124,6 +125,9 @@ func (w want) check(t *testing.T, c *Checker, a orchestrator.App) {
 	errors.As(err, &e)
 	if len(e.Suggestions) > 3 {
 		t.Errorf("too many suggestions: %q", e.Suggestions)
+	}
+	if e.Subject.RenamedTo != w.renamed {
+		t.Errorf("renamed to %q, want %q", e.Subject.RenamedTo, w.renamed)
 	}
 	if w.suggest != nil && (len(e.Suggestions) == 0 || e.Suggestions[0] != w.suggest[0]) {
 		t.Errorf("suggestions %q; want %q first", e.Suggestions, w.suggest[0])
@@ -505,7 +509,7 @@ func TestGitHub(t *testing.T) {
 		{ref: "https://github.com/acme/api/tree/../../mallory/api", code: orchestrator.CodeInvalidValue},
 		{ref: "https://github.com/acme/api", code: orchestrator.CodeInvalidValue, says: []string{"no address of a branch"}},
 		{ref: "https://maria:hunter2@github.com/acme/api", code: orchestrator.CodeInvalidValue},
-		{ref: "before", code: orchestrator.CodeBranchNotFound, says: []string{"no branch before any more: it was renamed to feature/login"}, suggest: []string{"feature/login"}},
+		{ref: "before", code: orchestrator.CodeBranchNotFound, says: []string{"no branch before any more: it was renamed to feature/login"}, suggest: []string{"feature/login"}, renamed: "feature/login"},
 		{ref: "https://github.com/acme/api/tree/refs/heads/feature/login", branch: "feature/login"},
 		{ref: "https://github.com/acme/api/blob/refs/heads/hotfix/1.2.3/go.mod", branch: "hotfix/1.2.3"},
 		{ref: "https://github.com/acme/api/tree/refs/tags/v1.0", code: orchestrator.CodeBranchNotFound, says: []string{"that is a tag"}},
