@@ -26,7 +26,7 @@ var mayImport = map[string][]string{
 	"orchestrator/render":          {"modules", "templates"},
 	"orchestrator/store/storetest": {"orchestrator/store"}, // the conformance suite of stores
 	"bot/client":                   {"bot", "bot/wire", "orchestrator/logbook"},
-	"bot/console":                  {"bot", "bot/wire", "orchestrator/logbook"},
+	"bot/console":                  {"bot", "bot/view", "bot/wire", "orchestrator/logbook"},
 	"bot/httpapi":                  {"bot", "bot/wire", "orchestrator/logbook", "orchestrator/agent"},
 	"bot/wire":                     {"orchestrator/logbook"},
 	"bot/view":                     {"bot"},

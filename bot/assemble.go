@@ -32,6 +32,7 @@ func (p *parser) rest() (o.Command, *o.Error) {
 	}
 	if p.verb == o.VerbWhy {
 		b.words = slices.DeleteFunc(b.words, func(w word) bool { return !w.quoted && whyFillers[lower(w.text)] })
+		b.words = p.detailed(b.words)
 	}
 	if most := mostWords[string(p.noun)+" "+string(p.verb)]; most > 0 && len(b.words) > most && !b.words[0].quoted && articles[lower(b.words[0].text)] {
 		p.correct(p.tooMany(b.words[most:]), false)
@@ -66,6 +67,26 @@ func (p *parser) rest() (o.Command, *o.Error) {
 var mostWords = map[string]int{"env create": 2, "env plan": 2, "env rename": 2, "env deploy": 1, "env destroy": 1, "env show": 1, "server create": 2, "server deploy": 2, "server destroy": 1, "server show": 1}
 
 var whyFillers = set("did do does is has was fail fails failed failing broken red down not working happened it")
+
+// details are the words for how much why tells.
+var details = map[string]o.Detail{
+	"all": o.DetailAll, "everything": o.DetailAll, "full": o.DetailAll, "tree": o.DetailAll, "details": o.DetailAll,
+	"raw": o.DetailRaw, "evidence": o.DetailRaw, "files": o.DetailRaw,
+}
+
+// detailed takes the word for how much is to be told out of words. The first
+// one is the name, whatever it is, unless a name follows.
+func (p *parser) detailed(words []word) []word {
+	is := func(i int) bool { return !words[i].quoted && details[lower(words[i].text)] != "" }
+	if len(words) > 1 && is(0) && !is(1) {
+		words = append([]word{words[1], words[0]}, words[2:]...)
+	}
+	for len(words) > 1 && is(1) {
+		p.detail = details[lower(words[1].text)]
+		words = append(words[:1:1], words[2:]...)
+	}
+	return words
+}
 
 // turn refuses a change with a word too many that turns it round, puts it off
 // or makes it one of everything. In a shell a word is what it is: an
@@ -523,7 +544,7 @@ func (p *parser) oneEnvironment(b body) (o.Command, *o.Error) {
 	if err != nil {
 		return o.Command{}, err
 	}
-	c := o.Command{Noun: o.NounEnv, Verb: p.verb}
+	c := o.Command{Noun: o.NounEnv, Verb: p.verb, Detail: p.detail}
 	env, app, one := strings.Cut(name.text, "/")
 	if c.Environment, err = p.existing("an environment", value{env, name.quoted}); err != nil {
 		return c, err

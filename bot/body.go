@@ -190,6 +190,9 @@ func (p *parser) option(b *body, name string, t token) *o.Error {
 	case mine[name]:
 		b.words = append(b.words, word{value: value{text: "mine"}})
 		return nil
+	case p.verb == o.VerbWhy && details[name] != "":
+		p.detail = details[name]
+		return nil
 	case terminalFlags[name]:
 		return nil
 	case p.pos < len(p.toks) && p.toks[p.pos].sep && p.toks[p.pos].key == "":

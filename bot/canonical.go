@@ -60,6 +60,7 @@ func Canonical(c o.Command) string {
 		add(quoteWord(c.Blueprint))
 		addApps(add, c.Branches)
 		add(quoteWord(c.NewName))
+		add(string(c.Detail))
 	}
 	if c.TTL != 0 {
 		setting("ttl", formatTTL(c.TTL))

@@ -114,8 +114,10 @@ type parser struct {
 	verb  o.Verb
 	mine  bool // "my envs"
 	many  bool // the noun was given in its plural
-	wants bool // "I need", "give me"
-	asks  bool // "I need a", "give me a new"
+	// detail is how much why is to tell.
+	detail o.Detail
+	wants  bool // "I need", "give me"
+	asks   bool // "I need a", "give me a new"
 	// question says that show answers a question.
 	question bool
 	// wrong is the first thing that had to be corrected on the way; the

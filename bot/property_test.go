@@ -107,8 +107,11 @@ func genCommand() *rapid.Generator[o.Command] {
 				c.Size, c.Target = maybe(names, "size"), maybe(names, "target")
 			case o.VerbDeploy:
 				c.Branches = branches()
-			case o.VerbLogs, o.VerbWhy:
+			case o.VerbLogs:
 				c.App = maybe(names, "app")
+			case o.VerbWhy:
+				c.App = maybe(names, "app")
+				c.Detail = rapid.SampledFrom([]o.Detail{o.DetailShort, o.DetailAll, o.DetailRaw}).Draw(t, "detail")
 			case o.VerbExtend:
 				c.TTL = ttl()
 			case o.VerbRename:

@@ -31,8 +31,8 @@ var Records = []Record{
 		Usage: "NAME", Help: "Show an environment with all its servers",
 		Examples: []string{"env show qa", "describe env qa"}},
 	{Noun: o.NounEnv, Verb: o.VerbWhy, Synonyms: []string{"diagnose", "explain"},
-		Usage: "NAME", Help: "Say why an environment failed, and what to do",
-		Examples: []string{"env why qa"}},
+		Usage: "NAME[/APP] [all|raw]", Help: "Say why an environment failed, and what to do",
+		Examples: []string{"env why qa", "env why qa all", "env why qa/web raw"}},
 	{Noun: o.NounEnv, Verb: o.VerbLogs, Synonyms: []string{"log", "tail", "output"},
 		Usage: "NAME[/APP]", Help: "Show what the servers of an environment printed",
 		Examples: []string{"env logs qa", "env logs qa/web"}},
@@ -80,14 +80,15 @@ var Records = []Record{
 
 // keyHelp explains the keys of a verb's usage.
 var keyHelp = map[string]string{
-	"ttl=":    "how long it lives: 90m, 36h, 3d, 1d12h, 2w",
-	"size=":   "a size of the catalog",
-	"target=": "where the servers run: a target of the catalog",
-	"name=":   "the name of a server that stands alone",
-	"env=":    "the environment that gets the server",
-	"app=APP": "only the servers of this app",
-	"BRANCH":  "a branch, commit, #123 or the address of either on GitHub",
-	"branch…": "a branch, commit, #123 or the address of either on GitHub; put odd names in quotes",
+	"ttl=":      "how long it lives: 90m, 36h, 3d, 1d12h, 2w",
+	"size=":     "a size of the catalog",
+	"target=":   "where the servers run: a target of the catalog",
+	"name=":     "the name of a server that stands alone",
+	"env=":      "the environment that gets the server",
+	"[all|raw]": "all: every step that failed and what it kept from running; raw: what the programs printed",
+	"app=APP":   "only the servers of this app",
+	"BRANCH":    "a branch, commit, #123 or the address of either on GitHub",
+	"branch…":   "a branch, commit, #123 or the address of either on GitHub; put odd names in quotes",
 }
 
 // HasHelp reports whether noun has that verb, by any of its words.
@@ -133,7 +134,7 @@ func (r Record) ops() string {
 func (r Record) write(b *strings.Builder) {
 	fmt.Fprintf(b, "%s%s.\n\nUsage:\n  %s\n", r.Help, r.ops(), strings.TrimSpace(string(r.Noun)+" "+string(r.Verb)+" "+r.Usage))
 	width, rows := 0, [][2]string{}
-	for _, key := range []string{"branch…", "BRANCH", "ttl=", "size=", "target=", "name=", "env=", "app=APP"} {
+	for _, key := range []string{"branch…", "BRANCH", "ttl=", "size=", "target=", "name=", "env=", "app=APP", "[all|raw]"} {
 		if strings.Contains(r.Usage, key) {
 			rows, width = append(rows, [2]string{key, keyHelp[key]}), max(width, len(key))
 		}

@@ -12,6 +12,9 @@ type Answer struct {
 	Operation    *Operation     `json:"operation,omitempty"`
 	History      *[]Operation   `json:"history,omitempty"`
 	Plan         *Plan          `json:"plan,omitempty"`
+	// Evidence goes along with an Environment whose failure is to be told in
+	// detail.
+	Evidence *Evidence `json:"evidence,omitempty"`
 	// Note is one plain sentence beside the rest, such as a queue place.
 	Note string `json:"note,omitempty"`
 }

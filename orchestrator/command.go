@@ -54,7 +54,20 @@ type Command struct {
 	// Operation narrows cancel to one operation: a button is about that one.
 	Operation string `json:"operation,omitempty"`
 	Mine      bool   `json:"mine,omitempty"`
+	// Detail is how much why tells.
+	Detail Detail `json:"detail,omitempty"`
 }
+
+// Detail is how much a person wants to be told of a failure.
+type Detail string
+
+// The details of why: in short, the whole tree of what failed and what it kept
+// from running, and what the programs printed.
+const (
+	DetailShort Detail = ""
+	DetailAll   Detail = "all"
+	DetailRaw   Detail = "raw"
+)
 
 // Changes reports whether running the command changes anything.
 func (c Command) Changes() bool {

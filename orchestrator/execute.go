@@ -34,6 +34,8 @@ type Servers interface {
 	SetPort(ctx context.Context, id string, port int, own bool) error
 	SetToken(ctx context.Context, serverID, tokenHash string, expires time.Time) error
 	LastReport(ctx context.Context, serverID string, generation int) (*Report, error)
+	// Reports gives those that are kept, the newest first.
+	Reports(ctx context.Context, serverID string, generation int) ([]Report, error)
 }
 
 // Watcher tells of every committed change; stop ends it.
@@ -67,6 +69,12 @@ type Executor struct {
 	Now   func() time.Time
 	After func(time.Duration) <-chan time.Time
 	Log   *slog.Logger
+	// Logs gives the end of what a server has printed, at most limit bytes; nil:
+	// nobody keeps it.
+	Logs func(environmentID, app string, limit int) (string, error)
+	// RunLog gives the log of an operation's work on machines, empty for none;
+	// nil: nobody keeps it.
+	RunLog func(environmentID, operationID string) (string, error)
 	// PublicURL is where agents call home, CA what they pin.
 	PublicURL string
 	CA        string

@@ -71,6 +71,9 @@ type Service struct {
 	// Explain says why servers of an environment fail although its operation
 	// succeeded; nil: nobody knows.
 	Explain func(ctx context.Context, e Environment) (*Diagnosis, error)
+	// Evidence gathers what is known of e, or of its server that runs app; nil:
+	// nothing is.
+	Evidence func(ctx context.Context, e Environment, app string, detail Detail) (*Evidence, error)
 	// ExpiryFrom says where an owner is shown the end of an environment whose
 	// lifetime is over; nil: nowhere.
 	ExpiryFrom func(ctx context.Context, e Environment) Origin
@@ -165,7 +168,16 @@ func (s *Service) show(ctx context.Context, cmd Command) (Answer, error) {
 		}
 	}
 	if cmd.Noun == NounEnv {
-		return Answer{Environment: &e}, nil
+		a := Answer{Environment: &e}
+		if cmd.Verb == VerbWhy && cmd.Detail != DetailShort && s.Evidence != nil {
+			if cmd.App != "" {
+				if _, err := pickServer(e, cmd.App); err != nil {
+					return Answer{}, err
+				}
+			}
+			a.Evidence, err = s.Evidence(ctx, e, cmd.App, cmd.Detail)
+		}
+		return a, err
 	}
 	v, err := pickServer(e, cmd.App)
 	if err != nil {

@@ -108,7 +108,7 @@ func completeNoun(noun orchestrator.Noun) func(*cobra.Command, []string, string)
 			return nil, cobra.ShellCompDirectiveFilterDirs // --data
 		}
 		if strings.HasPrefix(prefix, "-") {
-			return matching([]string{"--json\tone JSON value", "--detach\tdo not wait", "--yes\tdo not ask", "--follow\tgo on as lines arrive", "--data\tthe data folder", "--help"}, prefix), nothing
+			return matching([]string{"--json\tone JSON value", "--detach\tdo not wait", "--yes\tdo not ask", "--follow\tgo on as lines arrive", "--all\twith why: every step", "--raw\twith why: what was printed", "--data\tthe data folder", "--help"}, prefix), nothing
 		}
 		ctx, cancel := context.WithTimeout(cmd.Context(), completionWait)
 		defer cancel()
@@ -160,7 +160,9 @@ func (c *completion) all() []string {
 			out = append(out, c.names.Blueprints...)
 		}
 		return append(out, c.keys(c.names.Apps, "ttl", "size", "target")...)
-	case place == 1 && verb == orchestrator.VerbLogs:
+	case place == 2 && verb == orchestrator.VerbWhy:
+		return []string{"all\tevery step that failed and what it kept from running", "raw\twhat the programs printed"}
+	case place == 1 && (verb == orchestrator.VerbLogs || verb == orchestrator.VerbWhy):
 		return append(slices.Clone(c.names.Environments), c.names.Servers...)
 	case place == 1:
 		return c.names.Environments

@@ -29,7 +29,7 @@ type nounFlags struct {
 }
 
 // clientFlags are what nounFlags are called, with their short forms.
-var clientFlags = []string{"--json", "--detach", "-d", "--yes", "-y", "--follow", "-f", "--data", "--help", "-h"}
+var clientFlags = []string{"--json", "--detach", "-d", "--yes", "-y", "--follow", "-f", "--all", "--raw", "--data", "--help", "-h"}
 
 // splitFlags takes the client's own flags out of a command line. After "--"
 // nothing is a flag.
@@ -145,6 +145,8 @@ Flags:
   --json        one JSON value on standard output, progress on standard error
   -d, --detach  do not wait for the end of a change
   -y, --yes     do not ask before a destroy
+  --all, --raw  with why: every step and what it kept from running; what the
+                programs printed
   -f, --follow  with logs: go on as lines arrive; with --json one object a line
   --data DIR    the data folder of the serve to talk to (BERTH_DATA); or
                 BERTH_URL and BERTH_TOKEN for one on another machine
@@ -306,6 +308,10 @@ func (s *session) show(a orchestrator.Answer) {
 		c.History(*a.History)
 	case a.Plan != nil:
 		c.Plan(*a.Plan)
+	case s.cmd.Verb == orchestrator.VerbWhy && a.Evidence != nil && s.cmd.Detail == orchestrator.DetailRaw:
+		c.Files(*a.Environment, a.Evidence.Files)
+	case s.cmd.Verb == orchestrator.VerbWhy && a.Evidence != nil:
+		c.WhyAll(*a.Environment, *a.Evidence)
 	case s.cmd.Verb == orchestrator.VerbWhy:
 		c.Why(*a.Environment)
 	case a.Server != nil:
@@ -325,7 +331,7 @@ func jsonOf(cmd orchestrator.Command, a orchestrator.Answer) any {
 	case a.Plan != nil:
 		return a.Plan
 	case cmd.Verb == orchestrator.VerbWhy:
-		return whyOf(*a.Environment)
+		return whyOf(*a.Environment, a.Evidence)
 	case a.Server != nil:
 		return a.Server
 	}
@@ -333,18 +339,22 @@ func jsonOf(cmd orchestrator.Command, a orchestrator.Answer) any {
 }
 
 // why is what env why --json prints: the diagnosis and, after a failed deploy,
-// the command that goes back.
+// the command that goes back; with all and raw the evidence too.
 type why struct {
 	*orchestrator.Diagnosis
 	Back string `json:"back,omitempty"`
+	*orchestrator.Evidence
 }
 
-// whyOf is nil where nothing has failed.
-func whyOf(e orchestrator.Environment) *why {
-	if e.Diagnosis == nil {
+// whyOf is nil where nothing has failed and no evidence was asked for.
+func whyOf(e orchestrator.Environment, ev *orchestrator.Evidence) *why {
+	if e.Diagnosis == nil && ev == nil {
 		return nil
 	}
-	w := &why{Diagnosis: e.Diagnosis}
+	w := &why{Diagnosis: e.Diagnosis, Evidence: ev}
+	if w.Diagnosis == nil {
+		w.Diagnosis = &orchestrator.Diagnosis{Outcome: orchestrator.OutcomeOK, Causes: []orchestrator.Cause{}}
+	}
 	if back := orchestrator.GoBack(e); back != "" {
 		w.Back = "berth " + back
 	}

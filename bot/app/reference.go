@@ -28,6 +28,8 @@ What ` + "`--json`" + ` prints, always one value:
 | ` + "`env list`" + ` | an array of environments |
 | ` + "`server show`, `server list`" + ` | a server with its environment's name; an array of them |
 | ` + "`env why`" + ` | the diagnosis, with ` + "`back`" + `, the command that deploys what ran before; ` + "`null`" + ` where nothing has failed |
+| ` + "`env why NAME all`" + ` | that, with ` + "`servers`" + `: how many steps of each succeeded, failed and did not run |
+| ` + "`env why NAME raw`" + ` | that, with ` + "`files`" + `: what the programs printed, masked; ` + "`cut`" + ` where it is not all of it |
 | ` + "`env plan`" + ` | what would be made |
 | ` + "`env history`, `env logs`" + ` | an array of operations; of lines |
 | ` + "`env logs --follow`" + ` | the one exception: an object a line, as lines arrive |

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/berth-dev/berth/bot"
+	"github.com/berth-dev/berth/bot/view"
 	"github.com/berth-dev/berth/bot/wire"
 	"github.com/berth-dev/berth/orchestrator"
 	"github.com/jedib0t/go-pretty/v6/table"
@@ -27,6 +28,8 @@ type Console struct {
 	Now             func() time.Time
 	// Size gives the columns and rows of the terminal behind Err.
 	Size func() (columns, rows int)
+	// Columns gives the columns of the terminal behind Out; 0: it is none.
+	Columns func() int
 }
 
 // New looks at the streams: colour and redrawing only on a terminal that can,
@@ -44,6 +47,14 @@ func New(out, errw io.Writer) *Console {
 			}
 		}
 		return 80, 24
+	}
+	c.Columns = func() int {
+		if f, ok := out.(*os.File); ok {
+			if columns, _, err := term.GetSize(int(f.Fd())); err == nil {
+				return columns
+			}
+		}
+		return 0
 	}
 	return c
 }
@@ -181,6 +192,33 @@ func (c *Console) Why(e orchestrator.Environment) {
 	c.diagnosis(c.Out, c.Color, *e.Diagnosis)
 	if back := orchestrator.GoBack(e); back != "" {
 		fmt.Fprintf(c.Out, "To go back to what ran before: berth %s\n", line(back))
+	}
+}
+
+// WhyAll prints all that is known of an environment's last failure, as a tree.
+func (c *Console) WhyAll(e orchestrator.Environment, ev orchestrator.Evidence) {
+	style := view.TreeStyle{Clean: Clean, Paint: func(s view.State, text string) string { return c.paint(text, colors[s]...) }}
+	if c.Columns != nil {
+		style.Width = c.Columns()
+	}
+	fmt.Fprint(c.Out, view.Tree(e, ev, style))
+	if back := orchestrator.GoBack(e); back != "" {
+		fmt.Fprintf(c.Out, "To go back to what ran before: berth %s\n", line(back))
+	}
+}
+
+var colors = map[view.State][]text.Color{view.StateGood: {text.FgGreen}, view.StateBad: {text.FgRed}, view.StateWorking: {text.FgYellow}}
+
+// Files prints what programs printed, each below its name.
+func (c *Console) Files(e orchestrator.Environment, all []orchestrator.EvidenceFile) {
+	if len(all) == 0 {
+		fmt.Fprintf(c.Out, "Nothing that was printed for %s is kept.\n", line(e.Name))
+	}
+	for i, f := range all {
+		if i > 0 {
+			fmt.Fprintln(c.Out)
+		}
+		fmt.Fprintf(c.Out, "%s\n%s\n", c.paint("==> "+line(f.Name)+": "+line(f.Title)+" <==", text.Bold), strings.TrimRight(Clean(f.Text), "\n"))
 	}
 }
 

@@ -257,6 +257,8 @@ func (s *Slack) do(ctx context.Context, a ask, actor orchestrator.Actor, cmd orc
 		return s.reply(ctx, a.place, view.HelpView(string(cmd.Noun), cmd.Name))
 	case cmd.Verb == orchestrator.VerbLogs:
 		return s.logs(ctx, a, actor, cmd)
+	case cmd.Verb == orchestrator.VerbWhy && cmd.Detail != orchestrator.DetailShort:
+		return s.evidence(ctx, a, actor, cmd)
 	case cmd.Verb == orchestrator.VerbDestroy && !a.confirmed:
 		return s.confirm(ctx, a, actor, cmd)
 	}
@@ -351,8 +353,9 @@ func (s *Slack) clicked(ctx context.Context, d orchestrator.Delivery, c slackgo.
 	if cmd.Verb == orchestrator.VerbCancel {
 		cmd.Operation = action.About.Operation
 	}
-	if cmd.Verb == orchestrator.VerbLogs && a.place.Thread == "" && !c.Container.IsEphemeral {
-		a.place.Thread = c.Container.MessageTs // the log goes below its card
+	files := cmd.Verb == orchestrator.VerbLogs || cmd.Verb == orchestrator.VerbWhy && cmd.Detail != orchestrator.DetailShort
+	if files && a.place.Thread == "" && !c.Container.IsEphemeral {
+		a.place.Thread = c.Container.MessageTs // they go below their card
 	}
 	return s.do(ctx, a, actor, cmd)
 }

@@ -249,6 +249,7 @@ func (o *office) open(overHTTP bool) {
 	run := fmt.Sprint(time.Now().UnixNano())
 	o.service = &orchestrator.Service{Submitter: s, Environments: s, Operations: s, Catalogs: o, Policy: policy.Rules{TeamsOf: func(name string) []string { return door.TeamsOf(name) }}, Checker: o,
 		Settings:  func(string) ([]byte, map[string]string, error) { return nil, nil, nil },
+		Evidence:  o.evidence,
 		Canonical: bot.Canonical, Now: o.now, NewID: func(prefix string) string {
 			ids.Lock()
 			defer ids.Unlock()
@@ -569,3 +570,22 @@ func mustSay(t testing.TB, m slackfake.Message, words ...string) {
 }
 
 func sorted[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
+
+// evidence is what is known of each environment here: of one called big, much.
+func (o *office) evidence(_ context.Context, e orchestrator.Environment, app string, detail orchestrator.Detail) (*orchestrator.Evidence, error) {
+	ev := &orchestrator.Evidence{}
+	for _, v := range e.Servers {
+		if app != "" && v.App != app {
+			continue
+		}
+		s := orchestrator.ServerEvidence{Server: v.Name, App: v.App, Status: v.Status, Branch: v.Branch, Commit: v.Commit, Succeeded: 3, Failed: 1, Blocked: 4, Total: 8}
+		if e.Name == "big" {
+			s.Problem = strings.Repeat("much is wrong ", 200)
+		}
+		ev.Servers = append(ev.Servers, s)
+		if detail == orchestrator.DetailRaw && e.Name != "nothing" {
+			ev.Files = append(ev.Files, orchestrator.EvidenceFile{Name: e.Name + "-" + v.App + "-result.json", Title: "What Salt answered on " + v.Name, Text: `{"local":{}}`, Bytes: 12})
+		}
+	}
+	return ev, nil
+}

@@ -220,7 +220,17 @@ func TestButtons(t *testing.T) {
 		"running card": {running, does{"Cancel": sees("Berth is stopping it"), "Details": sees("qa — creating")}},
 		"ready card": {ready, does{"Deploy…": form(slackfake.Values{"app:web": "hotfix/1.2.3"}, sees("Deploying to qa", "hotfix/1.2.3")),
 			"Extend": sees("now ends"), "Destroy": sees("Destroying qa")}},
-		"failed card": {failed, does{"Retry": sees("Trying again on qa"), "Destroy": sees("Destroying qa"),
+		"failed card": {failed, does{"Evidence": func(o *office, _ *slackfake.Outcome) {
+			o.until("the evidence", func() bool {
+				for _, m := range o.fake.Messages(dev) {
+					if len(m.Files) == 2 {
+						return true
+					}
+				}
+				return false
+			})
+		},
+			"Retry": sees("Trying again on qa"), "Destroy": sees("Destroying qa"),
 			"Show log": func(o *office, _ *slackfake.Outcome) {
 				o.until("the log", func() bool {
 					for _, m := range o.fake.Messages(dev) {

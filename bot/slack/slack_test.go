@@ -136,6 +136,15 @@ func TestFailure(t *testing.T) {
 		}
 		return false
 	})
+	o.clicks(maria, card, "Evidence")
+	o.until("the evidence below the card, in one message", func() bool {
+		for _, m := range o.fake.Thread(dev, card.TS) {
+			if len(m.Files) == 2 && m.Files[0].Name == "qa-api-result.json" && m.Files[0].Title == "What Salt answered on qa/api" && string(m.Files[1].Content) == `{"local":{}}` {
+				return true
+			}
+		}
+		return false
+	})
 	o.clicks(maria, card, "Retry")
 	o.card(dev, "Trying again on qa")
 	// The first card's buttons are old by now.
@@ -143,6 +152,42 @@ func TestFailure(t *testing.T) {
 	mustSay(t, m, "Something has happened to qa since", "env retry qa")
 	o.ends("qa")
 	o.card(dev, "qa is ready")
+}
+
+// All that is known of a failure: as a message, as a file when it is long, and
+// what programs printed as files.
+func TestEvidence(t *testing.T) {
+	t.Parallel()
+	o := newOffice(t, settings{speed: 4})
+	inOwn := func(name, holds string) func() bool {
+		return func() bool {
+			for _, m := range o.fake.DM(maria) {
+				for _, f := range m.Files {
+					if f.Name == name && strings.Contains(string(f.Content), holds) {
+						return true
+					}
+				}
+			}
+			return false
+		}
+	}
+	for _, name := range []string{"qa", "big", "nothing"} {
+		o.types(maria, dev, "/env create "+name)
+		o.card(dev, "Making "+name)
+		o.fails(name, "make build failed.")
+		o.card(dev, name+": failed")
+	}
+	m := o.answered(o.types(maria, dev, "/env why qa"))
+	mustSay(t, m, "make build failed.", "You can mend this.")
+	if strings.Contains(m.Shown(), "steps succeeded") {
+		t.Errorf("the short answer is long:\n%s", m.Shown())
+	}
+	mustSay(t, o.answered(o.clicks(maria, m, "All of it")), "qa/web", "3 of 8 steps succeeded, 1 failed, 4 did not run", "make build failed.", "/env deploy qa")
+	mustSay(t, o.answered(o.types(maria, dev, "/env why big all")), "All that is known of big", "own conversation")
+	o.until("the tree", inOwn("big-why.txt", "much is wrong"))
+	mustSay(t, o.answered(o.types(maria, dev, "/env why qa/web raw")), "The files of qa are in your own conversation")
+	o.until("the files", inOwn("qa-web-result.json", "local"))
+	mustSay(t, o.answered(o.types(maria, dev, "/env why nothing raw")), "Nothing that was printed for nothing is kept")
 }
 
 // Whom Berth serves, and what the others are told.

@@ -380,7 +380,7 @@ func WhyView(e o.Environment) View {
 	}
 	parts := append([]Part{Heading{"Why " + e.Name + " failed"}}, diagnosisParts(*e.Diagnosis, e)...)
 	parts = append(parts, askParts(e.Diagnosis)...)
-	return View{Text: e.Name + ": " + diagnosisText(*e.Diagnosis), Parts: append(parts, Actions{without(environmentActions(e), "Why?")})}
+	return View{Text: e.Name + ": " + diagnosisText(*e.Diagnosis), Parts: append(parts, Actions{append([]Action{{Label: "All of it", Command: "env why " + e.Name + " all", About: about(e)}}, without(environmentActions(e), "Why?")...)})}
 }
 
 // askParts are the messages to ops, to be copied from where they stand.
@@ -390,6 +390,17 @@ func askParts(d *o.Diagnosis) []Part {
 		parts = append(parts, Note{[]Span{plain("The message to ops, ready to be sent on:")}}, Code{Text: ask})
 	}
 	return parts
+}
+
+// WhyAllView shows the tree of a failure.
+func WhyAllView(e o.Environment, tree string) View {
+	v := WhyView(e)
+	v.Parts = []Part{Heading{"Why " + e.Name + " failed"}, Code{Text: tree}}
+	if e.Status != o.StatusFailed {
+		v.Parts[0] = Heading{e.Name + " — " + string(e.Status)}
+	}
+	v.Parts = append(v.Parts, Actions{append([]Action{{Label: "Evidence", Command: "env why " + e.Name + " raw", About: about(e)}}, without(environmentActions(e), "Why?")...)})
+	return v
 }
 
 // whoCan says who can mend a cause.

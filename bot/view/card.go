@@ -193,6 +193,7 @@ func cardActions(op o.Operation, e o.Environment) []Action {
 		}
 		return append(out, []Action{
 			{Label: "Show log", Command: "env logs " + e.Name, About: a},
+			{Label: "Evidence", Command: "env why " + e.Name + " raw", About: a},
 			{Label: "Destroy", Style: StyleDanger, Command: "env destroy " + e.Name, About: a, Confirm: confirmDestroy(e, "")},
 		}...)
 	}

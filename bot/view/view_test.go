@@ -2,10 +2,12 @@ package view
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/berth-dev/berth/bot"
 	o "github.com/berth-dev/berth/orchestrator"
@@ -110,8 +112,8 @@ func TestCards(t *testing.T) {
 		"running": {o.Operation{Kind: o.KindCreate, Status: o.OperationRunning, StartedAt: &started}, qa(o.StatusCreating), []string{"Making qa", "configuring: make build", "1 min 30 s so far", "1 of 2 servers left", "bbbbbbb"}, nil, "Cancel Details"},
 		"ready":   {o.Operation{Kind: o.KindCreate, Status: o.OperationSucceeded, StartedAt: &started, EndedAt: &ended}, qa(o.StatusReady), []string{"qa is ready", "Took 1 min 29 s", "http://127.0.0.1:1"}, []string{"configuring"}, "Open api Deploy… Extend Destroy"},
 		"failed": {o.Operation{Kind: o.KindCreate, Status: o.OperationFailed, StartedAt: &started, EndedAt: &ended, Diagnosis: d}, qa(o.StatusFailed),
-			[]string{"qa: failed", "make build failed", "You can mend this.", "env deploy qa"}, nil, "Retry Show log Destroy"},
-		"canceled": {o.Operation{Kind: o.KindCreate, Status: o.OperationCanceled, Diagnosis: d}, qa(o.StatusFailed), []string{"canceled"}, []string{"ready."}, "Retry Show log Destroy"},
+			[]string{"qa: failed", "make build failed", "You can mend this.", "env deploy qa"}, nil, "Retry Show log Evidence Destroy"},
+		"canceled": {o.Operation{Kind: o.KindCreate, Status: o.OperationCanceled, Diagnosis: d}, qa(o.StatusFailed), []string{"canceled"}, []string{"ready."}, "Retry Show log Evidence Destroy"},
 		"gone":     {o.Operation{Kind: o.KindDestroy, Status: o.OperationSucceeded, StartedAt: &started, EndedAt: &ended}, qa(o.StatusDestroyed), []string{"qa is gone"}, []string{"qa/web"}, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -364,5 +366,41 @@ func TestMessageToOps(t *testing.T) {
 	}
 	if !found {
 		t.Errorf("the card does not lead to it: %+v", actions(card))
+	}
+}
+
+// The tree says of each server how far it came, and of each cause what it kept
+// from running; it fits the width that there is and tells a screen nothing.
+func TestTree(t *testing.T) {
+	t.Parallel()
+	e := qa(o.StatusFailed)
+	blocked := []string{}
+	for i := range 100 {
+		blocked = append(blocked, fmt.Sprintf("app.step-%d", i))
+	}
+	e.Diagnosis = &o.Diagnosis{Outcome: o.OutcomeFailed, Causes: []o.Cause{
+		{Code: "branch_not_found", Who: "developer", Server: "qa/web", Where: "app.code", Sentence: `There is no branch "x" in "web".`, Next: `Push it, then "env deploy qa".`,
+			Evidence: "No revision\n" + strings.Repeat("a long line of words ", 20) + strings.Repeat("\nmore", 60), Blocked: blocked, BlockedTotal: 150},
+		{Code: "quota_exceeded", Who: "ops", Sentence: "The limit is \x1b[2Jreached.", Next: "Ask ops."},
+	}}
+	ev := o.Evidence{Servers: []o.ServerEvidence{
+		{Server: "qa/api", App: "api", Status: o.StatusReady, Branch: "main", Commit: strings.Repeat("a", 40), Succeeded: 7, Total: 7},
+		{Server: "qa/web", App: "web", Status: o.StatusFailed, Branch: "feature/login", Commit: strings.Repeat("b", 40), Succeeded: 3, Failed: 1, Blocked: 150, Total: 154, Problem: "it ended"},
+	}}
+	clean := func(s string) string { return strings.ReplaceAll(s, "\x1b", "") }
+	whole := Tree(e, ev, TreeStyle{Clean: clean, Paint: func(s State, text string) string { return "<" + string(s) + ">" + text }})
+	for _, says := range []string{"qa <bad>failed\n", "├─ qa/api main @ aaaaaaaaaa — <good>ready: 7 of 7 steps succeeded\n", "<bad>failed: 3 of 154 steps succeeded, 1 failed, 150 did not run because of that\n", "it ended",
+		"│  └─ <bad>✗ app.code (branch_not_found)\n", "You can mend this.", `Next: Push it, then "berth env deploy qa".`, "kept 150 steps from running: app.step-0, ", "app.step-11 and 138 more", "│ No revision", "lines are left out here: berth env why qa raw has all",
+		"└─ <bad>✗ quota_exceeded", "The limit is [2Jreached."} {
+		if !strings.Contains(whole, says) {
+			t.Errorf("lacks %q:\n%s", says, whole)
+		}
+	}
+	for _, width := range []int{60, 80, 30} {
+		for l := range strings.Lines(Tree(e, ev, TreeStyle{Width: width, Clean: clean})) {
+			if n := utf8.RuneCountInString(strings.TrimRight(l, "\n")); n > width {
+				t.Errorf("%d columns of %d: %q", n, width, l)
+			}
+		}
 	}
 }

@@ -383,6 +383,29 @@ func (s *Store) SaveReport(ctx context.Context, serverID string, r orchestrator.
 	return newest && err == nil, err
 }
 
+// Reports gives the reports of a server about a generation that are kept, the
+// newest first.
+func (s *Store) Reports(ctx context.Context, serverID string, generation int) ([]orchestrator.Report, error) {
+	rows, err := s.read.QueryContext(ctx, `SELECT document FROM reports WHERE server_id = ? AND generation = ? ORDER BY seq DESC`, serverID, generation)
+	if err != nil {
+		return nil, s.fail(err)
+	}
+	defer rows.Close()
+	var out []orchestrator.Report
+	for rows.Next() {
+		var doc []byte
+		if err := rows.Scan(&doc); err != nil {
+			return nil, s.fail(err)
+		}
+		var r orchestrator.Report
+		if err := json.Unmarshal(doc, &r); err != nil {
+			return nil, fmt.Errorf("reading a report of the server %s: %w", serverID, err)
+		}
+		out = append(out, r)
+	}
+	return out, s.fail(rows.Err())
+}
+
 // LastReport gives the newest report of a server about a generation, or nil.
 func (s *Store) LastReport(ctx context.Context, serverID string, generation int) (*orchestrator.Report, error) {
 	var doc []byte

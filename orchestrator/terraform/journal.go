@@ -213,6 +213,37 @@ func load(path string) (*record, error) {
 	return rec, err
 }
 
+// Log is what Terraform logged in the runs of an operation, whose IDs begin with
+// that of the operation; without secrets, and empty where there is none or where
+// it is gone with its workspace.
+func (p *Provisioner) Log(environmentID, operationID string) (string, error) {
+	if err := errors.Join(checkID("environment", environmentID), checkID("run", operationID)); err != nil {
+		return "", err
+	}
+	journals, err := filepath.Glob(paths{p.Dir(environmentID), operationID + "*"}.journal())
+	if err != nil {
+		return "", err
+	}
+	var out strings.Builder
+	for _, journal := range journals {
+		rec, err := load(journal)
+		if err != nil {
+			return "", err
+		}
+		out.WriteString(rec.log.String())
+		if rec.log.Len() > 0 {
+			continue
+		}
+		// It could not begin, or is an old one that only says so here.
+		said, err := os.ReadFile(strings.TrimSuffix(journal, ".jsonl") + ".log")
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return "", err
+		}
+		out.Write(said)
+	}
+	return out.String(), nil
+}
+
 // readSeen and writeSeen keep how far a journal has been reported, so that
 // nobody is told twice after a restart.
 func readSeen(path string) int64 {

@@ -1090,6 +1090,10 @@ func testReports(t *testing.T, open Open) {
 	if err != nil || got == nil || *got != second {
 		t.Errorf("got %+v, %v", got, err)
 	}
+	all, err := s.Reports(t.Context(), "s-qa-web", 1)
+	if err != nil || len(all) != 2 || all[0] != second || all[1] != r {
+		t.Errorf("got %+v, %v", all, err)
+	}
 	none, err := s.LastReport(t.Context(), "s-qa-web", 2)
 	if err != nil || none != nil {
 		t.Errorf("got %+v, %v", none, err)
