@@ -3,6 +3,7 @@ package terraform
 import (
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -208,5 +209,40 @@ func TestMaskPath(t *testing.T) {
 		if err != nil || string(got) != c[2] {
 			t.Errorf("%s at %s: %s, want %s", c[0], c[1], got, c[2])
 		}
+	}
+}
+
+// The log of an operation is that of all its runs, and of none where the
+// workspace is gone.
+func TestLog(t *testing.T) {
+	t.Parallel()
+	p := New(Options{Workspaces: t.TempDir()})
+	for run, line := range map[string]string{"o1": `{"@message":"first"}`, "o1-again": `{"@message":"second"}`, "o2": `{"@message":"other"}`} {
+		f := paths{p.Dir("e1"), run}
+		if err := f.make(); err != nil {
+			t.Fatal(err)
+		}
+		j, err := openJournal(f.journal())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := j.write(Entry{Kind: KindLog, Line: line}, true); err != nil {
+			t.Fatal(err)
+		}
+		j.f.Close()
+	}
+	f := paths{p.Dir("e1"), "o3"}
+	if err := errors.Join(os.WriteFile(f.journal(), nil, 0o600), os.WriteFile(f.stderr(), []byte("cannot begin\n"), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	for id, want := range map[[2]string]string{
+		{"e1", "o1"}: "{\"@message\":\"first\"}\n{\"@message\":\"second\"}\n", {"e1", "o3"}: "cannot begin\n", {"e1", "o9"}: "", {"e9", "o1"}: "",
+	} {
+		if got, err := p.Log(id[0], id[1]); err != nil || got != want {
+			t.Errorf("%v: %q, %v", id, got, err)
+		}
+	}
+	if _, err := p.Log("e1", "../e2"); err == nil {
+		t.Error("a run outside of the workspace is read")
 	}
 }

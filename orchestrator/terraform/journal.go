@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -224,6 +225,10 @@ func (p *Provisioner) Log(environmentID, operationID string) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	// The second run's name is the first one's and more.
+	slices.SortFunc(journals, func(a, b string) int {
+		return strings.Compare(strings.TrimSuffix(a, ".jsonl"), strings.TrimSuffix(b, ".jsonl"))
+	})
 	var out strings.Builder
 	for _, journal := range journals {
 		rec, err := load(journal)
