@@ -12,8 +12,8 @@ var noSamples = []struct {
 	table []record
 	n     int
 }{
-	{"git", gitRecords, 21}, {"git's states", gitStateRecords, 1}, {"packages", packageRecords, 6}, {"packages' states", packageStateRecords, 2},
-	{"services", serviceRecords, 3}, {"files", fileRecords, 14}, {"templates", templateRecords, 3}, {"archives", archiveRecords, 5}, {"accounts", accountRecords, 6},
+	{"git", gitRecords, 0}, {"git's states", gitStateRecords, 0}, {"packages", packageRecords, 0}, {"packages' states", packageStateRecords, 0},
+	{"services", serviceRecords, 0}, {"files", fileRecords, 14}, {"templates", templateRecords, 3}, {"archives", archiveRecords, 5}, {"accounts", accountRecords, 6},
 
 	{"start", startRecords, 9}, {"exceptions", exceptionRecords, 7}, {"workdir", workdirRecords, 1}, {"pip", pipRecords, 10}, {"pip's states", pipStateRecords, 1},
 	{"node", nodeRecords, 11}, {"node's states", npmStateRecords, 2}, {"images", imageRecords, 6}, {"checks", checkRecords, 4}, {"commands", commandRecords, 20},
