@@ -173,9 +173,9 @@ func packages(f *failure, x *finding) {
 	}
 }
 
-// logged is what the installer printed in the run that a failed step of
+// installerLog is what the installer printed in the run that a failed step of
 // packages was about: Salt leaves it out of the result.
-func logged(f *failure) string {
+func installerLog(f *failure) string {
 	const begin = "Command 'apt-get' failed"
 	runs := strings.Split(f.vars["stderr"], begin)
 	if len(runs) < 2 {
@@ -220,7 +220,7 @@ func installFailed(f *failure, x *finding) {
 		}
 	}
 	p := coalesce(f, "pkg", "p2", "p3", "p4")
-	log := logged(f)
+	log := installerLog(f)
 	at, why := installReason(log)
 	if p == "" && !removing {
 		p = at
