@@ -324,6 +324,15 @@ var (
 // longest is beyond what anybody may ask for, and far below what overflows.
 const longest = 100 * 365 * 24 * time.Hour
 
+// Span reads a length of time as the grammar takes it: 12h, 3d, 2 weeks.
+func Span(typed string) (time.Duration, error) {
+	d, e := parseTTL(typed)
+	if e != nil {
+		return 0, e
+	}
+	return d, nil
+}
+
 // parseTTL reads a lifetime: 3d, 3 days, 1d12h, +4h, 90m, tomorrow.
 func parseTTL(typed string) (time.Duration, *o.Error) {
 	s := strings.TrimSpace(lower(plainSpaces(typed)))

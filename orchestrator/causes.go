@@ -2,6 +2,9 @@ package orchestrator
 
 import (
 	"context"
+	"fmt"
+	"slices"
+	"strings"
 	"time"
 )
 
@@ -87,13 +90,128 @@ type CauseRecords interface {
 	SetCauseNote(ctx context.Context, n CauseNote) error
 }
 
-// History is what is known of a cause from before.
+// History is what is known of a cause from before. It is made anew whenever the
+// cause is read.
 type History struct {
-	// Count is how often it was seen, this time included, since First.
+	// Count is how often it was seen since First, this time included; Seen says
+	// so in words.
 	Count  int        `json:"count"`
 	First  time.Time  `json:"first_at"`
+	Seen   string     `json:"seen,omitempty"`
 	Mended *Mending   `json:"mended,omitempty"`
 	Note   *CauseNote `json:"note,omitempty"`
+}
+
+// Words say how often a cause was seen and who mended it last. The text ends
+// with "with" where the command follows that did it.
+func (h *History) Words() (text, command string) {
+	switch {
+	case h == nil || h.Seen == "":
+		return "", ""
+	case h.Mended == nil:
+		return h.Seen + ".", ""
+	case h.Mended.By == Itself:
+		return h.Seen + "; the last time it went well when Berth tried again.", ""
+	case h.Mended.How == "":
+		return h.Seen + ", last mended by " + h.Mended.By + ".", ""
+	case strings.HasPrefix(h.Mended.How, string(NounEnv)+" "+string(VerbRetry)+" "):
+		return h.Seen + ", last mended by " + h.Mended.By + ", by trying again.", ""
+	}
+	return h.Seen + ", last mended by " + h.Mended.By + " with", h.Mended.How
+}
+
+// Seen says how often something was seen since a time, from the second time on;
+// now's location says which day is today.
+func Seen(count int, first, now time.Time) string {
+	if count < 2 {
+		return ""
+	}
+	first = first.In(now.Location())
+	day := func(t time.Time) time.Time { return time.Date(t.Year(), t.Month(), t.Day(), 12, 0, 0, 0, time.UTC) }
+	since := first.Format("2 January")
+	switch ago := int(day(now).Sub(day(first)).Hours() / 24); {
+	case ago <= 0:
+		return fmt.Sprintf("Seen %d times today", count)
+	case ago == 1:
+		since = "yesterday"
+	case ago < 7:
+		since = first.Weekday().String()
+	}
+	return fmt.Sprintf("Seen %d times since %s", count, since)
+}
+
+// recall adds to the causes of diagnoses what is known of them from before.
+func (s *Service) recall(ctx context.Context, all ...*Diagnosis) error {
+	if s.Causes == nil {
+		return nil
+	}
+	var prints []string
+	for _, d := range all {
+		if d == nil {
+			continue
+		}
+		for _, c := range d.Causes {
+			if c.Fingerprint != "" && !c.Canceled() && !slices.Contains(prints, c.Fingerprint) {
+				prints = append(prints, c.Fingerprint)
+			}
+		}
+	}
+	if len(prints) == 0 {
+		return nil
+	}
+	known, err := s.Causes.KnownCauses(ctx, CauseFilter{Fingerprints: prints})
+	if err != nil {
+		return err
+	}
+	histories := map[string]*History{}
+	for _, k := range known {
+		h := &History{Count: k.Count, First: k.First, Seen: Seen(k.Count, k.First, s.Now().In(time.Local)), Mended: k.Mended, Note: k.Note}
+		if h.Seen != "" || h.Note != nil {
+			histories[k.Fingerprint] = h
+		}
+	}
+	for _, d := range all {
+		if d == nil {
+			continue
+		}
+		for i := range d.Causes {
+			d.Causes[i].History = histories[d.Causes[i].Fingerprint]
+		}
+	}
+	return nil
+}
+
+// Operation reads one operation, with what is known of its causes from before.
+func (s *Service) Operation(ctx context.Context, id string) (Operation, error) {
+	op, err := s.Operations.Operation(ctx, id)
+	if err == nil {
+		err = s.recall(ctx, op.Diagnosis)
+	}
+	return op, err
+}
+
+// EnvironmentByID reads one environment, also one that is gone, with what is
+// known from before of what has failed.
+func (s *Service) EnvironmentByID(ctx context.Context, id string) (Environment, error) {
+	e, err := s.Environments.EnvironmentByID(ctx, id)
+	if err == nil {
+		err = s.recall(ctx, e.Diagnosis)
+	}
+	return e, err
+}
+
+// recallAll is recall for a list, whose diagnoses others read too.
+func (s *Service) recallAll(ctx context.Context, all []Environment) error {
+	var own []*Diagnosis
+	for i := range all {
+		if d := all[i].Diagnosis; d != nil {
+			c := *d
+			c.Causes = slices.Clone(d.Causes)
+			all[i].Diagnosis = &c
+			own = append(own, &c)
+		}
+	}
+	return s.recall(ctx, own...)
 }
 
 // occurrences are the causes of a diagnosis that are to be remembered, each

@@ -99,6 +99,12 @@ func TestReports(t *testing.T) {
 		!strings.Contains(d.Causes[0].Sentence, "exit status 3") || !strings.Contains(d.Causes[0].Next, "env logs qa") {
 		t.Errorf("%s: %+v, %v", e.Status, d, err)
 	}
+	// It is remembered as what env why tells, by the same fingerprint.
+	seen, err := s.Occurrences(t.Context(), orchestrator.CauseFilter{})
+	if err != nil || len(seen) != 1 || seen[0].Fingerprint != d.Causes[0].Fingerprint || seen[0].Sentence != d.Causes[0].Sentence || seen[0].App != "web" ||
+		seen[0].Environment != "qa" || seen[0].Operation != operation || seen[0].Mended != nil {
+		t.Errorf("%+v, %v", seen, err)
+	}
 	// What was true before does not come back by being said again.
 	if err := fleet.Report(t.Context(), id, first); err != nil {
 		t.Fatal(err)
@@ -106,6 +112,9 @@ func TestReports(t *testing.T) {
 	shown(orchestrator.StatusFailed)
 	if err := fleet.Report(t.Context(), id, orchestrator.Report{Generation: 1, Run: "r3", Later: true, Healthy: true, Revision: first.Revision}); err != nil {
 		t.Fatal(err)
+	}
+	if seen, err = s.Occurrences(t.Context(), orchestrator.CauseFilter{}); err != nil || len(seen) != 1 || seen[0].Mended == nil || seen[0].Mended.By != "" {
+		t.Errorf("it passed by itself: %+v, %v", seen, err)
 	}
 	if e := shown(orchestrator.StatusReady); e.Status != orchestrator.StatusReady {
 		t.Errorf("the environment is %s", e.Status)

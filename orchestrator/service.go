@@ -59,12 +59,14 @@ type Service struct {
 	Submitter    Submitter
 	Environments Environments
 	Operations   Operations
-	Catalogs     Catalogs
-	Policy       Policy
-	Checker      Checker
-	Settings     SettingsReader
-	NewID        func(prefix string) string
-	Now          func() time.Time
+	// Causes is the memory of what has failed; nil: nothing is remembered.
+	Causes   CauseRecords
+	Catalogs Catalogs
+	Policy   Policy
+	Checker  Checker
+	Settings SettingsReader
+	NewID    func(prefix string) string
+	Now      func() time.Time
 	// Able says what this machine lacks to make servers on a target, before
 	// anything is stored. Nil: nothing is known to lack.
 	Able func(ctx context.Context, t Target) error
@@ -77,6 +79,9 @@ type Service struct {
 	// ExpiryFrom says where an owner is shown the end of an environment whose
 	// lifetime is over; nil: nowhere.
 	ExpiryFrom func(ctx context.Context, e Environment) Origin
+	// Hide takes out of a text what looks like a secret; nil: passwords in
+	// addresses alone.
+	Hide func(text string) string
 	// Canonical gives a command's canonical text, for the history.
 	Canonical func(Command) string
 }
@@ -137,7 +142,7 @@ func (s *Service) list(ctx context.Context, actor Actor, cmd Command) (Answer, e
 		return Answer{}, err
 	}
 	if cmd.Noun == NounEnv {
-		return Answer{Environments: &all}, nil
+		return Answer{Environments: &all}, s.recallAll(ctx, all)
 	}
 	// An app may have servers that the catalog no longer has.
 	if runs := slices.ContainsFunc(all, func(e Environment) bool { return hasApp(e, cmd.App) }); cmd.App != "" && !runs {
@@ -166,6 +171,9 @@ func (s *Service) show(ctx context.Context, cmd Command) (Answer, error) {
 		if e.Diagnosis, err = s.Explain(ctx, e); err != nil {
 			return Answer{}, err
 		}
+	}
+	if err := s.recall(ctx, e.Diagnosis); err != nil {
+		return Answer{}, err
 	}
 	if cmd.Noun == NounEnv {
 		a := Answer{Environment: &e}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/berth-dev/berth/bot"
 	"github.com/berth-dev/berth/bot/client"
+	"github.com/berth-dev/berth/bot/console"
 	"github.com/berth-dev/berth/bot/wire"
 	"github.com/berth-dev/berth/orchestrator"
 )
@@ -282,6 +283,44 @@ func completeToken(cmd *cobra.Command, args []string, prefix string) ([]string, 
 	for _, t := range all {
 		if !t.Revoked && plainWord.MatchString(t.Name) {
 			out = append(out, t.Name)
+		}
+	}
+	return matching(out, prefix), nothing
+}
+
+// completeCause completes the first word of a command with the fingerprints of
+// what has failed before, each with what it is.
+func completeCause(cmd *cobra.Command, args []string, prefix string) ([]string, cobra.ShellCompDirective) {
+	if len(args) > 0 {
+		return nil, nothing
+	}
+	ctx, cancel := context.WithTimeout(cmd.Context(), completionWait)
+	defer cancel()
+	all, _ := connect(dataFolder(cmd)).Causes(ctx, orchestrator.CauseFilter{}) // without an answer there is nothing to offer
+	var out []string
+	for _, k := range all {
+		out = append(out, k.Fingerprint+"\t"+strings.Join(strings.Fields(console.Clean(k.Sentence)), " "))
+	}
+	return matching(out, prefix), nothing
+}
+
+// completeApp completes the value of a flag with the apps of the catalog.
+func completeApp(cmd *cobra.Command, _ []string, prefix string) ([]string, cobra.ShellCompDirective) {
+	ctx, cancel := context.WithTimeout(cmd.Context(), completionWait)
+	defer cancel()
+	n, _ := connect(dataFolder(cmd)).Names(ctx) // without an answer there is nothing to offer
+	return matching(n.Apps, prefix), nothing
+}
+
+// completeCode completes the value of a flag with the codes that were seen.
+func completeCode(cmd *cobra.Command, _ []string, prefix string) ([]string, cobra.ShellCompDirective) {
+	ctx, cancel := context.WithTimeout(cmd.Context(), completionWait)
+	defer cancel()
+	all, _ := connect(dataFolder(cmd)).Causes(ctx, orchestrator.CauseFilter{}) // without an answer there is nothing to offer
+	var out []string
+	for _, k := range all {
+		if k.Code != "" && !slices.Contains(out, k.Code) {
+			out = append(out, k.Code)
 		}
 	}
 	return matching(out, prefix), nothing

@@ -122,9 +122,9 @@ func newHouse(ctx context.Context, o serveOptions, ca string, source *catalog.So
 	h.store.SetEnqueue(h.jobs.Enqueue)
 	h.store.SetEnqueueDelivery(h.jobs.EnqueueDelivery)
 	h.service = &orchestrator.Service{
-		Submitter: h.store, Environments: h.store, Operations: h.store, Catalogs: source, Policy: policy.Rules{TeamsOf: h.teamsOf},
+		Submitter: h.store, Environments: h.store, Operations: h.store, Causes: h.store, Catalogs: source, Policy: policy.Rules{TeamsOf: h.teamsOf},
 		Checker:  h.checker,
-		Settings: catalog.Settings, Able: h.able, Explain: executor.Explain, Evidence: executor.Evidence, NewID: newID, Now: now, Canonical: bot.Canonical,
+		Settings: catalog.Settings, Able: h.able, Explain: executor.Explain, Evidence: executor.Evidence, NewID: newID, Now: now, Hide: diagnose.Hide, Canonical: bot.Canonical,
 	}
 	h.fleet = &orchestrator.Fleet{Records: h.store, Environments: h.store, Events: h.store, Diagnoser: diagnose.Diagnoser{}, Catalogs: source,
 		Watcher: h.store, Logs: h.logs, Settings: catalog.Settings, Now: now}
@@ -135,6 +135,21 @@ func newHouse(ctx context.Context, o serveOptions, ca string, source *catalog.So
 		h.service.ExpiryFrom = h.slack.Expiry
 	}
 	return h, nil
+}
+
+// reader is what doors look up: the store, with what is known of causes from
+// before.
+type reader struct {
+	*store.Store
+	service *orchestrator.Service
+}
+
+func (r reader) Operation(ctx context.Context, id string) (orchestrator.Operation, error) {
+	return r.service.Operation(ctx, id)
+}
+
+func (r reader) EnvironmentByID(ctx context.Context, id string) (orchestrator.Environment, error) {
+	return r.service.EnvironmentByID(ctx, id)
 }
 
 func now() time.Time { return time.Now().UTC() }
@@ -396,7 +411,7 @@ func (h *house) peers() peers {
 
 func (h *house) api() *httpapi.API {
 	return &httpapi.API{
-		Doer: h.service, Reader: h.store, Tokens: apiTokens{h.store}, Logs: h.logs, Names: h.names, Branches: h.branches, Reload: h.source.Reload, Person: h.personByName, Log: h.log,
+		Doer: h.service, Reader: reader{h.store, h.service}, Tokens: apiTokens{h.store}, Causes: h.service, Logs: h.logs, Names: h.names, Branches: h.branches, Reload: h.source.Reload, Person: h.personByName, Log: h.log,
 		State: h.state,
 		Parse: func(text string) (orchestrator.Command, error) {
 			p, err := bot.Parse(text)

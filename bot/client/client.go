@@ -132,6 +132,37 @@ func (c *Client) RevokeToken(ctx context.Context, id string) error {
 	return c.call(ctx, http.MethodDelete, "/api/v1/tokens/"+url.PathEscape(id), nil, nil)
 }
 
+// Causes lists what has failed before, the most frequent first; ops only.
+func (c *Client) Causes(ctx context.Context, f orchestrator.CauseFilter) ([]orchestrator.KnownCause, error) {
+	q := url.Values{}
+	for key, value := range map[string]string{"app": f.App, "code": f.Code} {
+		if value != "" {
+			q.Set(key, value)
+		}
+	}
+	if !f.Since.IsZero() {
+		q.Set("since", f.Since.UTC().Format(time.RFC3339))
+	}
+	var all []orchestrator.KnownCause
+	err := c.call(ctx, http.MethodGet, "/api/v1/causes?"+q.Encode(), nil, &all)
+	return all, err
+}
+
+// Cause gives all that is remembered of one cause, by the beginning of its
+// fingerprint; ops only.
+func (c *Client) Cause(ctx context.Context, fingerprint string) (orchestrator.CauseDetail, error) {
+	var d orchestrator.CauseDetail
+	err := c.call(ctx, http.MethodGet, "/api/v1/causes/"+url.PathEscape(fingerprint), nil, &d)
+	return d, err
+}
+
+// NoteCause sets the note of a cause, or takes it away; ops only.
+func (c *Client) NoteCause(ctx context.Context, fingerprint, text string) (orchestrator.KnownCause, error) {
+	var k orchestrator.KnownCause
+	err := c.call(ctx, http.MethodPut, "/api/v1/causes/"+url.PathEscape(fingerprint)+"/note", wire.CauseNote{Text: text}, &k)
+	return k, err
+}
+
 // Reload asks serve to read its catalog again; ops only.
 func (c *Client) Reload(ctx context.Context) error {
 	return c.call(ctx, http.MethodPost, "/api/v1/reload", nil, nil)

@@ -249,9 +249,23 @@ func (c *Console) diagnosis(w io.Writer, color bool, d orchestrator.Diagnosis) {
 		if cause.Next != "" {
 			fmt.Fprintf(w, "  Next: %s\n", bot.Commands(line(cause.Next)))
 		}
+		history(w, cause.History)
 	}
 	for _, ask := range d.Asks() {
 		fmt.Fprintf(w, "\nThe message to ops, ready to be sent on:\n\n%s\n\n", strings.TrimSpace(Clean(ask)))
+	}
+}
+
+// history prints what is known of a cause from before.
+func history(w io.Writer, h *orchestrator.History) {
+	if text, command := h.Words(); text != "" {
+		if command != "" {
+			text += " " + bot.Commands(command) + "."
+		}
+		fmt.Fprintf(w, "  %s\n", line(text))
+	}
+	if h != nil && h.Note != nil {
+		fmt.Fprintf(w, "  Ops say: %s\n", line(h.Note.Text))
 	}
 }
 

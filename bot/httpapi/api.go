@@ -47,6 +47,13 @@ type Tokens interface {
 	TokenByHash(ctx context.Context, hash string) (wire.Token, error)
 }
 
+// Causes is what ops ask and say of what has failed before.
+type Causes interface {
+	ListCauses(ctx context.Context, a orchestrator.Actor, f orchestrator.CauseFilter) ([]orchestrator.KnownCause, error)
+	ShowCause(ctx context.Context, a orchestrator.Actor, fingerprint string) (orchestrator.CauseDetail, error)
+	NoteCause(ctx context.Context, a orchestrator.Actor, fingerprint, text string) (orchestrator.KnownCause, error)
+}
+
 // Logs reads what servers printed.
 type Logs interface {
 	Read(environmentID string, offset int64) ([]logbook.Line, int64, error)
@@ -58,6 +65,7 @@ type API struct {
 	Doer   Doer
 	Reader Reader
 	Tokens Tokens
+	Causes Causes
 	Logs   Logs
 	Parse  func(text string) (orchestrator.Command, error)
 	Names  func(ctx context.Context) (wire.Names, error)
@@ -91,6 +99,9 @@ func (a *API) Handler() http.Handler {
 	mux.Handle("GET /api/v1/tokens", a.ops(a.listTokens))
 	mux.Handle("POST /api/v1/tokens", a.ops(a.createToken))
 	mux.Handle("DELETE /api/v1/tokens/{id}", a.ops(a.revokeToken))
+	mux.Handle("GET /api/v1/causes", a.as(a.listCauses))
+	mux.Handle("GET /api/v1/causes/{fingerprint}", a.as(a.showCause))
+	mux.Handle("PUT /api/v1/causes/{fingerprint}/note", a.as(a.noteCause))
 	mux.Handle("POST /api/v1/reload", a.ops(a.reload))
 	return mux
 }
@@ -355,6 +366,44 @@ func (a *API) revokeToken(w http.ResponseWriter, r *http.Request, _ orchestrator
 		return err
 	}
 	reply(w, http.StatusOK, struct{}{})
+	return nil
+}
+
+func (a *API) listCauses(w http.ResponseWriter, r *http.Request, actor orchestrator.Actor) error {
+	f := orchestrator.CauseFilter{App: r.FormValue("app"), Code: r.FormValue("code")}
+	if v := r.FormValue("since"); v != "" {
+		var err error
+		if f.Since, err = time.Parse(time.RFC3339, v); err != nil {
+			return orchestrator.Errorf(orchestrator.CodeInvalidValue, "since=%q is no time.", v).WithHint("write it as 2026-03-01T12:00:00Z")
+		}
+	}
+	all, err := a.Causes.ListCauses(r.Context(), actor, f)
+	if err != nil {
+		return err
+	}
+	reply(w, http.StatusOK, all)
+	return nil
+}
+
+func (a *API) showCause(w http.ResponseWriter, r *http.Request, actor orchestrator.Actor) error {
+	d, err := a.Causes.ShowCause(r.Context(), actor, r.PathValue("fingerprint"))
+	if err != nil {
+		return err
+	}
+	reply(w, http.StatusOK, d)
+	return nil
+}
+
+func (a *API) noteCause(w http.ResponseWriter, r *http.Request, actor orchestrator.Actor) error {
+	var n wire.CauseNote
+	if err := decode(r, &n); err != nil {
+		return err
+	}
+	k, err := a.Causes.NoteCause(r.Context(), actor, r.PathValue("fingerprint"), n.Text)
+	if err != nil {
+		return err
+	}
+	reply(w, http.StatusOK, k)
 	return nil
 }
 

@@ -434,6 +434,7 @@ func diagnosisParts(d o.Diagnosis, e o.Environment) []Part {
 		if c.Next != "" {
 			spans = append(spans, commands(" Next: "+c.Next)) // often a sentence
 		}
+		spans = append(spans, history(c.History)...)
 		parts = append(parts, Lines{[]Line{{State: StateBad, Spans: spans}}})
 	}
 	if n := len(d.Causes) - most; n > 0 {
@@ -443,6 +444,21 @@ func diagnosisParts(d o.Diagnosis, e o.Environment) []Part {
 		parts = append(parts, Note{[]Span{plain("To go back to what ran before: "), typed(back)}})
 	}
 	return parts
+}
+
+// history is what is known of a cause from before. What ops say is their text.
+func history(h *o.History) []Span {
+	var spans []Span
+	if text, command := h.Words(); text != "" {
+		spans = append(spans, plain("\n"+text))
+		if command != "" {
+			spans = append(spans, plain(" "), typed(command), plain("."))
+		}
+	}
+	if h != nil && h.Note != nil {
+		spans = append(spans, plain("\nOps say: "+h.Note.Text))
+	}
+	return spans
 }
 
 // HistoryView lists what was done to an environment.

@@ -144,6 +144,14 @@ func (t *tree) cause(depth int, c o.Cause) {
 	if c.Next != "" {
 		lines = append(lines, "  Next: "+t.style.Commands(oneLine(clean(c.Next))))
 	}
+	if seen, command := c.History.Words(); command != "" {
+		lines = append(lines, "  "+seen+" "+t.style.Commands(oneLine(clean(command)))+".")
+	} else if seen != "" {
+		lines = append(lines, "  "+oneLine(clean(seen)))
+	}
+	if c.History != nil && c.History.Note != nil {
+		lines = append(lines, "  Ops say: "+oneLine(clean(c.History.Note.Text)))
+	}
 	if n := max(c.BlockedTotal, len(c.Blocked)); n > 0 {
 		names := make([]string, 0, manyNames)
 		for _, b := range c.Blocked[:min(len(c.Blocked), manyNames)] {

@@ -69,6 +69,12 @@ type State struct {
 	Value json.RawMessage `json:"value"`
 }
 
+// CauseNote is the body of PUT /api/v1/causes/FINGERPRINT/note; an empty text
+// takes the note away.
+type CauseNote struct {
+	Text string `json:"text"`
+}
+
 // Token is one API token; Secret is only set in the answer to its making.
 type Token struct {
 	ID       string `json:"id"`

@@ -3,6 +3,7 @@ package diagnose
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -150,5 +151,37 @@ func TestFingerprintsOfRecordedRuns(t *testing.T) {
 	}
 	if alike*10 < all*9 {
 		t.Errorf("only %d of %d causes have one fingerprint", alike, all)
+	}
+}
+
+// TestFingerprintOfAnotherFile: what is said in the same words of another file
+// is another cause, wherever the file is named; of another line it is not.
+func TestFingerprintOfAnotherFile(t *testing.T) {
+	t.Parallel()
+	for _, output := range []string{
+		"  File \"%s.py\", line %d\n    def items(:\n              ^\nSyntaxError: invalid syntax\nmake: *** [Makefile:5: build] Error 1",
+		"Traceback (most recent call last):\n  File \"%s.py\", line %d, in <module>\n    main()\nValueError: bad thing",
+		"error[E0308]: mismatched types\n --> src/%s.rs:%d:9\n  |\n",
+		"PHP Parse error:  syntax error, unexpected end of file in /srv/%s.php on line %d",
+		"%s.c:%d:5: error: expected ';' before '}' token",
+	} {
+		print := func(file string, line int) string {
+			out, err := json.Marshal(fmt.Sprintf(output, file, line))
+			if err != nil {
+				t.Fatal(err)
+			}
+			run := `{"local":{"cmd_|-build_|-make build_|-run":{"result":false,"comment":"Command \"make build\" run","name":"make build","__id__":"build","__sls__":"app","__run_num__":0,"changes":{"retcode":2,"stdout":"","stderr":` + string(out) + `}}}}`
+			d := Any([]byte(run), nil, 2)
+			if len(d.Causes) != 1 {
+				t.Fatalf("%+v", d)
+			}
+			return d.Causes[0].Fingerprint
+		}
+		if a, b := print("stock", 6), print("stock", 114); a != b {
+			t.Errorf("another line of one file is another cause: %q", output)
+		}
+		if a, b := print("stock", 6), print("cart", 6); a == b {
+			t.Errorf("another file is the same cause: %q", output)
+		}
 	}
 }

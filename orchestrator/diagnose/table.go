@@ -1,6 +1,7 @@
 package diagnose
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -167,7 +168,35 @@ func (x *finding) about(f *failure, m masker) string {
 			b.WriteString(key[1] + " " + v + "\n")
 		}
 	}
+	if seen["line"] {
+		b.WriteString(m.mask(placeNear(f.output(), f.vars["line"])))
+	}
 	return b.String()
+}
+
+// place is a file and a line in it, as compilers and interpreters name them.
+var place = later(`File "([^"\n]+)", line \d|([\w@+./\\-]+\.[A-Za-z]\w{0,9})[:(]\d|\bin ([\w@+./\\-]+\.[A-Za-z]\w{0,9}) (?:on |at )?line \d`)
+
+// placeNear gives the file that the lines around a line name, which itself may
+// name none: "invalid syntax" means another thing in another file.
+func placeNear(out, line string) string {
+	if line == "" || place.get().MatchString(line) {
+		return ""
+	}
+	all := lines(out)
+	at := slices.IndexFunc(all, func(l string) bool { return strings.Contains(l, line) })
+	if at < 0 {
+		return ""
+	}
+	for _, i := range []int{at - 1, at - 2, at - 3, at - 4, at + 1, at + 2} {
+		if i < 0 || i >= len(all) {
+			continue
+		}
+		if m := place.get().FindStringSubmatch(all[i]); m != nil {
+			return m[1] + m[2] + m[3]
+		}
+	}
+	return ""
 }
 
 var statedWait = later(`(?i)retry[-_ ]?after["']?\s*[:=]?\s*["']?(?P<n>\d+)\s*(?P<unit>[a-z]*)|\b(?:try|retry|wait)\w*\s+(?:again\s+)?(?:in|after|for)\s+(?P<n2>\d+)\s*(?P<unit2>[a-z]*)`)

@@ -91,6 +91,9 @@ func addressed(text string) (out [][]string) {
 	return out
 }
 
+// Hide takes out of a text what looks like a secret: passwords, tokens and keys.
+func Hide(text string) string { return newMasker(text).mask(text) }
+
 func (m masker) mask(s string) string {
 	if s == "" {
 		return s
