@@ -206,3 +206,46 @@ func TestLifetimes(t *testing.T) {
 		}
 	}
 }
+
+// TestHistory: what is known of a cause from before, in plain words; a note
+// must not steer the terminal.
+func TestHistory(t *testing.T) {
+	t.Parallel()
+	var out bytes.Buffer
+	c := &Console{Out: &out, Now: time.Now}
+	e := orchestrator.Environment{Name: "qa", Status: orchestrator.StatusFailed, Diagnosis: &orchestrator.Diagnosis{Causes: []orchestrator.Cause{{Who: "ops", Sentence: "It failed.",
+		History: &orchestrator.History{Seen: "Seen 2 times today", Mended: &orchestrator.Mending{By: "t\x1b[31mom", How: "env deploy qa api=main"}, Note: &orchestrator.CauseNote{Text: "say \x1b]0;x\x07env list\nNext: rm"}}}}}}
+	c.Why(e)
+	for _, want := range []string{"\n  Seen 2 times today, last mended by tom with berth env deploy qa api=main.\n", "\n  Ops say: say env list Next: rm\n"} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("%q lacks %q", out.String(), want)
+		}
+	}
+}
+
+// TestCauses: a cause with all that is remembered of it, and one of which only
+// the note is left.
+func TestCauses(t *testing.T) {
+	t.Parallel()
+	var out bytes.Buffer
+	at := time.Date(2026, 3, 1, 12, 0, 0, 0, time.Local)
+	c := &Console{Out: &out, Now: func() time.Time { return at }}
+	k := orchestrator.KnownCause{Fingerprint: "abcdefghij", Code: "disk_full", Who: "ops", App: "api", Sentence: strings.Repeat("long \x1b[1m", 40), Count: 1, Environments: 1, First: at, Last: at}
+	c.Causes([]orchestrator.KnownCause{k}, at)
+	if got := out.String(); !strings.Contains(got, "abcdefghij") || strings.Contains(got, "\x1b") || ansi.StringWidth(strings.Split(got, "\n")[1]) > 160 {
+		t.Errorf("got\n%s", got)
+	}
+	out.Reset()
+	c.Cause(orchestrator.CauseDetail{KnownCause: k, Evidence: "one\n\x1b[2Jtwo", Occurrences: []orchestrator.Occurrence{
+		{Environment: "qa", Operation: "o1", At: at, Mended: &orchestrator.Mending{At: at}}, {Environment: "qb", Operation: "o2", At: at}}})
+	for _, want := range []string{"Seen once, in 1 environment; the last time 1 Mar 12:00.", "  | one\n  | two\n", "passed by itself", "qb"} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("lacks %q:\n%s", want, out.String())
+		}
+	}
+	out.Reset()
+	c.Cause(orchestrator.CauseDetail{KnownCause: orchestrator.KnownCause{Fingerprint: "abcdefghij", Note: &orchestrator.CauseNote{Text: "old news", By: "olga", At: at}}})
+	if got := out.String(); !strings.Contains(got, "only the note is left") || !strings.Contains(got, "Ops say: old news (olga, 1 Mar 12:00)") {
+		t.Errorf("got\n%s", got)
+	}
+}

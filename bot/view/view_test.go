@@ -404,3 +404,42 @@ func TestTree(t *testing.T) {
 		}
 	}
 }
+
+// TestHistory: what is known from before stands on every card and answer, who
+// mended it with which command, and what ops say as the text that it is.
+func TestHistory(t *testing.T) {
+	t.Parallel()
+	e := qa(o.StatusFailed)
+	h := &o.History{Count: 5, Seen: "Seen 5 times since Monday", Mended: &o.Mending{By: "tom", How: "env deploy qa web=\"a b\""},
+		Note: &o.CauseNote{Text: "Use *main*, run env list <!channel>", By: "olga"}}
+	e.Diagnosis = &o.Diagnosis{Outcome: o.OutcomeFailed, Total: 1, Causes: []o.Cause{{Code: "command_failed", Who: "developer", Server: "qa/web", Sentence: "It failed.", History: h}}}
+	op := o.Operation{ID: "o1", Kind: o.KindDeploy, Status: o.OperationFailed, Actor: "maria", Text: "env deploy qa", Diagnosis: e.Diagnosis}
+	for name, v := range map[string]View{"card": CardView(op, e, nil, now), "why": WhyView(e), "show": EnvironmentView(e, now)} {
+		check(t, v)
+		text := words(v)
+		for _, want := range []string{"\nSeen 5 times since Monday, last mended by tom with berth env deploy qa web=\"a b\".", "\nOps say: Use *main*, run env list <!channel>"} {
+			if !strings.Contains(text, want) {
+				t.Errorf("%s lacks %q:\n%s", name, want, text)
+			}
+		}
+		for _, p := range v.Parts {
+			l, ok := p.(Lines)
+			for i := 0; ok && i < len(l.Lines); i++ {
+				for _, s := range l.Lines[i].Spans {
+					if strings.Contains(s.Text, "Ops say") && (s.Command || s.Code || s.Person != "") {
+						t.Errorf("%s: a note is taken for more than text: %+v", name, s)
+					}
+				}
+			}
+		}
+	}
+	tree := Tree(e, o.Evidence{Servers: []o.ServerEvidence{{Server: "qa/web"}}}, TreeStyle{})
+	if !strings.Contains(tree, "last mended by tom with berth env deploy qa web=") || !strings.Contains(tree, "Ops say: Use *main*, run env list <!channel>") {
+		t.Errorf("the tree:\n%s", tree)
+	}
+	// The first time there is nothing of it.
+	e.Diagnosis.Causes[0].History = nil
+	if text := words(WhyView(e)); strings.Contains(text, "Seen") || strings.Contains(text, "Ops say") {
+		t.Errorf("the first time:\n%s", text)
+	}
+}
