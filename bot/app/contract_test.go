@@ -126,7 +126,7 @@ func (c *checker) diagnosis(v any) {
 	}
 	for _, cause := range causes {
 		co, _ := cause.(object)
-		for key, form := range map[string]string{"code": "[a-z_]+", "who": "developer|ops|retry", "where": "(?s).*", "sentence": "(?s).{1,240}", "next": "(?s).+", "evidence": "(?s).*"} {
+		for key, form := range map[string]string{"code": "[a-z_]+", "who": "developer|ops|retry", "where": "(?s).*", "sentence": "(?s).{1,240}", "next": "(?s).+", "evidence": "(?s).*", "fingerprint": "[a-z2-7]{10}"} {
 			c.text(co, "cause", key, form)
 		}
 	}

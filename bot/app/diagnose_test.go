@@ -41,7 +41,7 @@ func TestDiagnoseCommand(t *testing.T) { // not parallel: the environment is par
 			}
 			cause := v["causes"].([]any)[0].(map[string]any)
 			if v["outcome"] != "failed" || v["blocked"] != 0.0 || v["total"] != 1.0 || v["succeeded"] != 0.0 || len(v) != 5 ||
-				cause["code"] != "branch_not_found" || cause["who"] != "developer" || cause["where"] != "app.src" || len(cause) != 6 {
+				cause["code"] != "branch_not_found" || cause["who"] != "developer" || cause["where"] != "app.src" || len(cause["fingerprint"].(string)) != 10 || len(cause) != 7 {
 				t.Errorf("%v: %s", args, out)
 			}
 		}
