@@ -66,7 +66,7 @@ func (x *Executor) Evidence(ctx context.Context, e Environment, app string, deta
 			continue
 		}
 		a, _ := x.Catalogs.Current().App(v.App)
-		mask := maskerOf(a, x.Settings)
+		mask := x.masks.of(a, x.Settings).text
 		reports, err := x.Servers.Reports(ctx, v.ID, v.Generation)
 		if err != nil {
 			return nil, err
@@ -165,7 +165,7 @@ func (x *Executor) runFile(ctx context.Context, f *files, e Environment) error {
 		}
 		for _, v := range e.Servers {
 			a, _ := x.Catalogs.Current().App(v.App)
-			log = maskerOf(a, x.Settings)(log)
+			log = x.masks.of(a, x.Settings).text(log)
 		}
 		f.add(e.Name+"-machines.jsonl", "What Terraform logged in operation "+op.ID, log)
 		return nil

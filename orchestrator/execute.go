@@ -89,6 +89,8 @@ type Executor struct {
 	// 0: it does not try by itself.
 	RetryAfter     time.Duration
 	InstallationID string
+
+	masks masks
 }
 
 // Execute runs one operation to its end and returns nil, or returns an error
@@ -731,7 +733,11 @@ func hide(causes []Cause, v Server, mask func(string) string) []Cause {
 	out := slices.Clone(causes)
 	for i := range out {
 		c := &out[i]
-		c.Server, c.Sentence, c.Next, c.Evidence, c.Telling = nameOf(v), mask(c.Sentence), mask(c.Next), mask(c.Evidence), mask(c.Telling)
+		c.Server, c.Where, c.Sentence, c.Next, c.Evidence, c.Telling = nameOf(v), mask(c.Where), mask(c.Sentence), mask(c.Next), mask(c.Evidence), mask(c.Telling)
+		c.Blocked = slices.Clone(c.Blocked)
+		for j := range c.Blocked {
+			c.Blocked[j] = mask(c.Blocked[j])
+		}
 	}
 	return out
 }
@@ -747,7 +753,7 @@ func (r *run) diagnose(ctx context.Context, v Server) (Diagnosis, error) {
 	}
 	a, _ := r.Catalogs.Current().App(v.App)
 	d := r.Diagnoser.Report(a, v.Branch, *report)
-	d.Causes = hide(d.Causes, v, maskerOf(a, r.Settings))
+	d.Causes = hide(d.Causes, v, r.masks.of(a, r.Settings).text)
 	if len(d.Causes) == 0 {
 		d.Causes = []Cause{{Code: "unknown", Who: "ops", Server: nameOf(v), Sentence: nameOf(v) + " did not come up, and its report does not say why.",
 			Next: "send ops this message; berth env logs " + itself + " shows what the server printed"}}

@@ -48,11 +48,8 @@ type Fleet struct {
 }
 
 // masker hides the settings of the app that v runs.
-func (f *Fleet) masker(v Server) func(string) string {
-	a, ok := f.Catalogs.Current().App(v.App)
-	if !ok {
-		return Masker(nil, nil)
-	}
+func (f *Fleet) masker(v Server) *mask {
+	a, _ := f.Catalogs.Current().App(v.App)
 	return f.masks.of(a, f.Settings)
 }
 
@@ -94,10 +91,7 @@ func (f *Fleet) Progress(ctx context.Context, serverID string, lines []Progress)
 	if err != nil {
 		return err
 	}
-	mask := f.masker(v)
-	for i := range lines {
-		lines[i].Text = mask(lines[i].Text)
-	}
+	hideLines(lines, f.masker(v))
 	if err := f.Logs.Append(v.EnvironmentID, v.Name, lines); err != nil {
 		return err
 	}
@@ -117,6 +111,25 @@ func (f *Fleet) Progress(ctx context.Context, serverID string, lines []Progress)
 	return f.Events.AddEvents(ctx, events)
 }
 
+// hideLines hides secrets in what a server streams. What one program prints
+// goes on in its next line, whatever others print in between.
+func hideLines(lines []Progress, m *mask) {
+	type source struct{ step, name string }
+	of := map[source][]int{}
+	for i, p := range lines {
+		of[source{p.Step, p.Source}] = append(of[source{p.Step, p.Source}], i)
+	}
+	for _, all := range of {
+		texts := make([]string, len(all))
+		for i, at := range all {
+			texts[i] = lines[at].Text
+		}
+		for i, text := range m.lines(texts) {
+			lines[all[i]].Text = text
+		}
+	}
+}
+
 // Report takes the result of one run, or what has become of an app since. A
 // report about an older generation is kept as evidence and changes nothing. The
 // newest one about the current generation counts however often it comes: the
@@ -132,7 +145,7 @@ func (f *Fleet) Report(ctx context.Context, serverID string, r Report) error {
 	}
 	a, _ := f.Catalogs.Current().App(before.App)
 	diagnosis := f.Diagnoser.Report(a, before.Branch, r)
-	mask := f.masks.of(a, f.Settings)
+	mask := f.masks.of(a, f.Settings).text
 	e, err := f.Environments.EnvironmentByID(ctx, before.EnvironmentID)
 	if err != nil {
 		return err

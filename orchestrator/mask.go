@@ -1,15 +1,10 @@
 package orchestrator
 
 import (
-	"encoding/base64"
-	"encoding/hex"
-	"encoding/json"
 	"io/fs"
-	"net/url"
 	"os"
 	"regexp"
 	"slices"
-	"sort"
 	"strings"
 	"sync"
 	"time"
@@ -18,6 +13,10 @@ import (
 // secretKey matches names whose values are secret however short they are.
 var secretKey = regexp.MustCompile(`(?i)(pass|secret|token|key|credential|private|auth|dsn|salt$)`)
 
+// LooksSecret says whether the value of a setting of that name is secret however
+// short it is.
+func LooksSecret(key string) bool { return secretKey.MatchString(key) }
+
 // urlPassword matches the password of a URL, which may hold an @ itself,
 // urlToken a login that is longer than names are.
 var (
@@ -25,91 +24,58 @@ var (
 	urlToken    = regexp.MustCompile(`([a-zA-Z][a-zA-Z0-9+.-]*://)[A-Za-z0-9_.~%-]{20,}@`)
 )
 
+// What is secret wherever it stands: the tokens that services give out, private
+// keys, and what stands where a password does.
+var (
+	knownToken = regexp.MustCompile(`\b(?:gh[pousr]_[A-Za-z0-9]{16,}|github_pat_\w{20,}|glpat-[\w-]{16,}|xox[a-z]-[\w-]{10,}|xapp-[\w-]{10,}|(?:AKIA|ASIA)[A-Z0-9]{16}|eyJ[\w-]{10,}\.[\w-]{10,}\.[\w-]*|npm_[A-Za-z0-9]{30,}|dop_v1_[a-f0-9]{32,})`)
+	bearer     = regexp.MustCompile(`(?i)\b((?:authorization["']?\s*[:=]\s*["']?)?(?:bearer|basic|token)\s+)([A-Za-z0-9+/_.=-]{12,})`)
+	keyBlock   = regexp.MustCompile(`(?s)-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|$)`)
+	assigned   = regexp.MustCompile(`(?i)((?:passw(?:or)?d|passwd|pwd|secret(?:[_-]?key)?|token|api[_-]?key|access[_-]?key|private[_-]?key)(?:\\*["'])?\s*(?:=\s*|:\s*\\*["']))([^\s"'\\,;&]{3,})`)
+)
+
+// starts are what knownToken's tokens begin with: to look for these is cheap.
+var starts = []string{"ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_", "glpat-", "xox", "xapp-", "AKIA", "ASIA", "eyJ", "npm_", "dop_v1_"}
+
+// HideTokens puts with in the place of private keys and of the tokens that
+// services give out.
+func HideTokens(text, with string) string {
+	if strings.Contains(text, "PRIVATE KEY-----") {
+		text = keyBlock.ReplaceAllLiteralString(text, with)
+	}
+	if slices.ContainsFunc(starts, func(s string) bool { return strings.Contains(text, s) }) {
+		text = knownToken.ReplaceAllLiteralString(text, with)
+	}
+	return bearer.ReplaceAllString(text, "${1}"+strings.ReplaceAll(with, "$", "$$"))
+}
+
 const masked = "••••"
 
-// longSecret is the number of bytes from which on every value is hidden.
-const longSecret = 8
+// longSecret is the number of bytes from which on every value is hidden,
+// aloneBelow that below which one is hidden only where it stands alone.
+const (
+	longSecret = 8
+	aloneBelow = 4
+)
 
-// Masker gives a function that hides, in any text, passwords in URLs and those
-// values that are secret: every one of eight characters or more and every one
-// whose key looks secret, also in the encodings in which programs print them.
-// Keys in public are left alone.
+// openValues say too little to be secret, whatever their key is called.
+var openValues = []string{"true", "false", "yes", "no", "on", "off", "null", "none", "enabled"}
+
+// Masker gives a function that hides, in any text, passwords in URLs, tokens,
+// and those values that are secret: every one of eight characters or more and
+// every one whose key looks secret, also in the encodings in which programs
+// print them. Keys in public are left alone.
 func Masker(values map[string]string, public []string) func(string) string {
-	var secrets []string
-	for key, value := range values {
-		if value == "" || slices.Contains(public, key) || len(value) < longSecret && !secretKey.MatchString(key) {
-			continue
-		}
-		secrets = append(secrets, encodings(value)...)
-		// Logs show a key of several lines line by line.
-		for line := range strings.Lines(value) {
-			if line = strings.TrimSpace(line); len(line) >= longSecret {
-				secrets = append(secrets, encodings(line)...)
-			}
-		}
-	}
-	// The longest first: one secret may be a part of another.
-	sort.Slice(secrets, func(i, j int) bool {
-		if len(secrets[i]) != len(secrets[j]) {
-			return len(secrets[i]) > len(secrets[j])
-		}
-		return secrets[i] < secrets[j]
-	})
-	pairs := make([]string, 0, 2*len(secrets))
-	for _, s := range slices.Compact(secrets) {
-		pairs = append(pairs, s, masked)
-	}
-	replacer := strings.NewReplacer(pairs...)
-	return func(text string) string {
-		text = urlPassword.ReplaceAllString(replacer.Replace(text), "$1:"+masked+"@")
-		return urlToken.ReplaceAllString(text, "${1}"+masked+"@")
-	}
+	return newMask(values, public).text
 }
 
-var percent = regexp.MustCompile(`%[0-9A-F]{2}`)
-
-// encodings are the forms in which a secret may be printed: as it is, in a
-// URL, in JSON, in hex, and in base64, also within a longer text in base64.
-func encodings(secret string) []string {
-	out := []string{secret, hex.EncodeToString([]byte(secret)), strings.ToUpper(hex.EncodeToString([]byte(secret)))}
-	for _, s := range []string{url.QueryEscape(secret), url.PathEscape(secret)} {
-		out = append(out, s, percent.ReplaceAllStringFunc(s, strings.ToLower))
-	}
-	for _, html := range []bool{true, false} {
-		var b strings.Builder
-		e := json.NewEncoder(&b)
-		e.SetEscapeHTML(html)
-		if e.Encode(secret) == nil {
-			out = append(out, strings.TrimSuffix(b.String()[1:], "\"\n"))
-		}
-	}
-	for _, encoding := range []*base64.Encoding{base64.StdEncoding, base64.URLEncoding} {
-		out = append(out, encoding.EncodeToString([]byte(secret)), encoding.WithPadding(base64.NoPadding).EncodeToString([]byte(secret)))
-		for before := range 3 {
-			// Six bits a character: those that hold bits of the secret alone.
-			from, to := (before*8+5)/6, (before+len(secret))*8/6
-			if to-from >= longSecret {
-				out = append(out, encoding.EncodeToString([]byte(strings.Repeat("\x00", before) + secret))[from:to])
-			}
-		}
-	}
-	return out
+// MaskerOf gives a function that hides an app's settings. They are read again
+// when they have changed.
+func MaskerOf(settings SettingsReader) func(App) func(string) string {
+	m := &masks{}
+	return func(a App) func(string) string { return m.of(a, settings).text }
 }
 
-// maskerOf hides an app's settings; settings that cannot be read hide nothing
-// but URL passwords.
-func maskerOf(a App, settings SettingsReader) func(string) string {
-	if a.Settings == "" || settings == nil {
-		return Masker(nil, nil)
-	}
-	_, values, err := settings(a.Settings)
-	if err != nil {
-		return Masker(nil, nil)
-	}
-	return Masker(values, a.Public)
-}
-
-// masks keeps maskers for as long as what they are made of stays: to make one
+// masks keeps masks for as long as what they are made of stays: to make one
 // takes long, and a server that prints much needs it many times a second.
 type masks struct {
 	mu   sync.Mutex
@@ -120,18 +86,21 @@ type keptMask struct {
 	settings string
 	file     fs.FileInfo
 	public   []string
-	mask     func(string) string
+	mask     *mask
 }
 
 // quiet is how long a file must have been left alone for its time of change to
 // tell whether it is the same: file systems count in steps.
 const quiet = 2 * time.Second
 
-// of gives what maskerOf does. Settings that cannot be read at the moment hide
-// what they hid before.
-func (m *masks) of(a App, settings SettingsReader) func(string) string {
+// noSettings hides what is secret without anybody's settings.
+var noSettings = newMask(nil, nil)
+
+// of gives the mask of an app's settings. Settings that cannot be read at the
+// moment hide what they hid before; ones that never could hide nothing.
+func (m *masks) of(a App, settings SettingsReader) *mask {
 	if a.Settings == "" || settings == nil {
-		return Masker(nil, nil)
+		return noSettings
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -147,15 +116,15 @@ func (m *masks) of(a App, settings SettingsReader) func(string) string {
 	case err != nil && known:
 		return was.mask
 	case err != nil:
-		return Masker(nil, nil)
+		return noSettings
 	}
 	if file != nil && time.Since(file.ModTime()) < quiet {
 		file = nil // look again the next time
 	}
-	mask := Masker(values, a.Public)
+	made := newMask(values, a.Public)
 	if m.kept == nil {
 		m.kept = map[string]keptMask{}
 	}
-	m.kept[a.Name] = keptMask{a.Settings, file, slices.Clone(a.Public), mask}
-	return mask
+	m.kept[a.Name] = keptMask{a.Settings, file, slices.Clone(a.Public), made}
+	return made
 }

@@ -97,11 +97,12 @@ func newHouse(ctx context.Context, o serveOptions, ca string, source *catalog.So
 	})
 	h.checker = branch.New(branch.Options{GitHubAPIURL: os.Getenv("BERTH_GITHUB_API_URL"), Token: o.Secrets.GitHubToken,
 		AppID: o.Secrets.GitHubAppID, AppKeyFile: o.Secrets.GitHubAppKey})
+	diagnoser := diagnose.Diagnoser{Mask: orchestrator.MaskerOf(catalog.Settings)}
 	executor := &orchestrator.Executor{
 		Checker: h.checker,
 		Logs:    h.logText, RunLog: h.provisioner.Log,
 		Operations: h.store, Environments: h.store, Ledger: h.store, Servers: h.store, Watcher: h.store, Catalogs: source,
-		Provisioner: h.provisioner, Diagnoser: diagnose.Diagnoser{}, Settings: catalog.Settings, States: h.states.digest, UserData: templates.UserData,
+		Provisioner: h.provisioner, Diagnoser: diagnoser, Settings: catalog.Settings, States: h.states.digest, UserData: templates.UserData,
 		Sweep: h.sweep, Wake: h.wake, Now: now, After: time.After, Log: log, PublicURL: o.PublicURL, CA: ca, CallHome: 3 * time.Minute, Converge: 40 * time.Minute, Limit: 2 * time.Hour, RetryAfter: o.RetryAfter, InstallationID: installation,
 	}
 	h.jobs, err = jobs.New(jobs.Options{
@@ -126,7 +127,7 @@ func newHouse(ctx context.Context, o serveOptions, ca string, source *catalog.So
 		Checker:  h.checker,
 		Settings: catalog.Settings, Able: h.able, Explain: executor.Explain, Evidence: executor.Evidence, NewID: newID, Now: now, Hide: diagnose.Hide, Canonical: bot.Canonical,
 	}
-	h.fleet = &orchestrator.Fleet{Records: h.store, Environments: h.store, Events: h.store, Diagnoser: diagnose.Diagnoser{}, Catalogs: source,
+	h.fleet = &orchestrator.Fleet{Records: h.store, Environments: h.store, Events: h.store, Diagnoser: diagnoser, Catalogs: source,
 		Watcher: h.store, Logs: h.logs, Settings: catalog.Settings, Now: now}
 	if err := h.openSlack(); err != nil {
 		return nil, err

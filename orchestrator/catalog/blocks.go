@@ -391,7 +391,7 @@ func (l *loader) app(what string, b *hclsyntax.Block) {
 				l.at(places[i], "public: %q cannot be the name of a setting. Expected such as \"API_URL\".", name)
 				continue
 			}
-			a.Public = append(a.Public, name)
+			a.Public, l.public[a.Name] = append(a.Public, name), append(l.public[a.Name], places[i])
 		}
 	}
 	l.cat.Apps = append(l.cat.Apps, a)

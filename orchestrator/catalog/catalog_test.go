@@ -486,6 +486,10 @@ func TestVerify(t *testing.T) {
 		"gathered":       {map[string]string{"berth.hcl": local + salt + apps, "states/web.sls": "{% set u %}a {{ pillar.berth.root }}{% endset %}\nx: {{ u|json }}\ny: {{ u }}\n"}, "", `web.sls:3: {{ u }} puts`},
 		"whole json":     {map[string]string{"berth.hcl": local + salt + apps, "states/web.sls": "x: {{ (pillar.berth.root ~ '/x')|json }}\n"}, "", ""},
 		"program":        {map[string]string{"berth.hcl": local + salt + apps, "states/web.sls": "#!py\ndef run(): return {}\n"}, "", `this recipe is a program`},
+		"public":         {map[string]string{"berth.hcl": local + "app \"api\" {\n repository = \"https://x.dev/a\"\n settings = \"a.env\"\n public = [\"LEVEL\", \"PORT\"]\n}", "a.env": "LEVEL=debugging"}, "", ""},
+		"public unknown": {map[string]string{"berth.hcl": local + "app \"api\" {\n repository = \"https://x.dev/a\"\n settings = \"a.env\"\n public = [\"LEVL\"]\n}", "a.env": "LEVEL=debugging"}, "", `berth.hcl:5: public: the settings of app api have no LEVL, so nothing of it is shown. Did you mean "LEVEL"?`},
+		"public nowhere": {map[string]string{"berth.hcl": local + "app \"api\" {\n repository = \"https://x.dev/a\"\n public = [\"LEVEL\"]\n}"}, "", `berth.hcl:4: public: the settings of app api have no LEVEL`},
+		"public secret":  {map[string]string{"berth.hcl": local + "app \"api\" {\n repository = \"https://x.dev/a\"\n settings = \"a.env\"\n public = [\"API_TOKEN\"]\n}", "a.env": "API_TOKEN=x"}, "", `berth.hcl:5: public: API_TOKEN of app api is called like a secret`},
 		"unmet":          {map[string]string{"berth.hcl": local + "app \"api\" {\n repository = \"https://x.dev/a\"\n port = 1\n}\napp \"web\" {\n repository = \"https://x.dev/w\"\n needs = { API_URL = \"api\" }\n}\nblueprint \"w\" { apps = [\"web\"] }\n"}, "", `berth.hcl:8: blueprint w has web but not api`},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path"
 	"path/filepath"
@@ -100,6 +101,9 @@ func (v *verifier) settings() {
 			v.warn(a.Settings, 1, "everybody on this machine can read these settings, the apps of servers included: chmod o-r %s.", a.Settings)
 		}
 	}
+	for _, a := range v.cat.Apps {
+		v.open(a)
+	}
 	for _, b := range v.cat.Blueprints {
 		for _, name := range b.Apps {
 			a, _ := v.cat.App(name)
@@ -112,6 +116,27 @@ func (v *verifier) settings() {
 	}
 	if len(v.cat.Apps) == 0 && len(v.problems) == 0 {
 		v.warn(v.path, 1, "the catalog has no app yet, so there is nothing to deploy.")
+	}
+}
+
+// open looks at the settings that may be shown: a name that the settings lack
+// was probably meant to be another one, and one that is called like a secret
+// may be one.
+func (v *verifier) open(a orchestrator.App) {
+	given, read := v.values[a.Name]
+	if a.Settings != "" && !read {
+		return // the file is told about already
+	}
+	for i, name := range a.Public {
+		place := v.public[a.Name][i]
+		_, has := given[name]
+		_, need := a.Needs[name]
+		switch {
+		case !has && !need && name != "PORT": // Berth sets these
+			v.warn(v.path, place.Start.Line, "public: the settings of app %s have no %s, so nothing of it is shown.%s", a.Name, name, v.didYouMean(name, slices.Sorted(maps.Keys(given))))
+		case has && orchestrator.LooksSecret(name):
+			v.warn(v.path, place.Start.Line, "public: %s of app %s is called like a secret, and its value will be shown in logs and answers.", name, a.Name)
+		}
 	}
 }
 

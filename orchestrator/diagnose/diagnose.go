@@ -23,20 +23,19 @@ const (
 
 // Diagnoser implements orchestrator.Diagnoser.
 type Diagnoser struct {
-	// Secrets gives the values of an app's settings that must not be shown;
-	// nil: only what looks like a secret is hidden.
-	Secrets func(app orchestrator.App) []string
+	// Mask gives what hides an app's settings; nil: only what looks like a
+	// secret is hidden.
+	Mask func(app orchestrator.App) func(string) string
 }
 
 var _ orchestrator.Diagnoser = Diagnoser{}
 
 // Report diagnoses what a server's agent sent. branch is what was asked for.
 func (d Diagnoser) Report(app orchestrator.App, branch string, r orchestrator.Report) orchestrator.Diagnosis {
-	var secrets []string
-	if d.Secrets != nil {
-		secrets = d.Secrets(app)
+	c := context{app: app, branch: branch, appLog: r.AppLog}
+	if d.Mask != nil {
+		c.settings = d.Mask(app)
 	}
-	c := context{app: app, branch: branch, appLog: r.AppLog, secrets: secrets}
 	if r.Problem != "" {
 		return c.problem(r)
 	}
@@ -87,15 +86,23 @@ func Any(input, stderr []byte, exit int) orchestrator.Diagnosis {
 
 // context is what is known beside the texts.
 type context struct {
-	app     orchestrator.App
-	branch  string
-	appLog  string
-	secrets []string
+	app    orchestrator.App
+	branch string
+	appLog string
+	// settings hides the app's, where it is set.
+	settings func(string) string
+}
+
+// masker hides the passwords of addresses in text, and the app's settings.
+func (c context) masker(text string) masker {
+	m := newMasker(text)
+	m.settings = c.settings
+	return m
 }
 
 // problem is a report of an agent that could not come as far as running Salt.
 func (c context) problem(r orchestrator.Report) orchestrator.Diagnosis {
-	m := newMasker(r.Problem+r.Stderr, c.secrets...)
+	m := c.masker(r.Problem + r.Stderr)
 	f := &failure{comment: r.Problem, stderr: r.Stderr, vars: vars{"line": r.Problem, "step": c.app.Name, "name": c.app.Name, "app": c.app.Name}}
 	found := match(problemRecords, f)
 	if found == nil {
@@ -119,7 +126,7 @@ var problemRecords = []record{
 
 // health is the cause when everything was set up and the app is not well.
 func (c context) health(r orchestrator.Report) orchestrator.Cause {
-	m := newMasker(r.HealthDetail+r.AppLog+r.Stdout, c.secrets...)
+	m := c.masker(r.HealthDetail + r.AppLog + r.Stdout)
 	line := telling(r.AppLog, "")
 	f := &failure{module: "app", comment: r.HealthDetail, stderr: r.AppLog, vars: vars{"app": c.app.Name, "detail": r.HealthDetail, "line": line, "step": c.app.Name, "name": c.app.Name, "cmd": c.app.Start, "path": c.app.Health}}
 	what := "it was set up and started, but is not well"

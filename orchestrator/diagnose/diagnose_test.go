@@ -263,7 +263,9 @@ func TestMask(t *testing.T) {
 func TestReport(t *testing.T) {
 	t.Parallel()
 	app := orchestrator.App{Name: "billing", Repository: "git@git.x.io:team/billing.git", Health: "/healthz", Port: 8080, Start: "python3 app.py"}
-	d := &Diagnoser{Secrets: func(orchestrator.App) []string { return []string{"Zitronenfalter"} }}
+	d := &Diagnoser{Mask: func(orchestrator.App) func(string) string {
+		return orchestrator.Masker(map[string]string{"A": "Zitronenfalter"}, nil)
+	}}
 	const good = `{"local":{"cmd_|-a_|-a_|-run":{"result":true,"comment":"","__sls__":"app","__id__":"a"}}}`
 	gone := strings.Repeat("ab", 20)
 	tests := []struct {
@@ -274,7 +276,7 @@ func TestReport(t *testing.T) {
 		must   string
 	}{
 		{"well", "main", orchestrator.Report{Stdout: good, Healthy: true}, "", ""},
-		{"not well", "main", orchestrator.Report{Stdout: good, HealthDetail: "connection refused", AppLog: "Traceback (most recent call last):\nRuntimeError: no key Zitronenfalter\n"}, "health_failed", "RuntimeError: no key ***"},
+		{"not well", "main", orchestrator.Report{Stdout: good, HealthDetail: "connection refused", AppLog: "Traceback (most recent call last):\nRuntimeError: no key Zitronenfalter\n"}, "health_failed", "RuntimeError: no key ••••"},
 		{"port taken", "main", orchestrator.Report{Stdout: good, HealthDetail: "exited", AppLog: "OSError: [Errno 98] Address already in use: ('', 8080)"}, "port_in_use", "8080"},
 		{"port taken by a stranger", "main", orchestrator.Report{Stdout: good, PortTaken: true, HealthDetail: "port 41001 is taken by another program on this machine (process 7)", AppLog: "OSError: [Errno 98] Address already in use: ('', 41001)"}, "port_in_use", "port 41001 is taken by another program"},
 		{"a setting is missing", "main", orchestrator.Report{Stdout: good, HealthDetail: "exited", AppLog: "Traceback (most recent call last):\n  File \"app.py\", line 1\nKeyError: 'DATABASE_URL'"}, "settings_error", "DATABASE_URL"},

@@ -19,7 +19,7 @@ func (c context) salt(stdout, stderr []byte, exit int) orchestrator.Diagnosis {
 	r := salt.Read(stdout)
 	errs := cleanStderr(string(stderr))
 	s := saltRun{context: c, stderr: errs, exit: exit, truncated: r.Truncated}
-	s.masker = newMasker(errs, c.secrets...)
+	s.masker = c.masker(errs)
 	for _, v := range r.Servers {
 		name := ""
 		if len(r.Servers) > 1 && v.ID != "local" {
@@ -265,7 +265,7 @@ func (s *saltRun) failure(st salt.State) (*failure, masker) {
 	if f.module == "test" && f.comment == "Failure!" {
 		f.comment = ""
 	}
-	m := newMasker(strings.Join([]string{st.Name, st.ID, st.Comment, f.stderr, s.stderr}, "\n"), s.secrets...)
+	m := s.context.masker(strings.Join([]string{st.Name, st.ID, st.Comment, f.stderr, s.stderr}, "\n"))
 	id := st.ID
 	if st.Function == "mod_watch" { // Salt's own name for what acts at the end
 		id = strings.TrimPrefix(id, "listener_")

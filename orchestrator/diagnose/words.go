@@ -31,9 +31,13 @@ var (
 
 const hidden = "***"
 
-// masker hides secrets: those that look like ones, and the values that it was
-// told. Values are hidden as they are, URL-encoded and in base64.
-type masker struct{ values []string }
+// masker hides secrets: those that look like ones, the values that it was told
+// (as they are, URL-encoded and in base64), and what settings hides, if it is
+// set.
+type masker struct {
+	values   []string
+	settings func(string) string
+}
 
 // newMasker hides the passwords that stand in addresses in text wherever else
 // they turn up, and the given values.
@@ -98,6 +102,9 @@ func (m masker) mask(s string) string {
 	if s == "" {
 		return s
 	}
+	if m.settings != nil { // first: it has to see a secret whole
+		s = m.settings(s)
+	}
 	s = keyBlock.ReplaceAllString(s, hidden)
 	s = urlSecret.ReplaceAllStringFunc(s, func(x string) string {
 		m := urlSecret.FindStringSubmatch(x)
@@ -128,7 +135,7 @@ var tokens = []string{"ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_", "gl
 // name masks the name of a step. There may be many, and most cannot hold a
 // secret at all.
 func (m masker) name(s string) string {
-	if strings.ContainsAny(s, ":=@ \n") {
+	if m.settings != nil || strings.ContainsAny(s, ":=@ \n") {
 		return m.mask(s)
 	}
 	for _, t := range tokens {
@@ -146,13 +153,17 @@ func (m masker) name(s string) string {
 func (m masker) evidence(parts ...string) string {
 	var out []string
 	for _, p := range parts {
-		// Masking is dear: what is too long is cut first, between words, so
-		// that no half of a secret is left that cannot be known as one.
-		if p = strings.TrimSpace(ansi.ReplaceAllString(between(p, 2*maxEvidence), "")); p != "" {
+		// Masking is dear: what is too long is cut first, between words, and
+		// each end is masked alone, so that no half of a secret is left.
+		var ends []string
+		for _, end := range between(p, 2*maxEvidence) {
+			ends = append(ends, m.mask(strings.ToValidUTF8(strings.TrimSpace(ansi.ReplaceAllString(end, "")), "�")))
+		}
+		if p = strings.TrimSpace(strings.Join(ends, "\n…")); p != "" {
 			out = append(out, p)
 		}
 	}
-	s := m.mask(strings.ToValidUTF8(strings.Join(out, "\n"), "�"))
+	s := m.mask(strings.Join(out, "\n"))
 	if len(s) <= maxEvidence {
 		return s
 	}
@@ -161,9 +172,9 @@ func (m masker) evidence(parts ...string) string {
 }
 
 // between keeps the first quarter and the end of a text that is too long.
-func between(s string, n int) string {
+func between(s string, n int) []string {
 	if len(s) <= n {
-		return s
+		return []string{s}
 	}
 	head, tail := s[:n/4], s[len(s)-n*3/4:]
 	if i := strings.LastIndexAny(head, " \n\t"); i >= 0 {
@@ -176,7 +187,7 @@ func between(s string, n int) string {
 	} else {
 		tail = ""
 	}
-	return head + "\n…" + tail
+	return []string{head, tail}
 }
 
 // oneLine makes a text fit into a sentence: one line, no control characters.
