@@ -153,7 +153,7 @@ func (s *Service) NoteCause(ctx context.Context, a Actor, fingerprint, text stri
 	}
 	// A note is read by everybody, and kept.
 	app, _ := s.Catalogs.Current().App(k.App)
-	text = maskerOf(app, s.Settings)(text)
+	text = MaskerOf(s.Settings)(app)(text)
 	if s.Hide != nil {
 		text = s.Hide(text)
 	}
