@@ -4,46 +4,89 @@ import "strings"
 
 // startRecords are what stops a state before it runs.
 var startRecords = []record{
-	{code: "requisite_cycle", who: ops, re: later(`^Recursive requisite found`), sentence: `Steps of the recipe wait on each other in a circle; "{step}" is one of them.`, next: askOpsRecipe},
+	{code: "requisite_cycle", who: ops, re: later(`^Recursive requisite found`), sentence: `Steps of the recipe wait on each other in a circle; "{step}" is one of them.`, next: askOpsRecipe,
+		samples: []sample{{step: "test.nop a1", says: "Recursive requisite found", names: []string{sampleID}}}},
 	{code: "requisite_missing", who: ops, re: later(`^The following requisites were not found:\s+\w+:\s+(?P<ref>.+)`), refine: missingRefs,
-		sentence: `The step "{step}" waits on "{ref}", which no recipe has.`, next: askOpsRecipe, subject: "{ref}"},
+		sentence: `The step "{step}" waits on "{ref}", which no recipe has.`, next: askOpsRecipe, subject: "{ref}",
+		samples: []sample{{step: "cmd.run make site", says: "The following requisites were not found:\n                   require:\n                       pkg: website-packages\n", names: []string{"pkg: website-packages"}}}},
 	{code: "requisite_missing", who: ops, in: "Listen_Error", re: later(`^Referenced state (?P<kind>\w+): (?P<ref>.+) does not exist`),
 		sentence: `A step of the recipe acts when "{ref}" changes, and no recipe has that.`, next: askOpsRecipe, subject: "{ref}",
 		samples: []sample{{step: "Listen_Error.Listen_Error listen_file:/etc/shop.conf", says: "Referenced state file: /etc/shop.conf does not exist", names: []string{"/etc/shop.conf"}}}},
-	{code: "state_module_missing", who: ops, re: later(`State '(?P<fn>[^']+)' was not found in SLS '[^']*'\s*(?:Reason: (?P<why>[^\n]+))?`), refine: moduleReason,
-		sentence: `The recipe's step "{step}" needs "{fn}", which this server does not know{why}.`, next: askOps, subject: "{fn}"},
-	{code: "state_module_missing", who: ops, in: "module salt saltutil", re: later(`Unavailable function: (?P<fn>[\w.]+?)\.?(?:\s|$)|[Mm]odule function (?P<f2>\S+) is not available|'?(?P<f3>[\w.]+)'? is not available`), refine: firstFn,
-		sentence: `The recipe's step "{step}" calls "{fn}", which this server does not know.`, next: askOpsRecipe, subject: "{fn}"},
-	{code: "recipe_error", who: ops, re: later(`^Missing parameter (?P<arg>\S+) for state (?P<fn>\S+)`), sentence: `The recipe's step "{step}" ({fn}) lacks its "{arg}".`, next: askOpsRecipe},
-	{code: "recipe_error", who: ops, re: later(`'(?P<arg>[^']+)' is an invalid keyword argument for '(?P<fn>[^']+)'`), sentence: `The recipe's step "{step}" gives "{fn}" the argument "{arg}", which it does not take.`, next: askOpsRecipe},
-	{code: "no_role", who: ops, re: later(`No Top file or master_tops data matches found|No states found for this minion`), sentence: `Ops have not said yet what this server should be: no recipe is assigned to it.`, next: askOps},
-	{code: "recipe_error", who: ops, in: "no", sentence: `The server was given nothing to do: {line}`, next: askOpsRecipe},
-	{code: "salt_exception", who: ops, re: later(`Parallel (?:process|cache)|parallel process`), sentence: `The step "{step}" ran beside others and its process was lost before it could say how it ended.`, next: tryAgain},
+	{code: "recipe_missing", who: ops, re: later(`(?i)No matching sls found for '(?P<sls>[^'\n]+)'`), sentence: `The recipe "{sls}" does not exist.`, next: askOpsRecipe, subject: "{sls}",
+		samples: []sample{{step: "saltutil.sls web", says: "No matching sls found for 'webb' in env 'base'", names: []string{"webb"}}}},
+	{code: "state_module_missing", who: ops, re: later(`State '(?P<fn>[^']+)' was not found in SLS '[^']*'\s*(?:Reason: (?P<why>[^\n]+))?|Specified state '(?P<f2>[^']+)' was not found`), refine: moduleReason,
+		sentence: `The recipe's step "{step}" needs "{fn}", which this server does not know{why}.`, next: askOps, subject: "{fn}",
+		samples: []sample{
+			{step: "mysql_database.present shop", says: "State 'mysql_database.present' was not found in SLS 'db'\nReason: 'mysql_database' __virtual__ returned False: The MySQL client library is not installed.\n", names: []string{"mysql_database.present", "client library"}},
+			{step: "npm.bootstrap /srv/app", says: "State 'npm.bootstrap' was not found in SLS 'web'\nReason: 'npm.bootstrap' is not available.\n", names: []string{"npm.bootstrap"}},
+			{step: "file.managd /x", says: "Specified state 'file.managd' was not found", names: []string{"file.managd"}},
+		}},
+	{code: "state_module_missing", who: ops, in: "module salt saltutil loop", re: later(`Unavailable functions?: (?P<fn>[\w., ]+?)\.?(?:\s|$)|[Mm]odule function (?P<f2>\S+) is not available|Cannot find module (?P<f4>[\w.]+)|Module\.function "(?P<f5>[^"\n]+)" is unavailable|'?(?P<f3>[\w.]+)'? is not available`), refine: firstFn,
+		sentence: `The recipe's step "{step}" calls "{fn}", which this server does not know.`, next: askOpsRecipe, subject: "{fn}",
+		samples: []sample{
+			{step: "module.run build", says: "Unavailable function: shop.build.", names: []string{`"shop.build"`}},
+			{step: "module.run shop.build", says: "Module function shop.build is not available", names: []string{`"shop.build"`}},
+			{step: "loop.until shop.ready", says: "Cannot find module shop.ready", names: []string{`"shop.ready"`}},
+		}},
+	{code: "recipe_error", who: ops, re: later(`(?m)^Missing parameter (?P<arg>\S+) for state (?P<fn>\S+)`), refine: missingArgs, sentence: `The recipe's step "{step}" ({fn}) lacks its "{arg}".`, next: askOpsRecipe,
+		samples: []sample{{step: "file.replace /etc/motd", says: "Missing parameter pattern for state file.replace\nMissing parameter repl for state file.replace\n", names: []string{"pattern", "repl", "file.replace"}}}},
+	{code: "recipe_error", who: ops, re: later(`'(?P<arg>[^']+)' is an invalid keyword argument for '(?P<fn>[^']+)'`), sentence: `The recipe's step "{step}" gives "{fn}" the argument "{arg}", which it does not take.`, next: askOpsRecipe,
+		samples: []sample{{step: "group.present web", says: "'colour' is an invalid keyword argument for 'group.present'.", names: []string{"colour", "group.present"}}}},
+	{code: "recipe_error", who: ops, re: later(`Invalid umask: '?(?P<why>[^'\n]+)'?`), sentence: `The recipe's step "{step}" asks for the umask "{why}", which is none.`, next: askOpsRecipe,
+		samples: []sample{{step: "file.touch /srv/x", says: "Invalid umask: abc\n", names: []string{`"abc"`}}, {step: "cmd.run make", says: "Invalid umask: '999'", names: []string{`"999"`}}}},
+	{code: "recipe_error", who: ops, re: later(`^ID '(?P<id>[^'\n]*)' (?:in SLS '[^']*' )?is not formed as a string|^Missing "(?P<i2>\w+)" data`), refine: func(f *failure, _ *finding) { coalesce(f, "id", "i2") }, sentence: `The recipe's step "{step}" is not written as it must be: "{id}" is no text, or missing.`, next: askOpsRecipe,
+		samples: []sample{{step: "cmd.run 42", says: "ID '42' in SLS 'web' is not formed as a string, but is a int", names: []string{`"42"`}}}},
+	{code: "salt_exception", who: ops, re: later(`The state function "(?P<fn>[^"\n]+)" is currently disabled`), sentence: `Ops have disabled "{fn}" on this server, and the recipe's step "{step}" needs it.`, next: askOps, subject: "{fn}",
+		samples: []sample{{step: "cmd.run make", says: `The state function "cmd.run" is currently disabled by "cmd.*", to re-enable, run state.enable cmd.*.`, names: []string{"cmd.run"}}}},
+	{code: "no_role", who: ops, re: later(`No Top file or master_tops data matches found|No states found for this minion`), sentence: `Ops have not said yet what this server should be: no recipe is assigned to it.`, next: askOps,
+		samples: []sample{{step: "no.None No States", says: "No Top file or master_tops data matches found. Please see master log for details."}}},
+	{code: "recipe_error", who: ops, in: "no", re: later(`Unable to render top file: (?P<reason>(?s:.*))`), refine: topReason, sentence: `The list that says which recipes this server gets can't be read: {line}`, next: askOpsRecipe,
+		samples: []sample{{step: "no.None No States", says: "Unable to render top file: Jinja variable 'role' is undefined", names: []string{"role"}}}},
+	{code: "recipe_error", who: ops, in: "no", refine: commentLine, sentence: `The server was given nothing to do: {line}`, next: askOpsRecipe,
+		samples: []sample{{step: "no.None No States", says: "The roster is closed", names: []string{"The roster is closed"}}}},
+	{code: "salt_exception", who: ops, re: later(`Parallel (?:process|cache)|parallel process`), sentence: `The step "{step}" ran beside others and its process was lost before it could say how it ended.`, next: tryAgain,
+		samples: []sample{{step: "cmd.run make", says: "Parallel cache failure"}, {step: "cmd.run make", says: "Parallel process failed to return"}}},
 }
 
 // exceptionRecords are exceptions of a state: the last line tells which.
 var exceptionRecords = []record{
-	{code: "disk_full", who: ops, re: later(`(?s)Traceback.*(?:No space left|ENOSPC|Errno 28|Disk quota)`), sentence: `The server's disk is full: the step "{step}" could not go on.`, next: nextDisk},
-	{code: "permission_denied", who: ops, re: later(`(?s)Traceback.*(?:PermissionError: [^\n:]*|OSError: \[Errno (?:1|13|30)\][^\n:]*)(?:: '(?P<path>[^'\n]+)')?`), sentence: `The step "{step}" has no permission to change "{path}".`, refine: pathOrName, next: askOps, subject: "{path}"},
-	{code: "out_of_memory", who: ops, re: later(`(?s)Traceback.*\nMemoryError`), sentence: `The server ran out of memory in the step "{step}".`, next: askOps},
-	{code: "user_missing", who: ops, re: later(`(?s)Traceback.*KeyError: ["'].*get(?:pw|gr)nam\(\): name not found: ["\\]*'(?P<user>[^'\\]+)`), sentence: `The user or group "{user}" does not exist on the server (step "{step}").`, next: askOps, subject: "{user}"},
-	{code: "workdir_missing", who: ops, re: later(`Specified cwd '(?P<path>[^'\n]+)' either not absolute or does not exist`), sentence: `The folder "{path}" that the step "{step}" works in does not exist.`, next: askOps, subject: "{path}"},
-	{code: "path_missing", who: ops, in: "file ini key_value augeas acl host cron", re: later(`(?s)An exception occurred in this state: .*\[Errno 2\] No such file or directory: '(?P<path>/[^'\n]+)'`), sentence: `"{path}" can't be written or read: it, or its folder, does not exist on the server (step "{step}").`, next: askOpsRecipe, subject: "{path}"},
+	{code: "disk_full", who: ops, re: later(`(?s)Traceback.*(?:No space left|ENOSPC|Errno 28|Disk quota)`), sentence: `The server's disk is full: the step "{step}" could not go on.`, next: nextDisk,
+		samples: []sample{{step: "file.managed /srv/a", says: "An exception occurred in this state: Traceback (most recent call last):\n  File \"x.py\", line 1, in y\nOSError: [Errno 28] No space left on device\n"}}},
+	{code: "permission_denied", who: ops, re: later(`(?s)Traceback.*(?:PermissionError: [^\n:]*|OSError: \[Errno (?:1|13|30)\][^\n:]*)(?:: '(?P<path>[^'\n]+)')?`), sentence: `The step "{step}" has no permission to change "{path}".`, refine: pathOrName, next: askOps, subject: "{path}",
+		samples: []sample{{step: "host.present db", says: "An exception occurred in this state: Traceback (most recent call last):\n  File \"x.py\", line 1, in y\nPermissionError: [Errno 13] Permission denied: '/etc/hosts'\n", names: []string{"/etc/hosts"}}}},
+	{code: "out_of_memory", who: ops, re: later(`(?s)Traceback.*\nMemoryError`), sentence: `The server ran out of memory in the step "{step}".`, next: askOps,
+		samples: []sample{{step: "archive.extracted /srv/a", says: "An exception occurred in this state: Traceback (most recent call last):\n  File \"x.py\", line 1, in y\nMemoryError\n"}}},
+	{code: "user_missing", who: ops, re: later(`(?s)Traceback.*KeyError: ["'].*get(?:pw|gr)nam\(\): name not found: ["\\]*'(?P<user>[^'\\]+)`), sentence: `The user or group "{user}" does not exist on the server (step "{step}").`, next: askOps, subject: "{user}",
+		samples: []sample{{step: "ssh_auth.present key", says: "An exception occurred in this state: Traceback (most recent call last):\n  File \"x.py\", line 1, in y\nKeyError: \"getpwnam(): name not found: 'reporter'\"\n", names: []string{"reporter"}}}},
+	{code: "workdir_missing", who: ops, re: later(`Specified cwd '(?P<path>[^'\n]+)' either not absolute or does not exist`), sentence: `The folder "{path}" that the step "{step}" works in does not exist.`, next: askOps, subject: "{path}",
+		samples: []sample{{step: "module.run build", says: "An exception occurred in this state: Traceback (most recent call last):\n  File \"x.py\", line 1, in y\nsalt.exceptions.CommandExecutionError: Specified cwd '/srv/none' either not absolute or does not exist\n", names: []string{"/srv/none"}}}},
+	{code: "path_missing", who: ops, in: "file ini key_value augeas acl host cron", re: later(`(?s)An exception occurred in this state: .*\[Errno 2\] No such file or directory: '(?P<path>/[^'\n]+)'`), sentence: `"{path}" can't be written or read: it, or its folder, does not exist on the server (step "{step}").`, next: askOpsRecipe, subject: "{path}",
+		samples: []sample{{step: "ini.options_present /srv/no/x.ini", says: "An exception occurred in this state: Traceback (most recent call last):\n  File \"x.py\", line 1, in y\nFileNotFoundError: [Errno 2] No such file or directory: '/srv/no/x.ini'\n", names: []string{"/srv/no/x.ini"}}}},
 	{code: "salt_exception", who: ops, re: later(`(?s)An exception occurred in this state: .*|^Traceback \(most recent call last\)`), refine: exceptionLine,
-		sentence: `The recipe's step "{step}" broke while it ran: {line}`, next: askOpsRecipe},
+		sentence: `The recipe's step "{step}" broke while it ran: {line}`, next: askOpsRecipe,
+		samples: []sample{{step: "shop.deployed x", says: "An exception occurred in this state: Traceback (most recent call last):\n  File \"shop.py\", line 2, in deployed\n    raise RuntimeError('no licence left')\nRuntimeError: no licence left\n", names: []string{"no licence left"}}}},
 }
 
 // anyRecords are what any state can say.
 var anyRecords = []record{
-	{code: "port_in_use", who: ops, text: both, re: later(portInUse), refine: findPort, sentence: `A port{port} that the step "{step}" needs is already taken on the server.`, next: askOps},
-	{code: "out_of_memory", who: ops, text: both, re: later(outOfMemory), sentence: `The server ran out of memory in the step "{step}".`, next: `Ask ops to give this size more memory; then "berth env retry NAME".`},
-	{code: "permission_denied", who: ops, re: later(denied + `|(?i:access denied|not authorized|must be (?:run as )?root)`), refine: commentLine, sentence: `The step "{step}" has no permission for what it does: {line}`, next: askOps},
-	{code: "service_failed", who: ops, in: "mysql* postgres* mongodb* redis* influxdb* rabbitmq*", re: later(offline + `|(?i:can't connect|could not connect)`), refine: commentLine, sentence: `The step "{step}" could not reach its database or broker: {line}`, next: askOps},
-	{code: "salt_exception", who: retry, re: later(offline), refine: commentLine, sentence: `The step "{step}" could not reach something over the network: {line}`, next: tryAgain},
-	{code: "user_missing", who: ops, re: later(`User '?(?P<user>[^'\n]+?)'? (?:is not available|does not exist|not found)`), sentence: `The user "{user}" does not exist on the server (step "{step}").`, next: askOps, subject: "{user}"},
-	{code: "state_module_missing", who: ops, re: later(`'?(?P<fn>\w+\.\w+)'? is not available`), sentence: `The recipe's step "{step}" calls "{fn}", which this server does not know.`, next: askOps, subject: "{fn}"},
-	{code: "command_failed", who: ops, re: later(`^check_cmd (?:execution failed|determined the state failed)`), refine: checkCommand, sentence: `The step "{step}" ran, but the check after it did not pass{because}`, next: askOps},
-	{code: "salt_exception", who: ops, in: "module salt", refine: commentLine, sentence: `The recipe's step "{step}" called a function that failed: {line}`, next: askOpsRecipe},
+	{code: "port_in_use", who: ops, text: both, re: later(portInUse), refine: findPort, sentence: `A port{port} that the step "{step}" needs is already taken on the server.`, next: askOps,
+		samples: []sample{{step: "shop.deployed x", says: "OSError: [Errno 98] Address already in use: ('0.0.0.0', 8080)", names: []string{"8080"}}}},
+	{code: "out_of_memory", who: ops, text: both, re: later(outOfMemory), sentence: `The server ran out of memory in the step "{step}".`, next: `Ask ops to give this size more memory; then "berth env retry NAME".`,
+		samples: []sample{{step: "shop.deployed x", says: "fork: Cannot allocate memory"}}},
+	{code: "permission_denied", who: ops, re: later(denied + `|(?i:access denied|not authorized|must be (?:run as )?root)`), refine: commentLine, sentence: `The step "{step}" has no permission for what it does: {line}`, next: askOps,
+		samples: []sample{{step: "shop.deployed x", says: "Failed to set vm.swappiness: Operation not permitted", names: []string{"vm.swappiness"}}}},
+	{code: "service_failed", who: ops, in: "mysql* postgres* mongodb* redis* influxdb* rabbitmq*", re: later(offline + `|(?i:can't connect|could not connect)`), refine: commentLine, sentence: `The step "{step}" could not reach its database or broker: {line}`, next: askOps,
+		samples: []sample{{step: "mysql_database.present shop", says: "MySQL Error 2002: Can't connect to local MySQL server through socket '/run/mysqld/mysqld.sock' (2)", names: []string{"2002"}}}},
+	{code: "salt_exception", who: retry, re: later(offline), refine: commentLine, sentence: `The step "{step}" could not reach something over the network: {line}`, next: tryAgain,
+		samples: []sample{{step: "shop.deployed x", says: "HTTPConnectionPool(host='licence.acme.io', port=80): Max retries exceeded: [Errno 111] Connection refused", names: []string{"licence.acme.io"}}}},
+	{code: "user_missing", who: ops, re: later(`User '?(?P<user>[^'\n]+?)'? (?:is not available|does not exist|not found)`), sentence: `The user "{user}" does not exist on the server (step "{step}").`, next: askOps, subject: "{user}",
+		samples: []sample{{step: "shop.deployed x", says: "User 'deploy' not found", names: []string{"deploy"}}}},
+	{code: "state_module_missing", who: ops, re: later(`'?(?P<fn>\w+\.\w+)'? is not available`), sentence: `The recipe's step "{step}" calls "{fn}", which this server does not know.`, next: askOps, subject: "{fn}",
+		samples: []sample{{step: "shop.deployed x", says: "'boto_ec2.exists' is not available.", names: []string{"boto_ec2.exists"}}}},
+	{code: "command_failed", who: ops, re: later(`^check_cmd (?:execution failed|determined the state failed)`), refine: checkCommand, sentence: `The step "{step}" ran, but the check after it did not pass{because}`, next: askOps,
+		samples: []sample{{step: "shop.deployed x", says: "check_cmd determined the state failed", names: []string{sampleID}}}},
+	{code: "salt_exception", who: ops, in: "module salt", refine: commentLine, sentence: `The recipe's step "{step}" called a function that failed: {line}`, next: askOpsRecipe,
+		samples: []sample{{step: "module.run build", says: "'shop.build' failed: went wrong", names: []string{"went wrong"}}}},
 }
 
 func missingRefs(f *failure, _ *finding) {
@@ -58,7 +101,16 @@ func missingRefs(f *failure, _ *finding) {
 	}
 }
 
+func missingArgs(f *failure, _ *finding) {
+	var all []string
+	for _, m := range re(`(?m)^Missing parameter (\S+) for state`).FindAllStringSubmatch(f.comment, -1) {
+		all = append(all, m[1])
+	}
+	f.vars["arg"] = strings.Join(all, ", ")
+}
+
 func moduleReason(f *failure, _ *finding) {
+	coalesce(f, "fn", "f2")
 	why := f.vars["why"]
 	f.vars["why"] = ""
 	if _, after, ok := strings.Cut(why, "__virtual__ returned False"); ok {
@@ -70,6 +122,6 @@ func moduleReason(f *failure, _ *finding) {
 	}
 }
 
-func firstFn(f *failure, _ *finding) { coalesce(f, "fn", "f2", "f3") }
+func firstFn(f *failure, _ *finding) { coalesce(f, "fn", "f2", "f3", "f4", "f5") }
 
 func exceptionLine(f *failure, _ *finding) { f.vars["line"] = lastException(f.comment) }
