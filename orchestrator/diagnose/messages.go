@@ -46,6 +46,8 @@ var settingsRecords = []record{
 		samples: []sample{{says: "Pillar: SLS 'shop' does not render to a dictionary", names: []string{"shop"}}, {says: "Pillar: Include Declaration in SLS 'shop' is not formed as a list", names: []string{"shop"}}}},
 	{code: "settings_error", who: ops, re: later(`(?i)Failed to load ext_pillar (?P<name>[^:\n]+): (?P<reason>[^\n]+)`), sentence: `Settings that come from "{name}" can't be read: {reason}`, next: askSettings, subject: "{name}",
 		samples: []sample{{says: "Pillar: Failed to load ext_pillar vault: 403 Client Error: Forbidden", names: []string{"vault", "403"}}}},
+	{code: "settings_error", who: ops, re: later(`(?s)Traceback.*/pillar/__init__\.py", line \d+, in (?:merge_tops|top_matches|get_tops?|render_pillar|ext_pillar|compile_pillar|sort_top_targets)\b.*`), sentence: `The settings of this server can't be read, reading them ended with an error: {line}`, next: askSettings,
+		samples: []sample{{says: "[ERROR   ] An un-handled exception was caught by Salt's global exception handler:\nAttributeError: 'list' object has no attribute 'items'\nTraceback (most recent call last):\n  File \"/opt/salt/salt/pillar/__init__.py\", line 762, in merge_tops\n    for saltenv, targets in ctop.items():\nAttributeError: 'list' object has no attribute 'items'\n", names: []string{"'items'"}}}},
 	{code: "settings_error", who: ops, re: later(`^Pillar: (?P<rest>(?s:.*))|Pillar failed to render|Pillar render error`), sentence: `The settings of this server can't be read: {line}`, next: askSettings,
 		samples: []sample{{says: `Pillar: The "ext_pillar" option is malformed`}, {says: "Pillar render error: 'vault'"}}},
 	{code: "settings_error", who: ops, re: later(`(?i)pillar data must be|unable to parse pillar|pillar='?.* (?:invalid|must be)|The pillar`), sentence: `The settings that were given with the setup are not valid: {line}`, next: askSettings,
@@ -60,7 +62,7 @@ var placeRecords = []record{
 		samples: []sample{{says: "No matching sls found for 'webb' in env 'base'", names: []string{"webb"}}, {says: "Specified SLS web.tls in saltenv base is not available on the salt master or through a configured fileserver", names: []string{"web.tls"}}}},
 	{code: "recipe_missing", who: ops, re: later(`Nonexistent saltenv '(?P<env>[^'\n]+)' found in include of '(?P<what>[^'\n]+)' within SLS '(?:[^':\n]+:)?(?P<sls>[^'\n]+)'`), sentence: `The recipe "{sls}" includes "{what}" of "{env}", a set of recipes that does not exist.`, next: askOpsRecipe, subject: "{sls}",
 		samples: []sample{{says: "Nonexistent saltenv 'prod' found in include of 'base' within SLS 'base:web'", names: []string{"prod", "web"}}}},
-	{code: "recipe_missing", who: ops, re: later(`(?:No matching salt environment for environment|saltenv) '(?P<env>[^'\n]+)' (?:found|does not exist|is not)`), sentence: `There is no set of recipes "{env}".`, next: askOpsRecipe, subject: "{env}",
+	{code: "recipe_missing", who: ops, re: later(`(?:No matching salt environment for environment|saltenv) '(?P<env>[^'\n]+)' (?:found|does not exist|is not)`), sentence: `There is no set of recipes "{env}", from which this server's recipe should come.`, next: askOpsRecipe, subject: "{env}",
 		samples: []sample{{says: "No matching salt environment for environment 'prod' found", names: []string{"prod"}}}},
 	{code: "recipe_error", who: ops, re: later(`(?:Attempted relative include of|Badly formatted include) '?(?P<what>[^'\s]+)'? .*SLS '(?:[^':\n]+:)?(?P<sls>[^'\n]+)'`), sentence: `The recipe "{sls}" includes "{what}", which is outside of the recipes.`, next: askOpsRecipe, subject: "{sls}",
 		samples: []sample{{says: "Attempted relative include of '...base' within SLS 'base:web' goes beyond top level package ", names: []string{"web", "...base"}}}},
@@ -146,13 +148,13 @@ var refusedRecords = []record{
 		samples: []sample{{says: "OSError: [Errno 12] Cannot allocate memory"}}},
 	{code: "settings_error", who: ops, re: later(`Error parsing configuration file: (?P<path>\S+) - (?P<reason>[^\n]+)`), sentence: `The server's own configuration "{path}" can't be read: {reason}`, next: askOps,
 		samples: []sample{{says: "[ERROR   ] Error parsing configuration file: /etc/salt/minion - conf should be a document, not <class 'list'>.", names: []string{"/etc/salt/minion"}}}},
-	{code: "user_missing", who: ops, re: later(`(?i)no such user: ['"]?(?P<user>[^'"\s]+)|User ['"]?(?P<u2>[^'"\s]+)['"]? (?:not found|does not exist|is not available)`), refine: func(f *failure, _ *finding) { coalesce(f, "user", "u2") }, sentence: `The user "{user}", as whom the setup should run, does not exist on the server.`, next: askOps, subject: "{user}",
-		samples: []sample{{says: "[CRITICAL] User not found: \"deploy\"\nUser deploy does not exist", names: []string{"deploy"}}}},
+	{code: "user_missing", who: ops, re: later(`(?i)no such user: ['"]?(?P<user>[^'"\s]+)|environment for user (?P<u3>\S+)\. The user is not available|User ['"]?(?P<u2>[^'"\s]+)['"]? (?:not found|does not exist|is not available)`), refine: func(f *failure, _ *finding) { coalesce(f, "user", "u2", "u3") }, sentence: `The user "{user}", as whom the setup should run, does not exist on the server.`, next: askOps, subject: "{user}",
+		samples: []sample{{says: "[CRITICAL] User not found: \"deploy\"\nUser deploy does not exist", names: []string{"deploy"}}, {says: "Failed to prepare the Salt environment for user deploy. The user is not available.", names: []string{"deploy"}}}},
 	{code: "recipe_error", who: ops, re: later(`Passed invalid arguments(?: to \S+)?:? ?(?P<reason>(?:argument of type|'?\w+'? object|unhashable|can only concatenate|unsupported operand|'<' not supported|expected str|list indices)[^\n]*)`), sentence: `A recipe is not written as it must be, something in it has the wrong kind: {reason}`, next: askOpsRecipe,
 		samples: []sample{{says: "Passed invalid arguments: argument of type 'int' is not iterable.\n\nUsage:\n"}}},
 	{code: "recipe_error", who: ops, re: later(`Passed invalid arguments(?: to \S+)?:? ?(?P<reason>[^\n]*)`), sentence: `The setup was called wrongly: {reason}`, next: askOps,
 		samples: []sample{{says: "Passed invalid arguments to state.apply: got an unexpected keyword argument 'sls'"}}},
-	{code: "recipe_error", who: ops, re: later(`(?s)Traceback.*(?:, in (?:render_state|verify_high|_verify_high|reconcile_extend|requisite_in|compile_high_data|verify_tops|_handle_\w+))\b.*`), sentence: `A recipe is not written as it must be, and reading it ended with an error: {line}`, next: askOpsRecipe,
+	{code: "recipe_error", who: ops, re: later(`(?s)Traceback.*(?:, in (?:render_state|verify_high|_verify_high|reconcile_extend|requisite_in|compile_high_data|verify_tops|_?merge_tops\w*|get_tops?|top_matches|confirm_top|_handle_\w+))\b.*`), sentence: `A recipe is not written as it must be, and reading it ended with an error: {line}`, next: askOpsRecipe,
 		samples: []sample{{says: "[ERROR   ] An un-handled exception was caught by Salt's global exception handler:\nAttributeError: 'int' object has no attribute 'startswith'\nTraceback (most recent call last):\n  File \"/opt/salt/salt/state.py\", line 4453, in render_state\n    if inc_sls.startswith(\".\"):\nAttributeError: 'int' object has no attribute 'startswith'\n", names: []string{"startswith"}}}},
 	{code: "salt_exception", who: ops, re: later(`The minion function caused an exception|ERROR executing '|TypeError encountered executing|Traceback \(most recent call last\)|An un-handled exception was caught`), sentence: `The setup broke off with an error: {line}`, next: askOps,
 		samples: []sample{{says: "The minion function caused an exception: Traceback (most recent call last):\n  File \"/opt/salt/minion.py\", line 1, in _thread_return\nRuntimeError: no licence left\n", names: []string{"no licence left"}}}},
@@ -186,7 +188,7 @@ func settingsTop(f *failure, _ *finding) {
 }
 
 func topReason(f *failure, _ *finding) {
-	if _, after, ok := strings.Cut(f.comment, "Unable to render top file: "); ok {
+	if _, after, ok := strings.Cut(f.comment+"\n"+f.vars["stderr"], "Unable to render top file: "); ok {
 		f.vars["line"] = reasonOf(after)
 	}
 	f.vars["line"] = strings.NewReplacer("state declarations", "recipes", "saltenv", "the set").Replace(f.vars["line"])
@@ -326,9 +328,10 @@ func settingsReason(f *failure, _ *finding) {
 	slsName(f, nil)
 	f.vars["reason"] = ""
 	text := f.stderr + "\n" + f.comment
-	if m := regexp.MustCompile(`(?s)SaltRenderError: (.+?)(?:\n\[|\n---\n|$)`).FindStringSubmatch(text); m != nil {
-		f.vars["reason"] = ": " + reasonOf(m[1])
-	} else if m := regexp.MustCompile(`(?s)Rendering SLS '[^']*' failed, render error:\n(.+?)(?:\nTraceback|\n\[|$)`).FindStringSubmatch(text); m != nil {
-		f.vars["reason"] = ": " + reasonOf(m[1])
+	// Several files can be broken: only what is said of this one counts.
+	if _, own, ok := strings.Cut(text, "Rendering SLS '"+f.vars["sls"]+"' failed, render error:\n"); ok {
+		f.vars["reason"] = ": " + reasonOf(re(`\nTraceback|\n\[[A-Z]+\s*\]|\n---\n`).Split(own, 2)[0])
+	} else if m := re(`(?s)SaltRenderError: (.+?)(?:\n\[|\n---\n|$)`).FindAllStringSubmatch(text, 2); len(m) == 1 {
+		f.vars["reason"] = ": " + reasonOf(m[0][1])
 	}
 }

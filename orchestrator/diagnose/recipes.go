@@ -38,9 +38,11 @@ var startRecords = []record{
 		samples: []sample{{step: "cmd.run 42", says: "ID '42' in SLS 'web' is not formed as a string, but is a int", names: []string{`"42"`}}}},
 	{code: "salt_exception", who: ops, re: later(`The state function "(?P<fn>[^"\n]+)" is currently disabled`), sentence: `Ops have disabled "{fn}" on this server, and the recipe's step "{step}" needs it.`, next: askOps, subject: "{fn}",
 		samples: []sample{{step: "cmd.run make", says: `The state function "cmd.run" is currently disabled by "cmd.*", to re-enable, run state.enable cmd.*.`, names: []string{"cmd.run"}}}},
+	{code: "recipe_error", who: ops, in: "no", when: topUnread, refine: topReason, sentence: `The list that says which recipes this server gets can't be read: {line}`, next: askOpsRecipe,
+		samples: []sample{{step: "no.None No States", says: "No Top file or master_tops data matches found. Please see master log for details.", stderr: "[ERROR   ] Unable to render top file: Jinja variable 'role' is undefined", names: []string{"role"}}}},
 	{code: "no_role", who: ops, re: later(`No Top file or master_tops data matches found|No states found for this minion`), sentence: `Ops have not said yet what this server should be: no recipe is assigned to it.`, next: askOps,
 		samples: []sample{{step: "no.None No States", says: "No Top file or master_tops data matches found. Please see master log for details."}}},
-	{code: "recipe_error", who: ops, in: "no", re: later(`Unable to render top file: (?P<reason>(?s:.*))`), refine: topReason, sentence: `The list that says which recipes this server gets can't be read: {line}`, next: askOpsRecipe,
+	{code: "recipe_error", who: ops, in: "no", re: later(`Unable to render top file: `), refine: topReason, sentence: `The list that says which recipes this server gets can't be read: {line}`, next: askOpsRecipe,
 		samples: []sample{{step: "no.None No States", says: "Unable to render top file: Jinja variable 'role' is undefined", names: []string{"role"}}}},
 	{code: "recipe_error", who: ops, in: "no", refine: commentLine, sentence: `The server was given nothing to do: {line}`, next: askOpsRecipe,
 		samples: []sample{{step: "no.None No States", says: "The roster is closed", names: []string{"The roster is closed"}}}},
@@ -99,6 +101,12 @@ func missingRefs(f *failure, _ *finding) {
 	if len(refs) > 0 {
 		f.vars["ref"] = strings.Join(refs, ", ")
 	}
+}
+
+// topUnread says whether only standard error tells that the list of recipes is
+// broken: the result says the same as when there is none.
+func topUnread(f *failure) bool {
+	return strings.Contains(f.vars["stderr"], "Unable to render top file: ")
 }
 
 func missingArgs(f *failure, _ *finding) {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"path"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -101,7 +102,7 @@ func (s *saltRun) server(name string, v salt.Server) {
 		}
 		s.failed = true
 		f := &failure{comment: s.stderr, vars: vars{}}
-		sentence := `The recipe of this server is empty: nothing was set up.`
+		sentence := `Nothing was set up: the recipe of this server is empty, or ops have switched off all of it.`
 		if m := re(`The renderer "([^"\n]+)" is not available`).FindStringSubmatch(s.stderr); m != nil {
 			f.vars["what"] = m[1]
 			sentence = `A recipe is written in a form, "{what}", that the server can't read: nothing was set up.`
@@ -356,8 +357,8 @@ func (s *saltRun) messages(name string, all []string) {
 		}
 	}
 	seen := false
-	for _, msg := range all {
-		f := &failure{module: "message", comment: clip(msg), stderr: s.stderr, vars: vars{"line": commentOf(msg), "step": "", "name": name}}
+	for _, msg := range consequential(all) {
+		f := &failure{module: "message", comment: clip(msg), stderr: s.stderr, vars: vars{"line": commentOf(strings.TrimPrefix(msg, "Pillar: ")), "step": "", "name": name}}
 		x := match(messageRecords, f)
 		if x == nil {
 			continue
@@ -378,6 +379,30 @@ func (s *saltRun) messages(name string, all []string) {
 		s.add(said{server: name, f: f, m: s.masker, evidence: s.masker.evidence(msg, s.stderr),
 			x: refusal(msg)})
 	}
+}
+
+// consequential leaves out the messages that follow from others: the same one
+// again, a recipe that is missing from a set that is not there, and what can't
+// be read as a step because it is no list.
+func consequential(all []string) []string {
+	text := strings.Join(all, "\n")
+	var out []string
+	for _, msg := range all {
+		if slices.Contains(out, msg) {
+			continue
+		}
+		if m := re(`^No matching sls found for '.*' in env '([^'\n]+)'`).FindStringSubmatch(msg); m != nil && strings.Contains(text, "No matching salt environment for environment '"+m[1]+"' found") {
+			continue
+		}
+		if m := re(`^ID (include|exclude) in SLS (\S+) is not a dictionary`).FindStringSubmatch(msg); m != nil && re(`(?i)`+m[1]+` Declaration in SLS '?`+regexp.QuoteMeta(m[2])+`'? is not formed`).MatchString(text) {
+			continue
+		}
+		if m := re(`^Too many functions declared in state '([^'\n]+)'`).FindStringSubmatch(msg); m != nil && strings.Contains(text, `in state "`+m[1]+`" in SLS`) {
+			continue
+		}
+		out = append(out, msg)
+	}
+	return out
 }
 
 // refusal is a message that no record knows: what speaks of recipes comes from
