@@ -49,17 +49,28 @@ func (d *Diagnosis) ask(e Environment, op Operation, at time.Time) {
 	}
 }
 
-// about is a cause and where it is: the server, and what was to run there.
+// about is a cause and where it is: the servers, and what was to run there.
 func about(c Cause, e Environment, op Operation) string {
-	i := slices.IndexFunc(e.Servers, func(v Server) bool { return nameOf(v) == c.Server || v.Name == c.Server })
-	if i < 0 {
+	servers := c.Servers
+	if len(servers) == 0 {
+		servers = []string{c.Server}
+	}
+	var places []string
+	for _, name := range servers {
+		i := slices.IndexFunc(e.Servers, func(v Server) bool { return name != "" && (nameOf(v) == name || v.Name == name) })
+		if i < 0 {
+			continue
+		}
+		v := e.Servers[i]
+		if j := slices.IndexFunc(op.Changes, func(ch Change) bool { return ch.App == v.App }); j >= 0 {
+			v.Branch, v.Commit = op.Changes[j].Branch, op.Changes[j].Commit
+		}
+		places = append(places, fmt.Sprintf("%s, %s@%s", name, v.Branch, v.Commit[:min(len(v.Commit), 10)]))
+	}
+	if len(places) == 0 {
 		return c.Sentence
 	}
-	v := e.Servers[i]
-	if j := slices.IndexFunc(op.Changes, func(ch Change) bool { return ch.App == v.App }); j >= 0 {
-		v.Branch, v.Commit = op.Changes[j].Branch, op.Changes[j].Commit
-	}
-	return fmt.Sprintf("%s, %s@%s: %s", c.Server, v.Branch, v.Commit[:min(len(v.Commit), 10)], c.Sentence)
+	return strings.Join(places, "; ") + ": " + c.Sentence
 }
 
 // Asks are the messages to ops in a diagnosis, each once.

@@ -17,10 +17,12 @@ type Occurrence struct {
 	Fingerprint string `json:"fingerprint"`
 	// Kin is the fingerprint without the app: what befalls several apps for one
 	// reason has the same.
-	Kin  string `json:"-"`
-	Code string `json:"code"`
-	Who  string `json:"who"`
-	App  string `json:"app,omitempty"`
+	Kin string `json:"-"`
+	// Outside names what lies outside the servers and was the matter.
+	Outside string `json:"-"`
+	Code    string `json:"code"`
+	Who     string `json:"who"`
+	App     string `json:"app,omitempty"`
 	// Environment is the name that it had then.
 	EnvironmentID string    `json:"environment_id"`
 	Environment   string    `json:"environment"`
@@ -142,6 +144,9 @@ func Seen(count int, first, now time.Time) string {
 
 // recall adds to the causes of diagnoses what is known of them from before.
 func (s *Service) recall(ctx context.Context, all ...*Diagnosis) error {
+	if err := s.share(ctx, all...); err != nil {
+		return err
+	}
 	if s.Causes == nil {
 		return nil
 	}
@@ -227,7 +232,7 @@ func (d *Diagnosis) occurrences(e Environment, operationID string, at time.Time)
 			continue
 		}
 		seen[c.Fingerprint] = true
-		out = append(out, Occurrence{Fingerprint: c.Fingerprint, Kin: c.Kin, Code: c.Code, Who: c.Who, App: c.app(), EnvironmentID: e.ID, Environment: e.Name,
+		out = append(out, Occurrence{Fingerprint: c.Fingerprint, Kin: c.Kin, Outside: c.Outside, Code: c.Code, Who: c.Who, App: c.app(), EnvironmentID: e.ID, Environment: e.Name,
 			Operation: operationID, Server: named(c.Server, e.Name), Where: c.Where, Sentence: named(c.Sentence, e.Name), Evidence: named(c.Evidence, e.Name), At: at})
 	}
 	return out

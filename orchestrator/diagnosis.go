@@ -43,6 +43,9 @@ func (d *Diagnosis) Name(environment string) {
 	for i := range d.Causes {
 		c := &d.Causes[i]
 		c.Server, c.Sentence, c.Next, c.Ask = named(c.Server, environment), named(c.Sentence, environment), named(c.Next, environment), named(c.Ask, environment)
+		for j, name := range c.Servers {
+			c.Servers[j] = named(name, environment)
+		}
 	}
 }
 

@@ -259,8 +259,9 @@ func (r *run) end(ctx context.Context, status Status, err error) error {
 	if d := ending.Diagnosis; d != nil {
 		d.unnamed()
 		d.fingerprint(r.env, r.op.ID)
-		d.ask(r.env, r.op, ending.At)
 		ending.Occurrences = d.occurrences(r.env, r.op.ID, ending.At)
+		d.fold()
+		d.ask(r.env, r.op, ending.At)
 		if len(d.Causes) > 0 {
 			text = named(d.Causes[0].Sentence, r.env.Name)
 		}
@@ -723,6 +724,7 @@ func (x *Executor) Explain(ctx context.Context, e Environment) (*Diagnosis, erro
 	if e.Operation != nil {
 		last = *e.Operation
 	}
+	out.fold()
 	out.ask(e, last, x.Now())
 	out.Name(e.Name)
 	return out, nil

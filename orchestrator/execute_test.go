@@ -148,11 +148,16 @@ func (w *works) begin(ctx context.Context, id string) <-chan error {
 // until waits for a committed state.
 func (w *works) until(what string, is func(e orchestrator.Environment) bool) {
 	w.Helper()
+	w.untilIn("qa", what, is)
+}
+
+func (w *works) untilIn(environment, what string, is func(e orchestrator.Environment) bool) {
+	w.Helper()
 	changed, stop := w.Watch()
 	defer stop()
 	deadline := time.After(20 * time.Second)
 	for {
-		e, err := w.EnvironmentByID(context.Background(), "e-qa")
+		e, err := w.EnvironmentByID(context.Background(), "e-"+environment)
 		if err != nil {
 			w.Fatal(err)
 		}
@@ -170,7 +175,12 @@ func (w *works) until(what string, is func(e orchestrator.Environment) bool) {
 // desired waits until an app's server has been given something by operation.
 func (w *works) desired(app, operation string) {
 	w.Helper()
-	w.until(app+"'s desired state", func(e orchestrator.Environment) bool {
+	w.desiredOf("qa", app, operation)
+}
+
+func (w *works) desiredOf(environment, app, operation string) {
+	w.Helper()
+	w.untilIn(environment, app+"'s desired state", func(e orchestrator.Environment) bool {
 		return slices.ContainsFunc(e.Servers, func(v orchestrator.Server) bool {
 			return v.App == app && strings.Contains(string(v.Desired), `"operation":"`+operation+`"`)
 		})
@@ -191,7 +201,12 @@ func (w *works) troubled(app, problem string) {
 
 func (w *works) reports(app string, r orchestrator.Report) {
 	w.Helper()
-	v, err := w.Server(context.Background(), "s-qa-"+app)
+	w.reportsOf("qa", app, r)
+}
+
+func (w *works) reportsOf(environment, app string, r orchestrator.Report) {
+	w.Helper()
+	v, err := w.Server(context.Background(), "s-"+environment+"-"+app)
 	if err != nil {
 		w.Fatal(err)
 	}

@@ -161,6 +161,9 @@ func (d *Diagnosis) fingerprint(e Environment, operationID string) {
 			telling = strings.NewReplacer(nameOf(Server{App: c.app()}), itself, e.Name+"/"+c.app(), itself).Replace(c.Sentence)
 		}
 		c.Fingerprint, c.Kin = Fingerprint(c.Code, c.app(), telling, known...), Fingerprint(c.Code, "", telling, known...)
+		if c.Outside != "" { // whatever it was wanted for
+			c.Kin = Fingerprint(c.Code, "", "outside "+c.Outside)
+		}
 	}
 }
 

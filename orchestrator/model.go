@@ -205,13 +205,15 @@ type Diagnosis struct {
 // Cause is one root: Sentence in the developer's words (at most 240
 // characters), Who can mend it (developer, ops or retry), Next what to do.
 type Cause struct {
-	Code     string `json:"code"`
-	Who      string `json:"who"`
-	Where    string `json:"where"`
-	Server   string `json:"server,omitempty"`
-	Sentence string `json:"sentence"`
-	Next     string `json:"next"`
-	Evidence string `json:"evidence"`
+	Code   string `json:"code"`
+	Who    string `json:"who"`
+	Where  string `json:"where"`
+	Server string `json:"server,omitempty"`
+	// Servers are all that it befell for this one reason, if several did.
+	Servers  []string `json:"servers,omitempty"`
+	Sentence string   `json:"sentence"`
+	Next     string   `json:"next"`
+	Evidence string   `json:"evidence"`
 	// Blocked names the first hundred steps that did not run because of this
 	// cause, in the order in which they would have; BlockedTotal counts all of
 	// them. A step that waits on several causes is told at each.
@@ -225,6 +227,11 @@ type Cause struct {
 	Telling     string `json:"-"`
 	// History is what is known of this from before, as of when it is read.
 	History *History `json:"history,omitempty"`
+	// Outside names what it is about where that lies outside the servers, such
+	// as a mirror's host.
+	Outside string `json:"-"`
+	// Common tells that several environments have it for one reason.
+	Common *Common `json:"common,omitempty"`
 	// Ask is the message to ops, ready to be sent on as it is, where they can
 	// mend it; several lines.
 	Ask string `json:"ask,omitempty"`

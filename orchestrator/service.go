@@ -70,6 +70,9 @@ type Service struct {
 	// Able says what this machine lacks to make servers on a target, before
 	// anything is stored. Nil: nothing is known to lack.
 	Able func(ctx context.Context, t Target) error
+	// Incidents knows what several environments have for one reason. Nil: nobody
+	// does.
+	Incidents IncidentRecords
 	// Explain says why servers of an environment fail although its operation
 	// succeeded; nil: nobody knows.
 	Explain func(ctx context.Context, e Environment) (*Diagnosis, error)

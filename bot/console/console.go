@@ -238,11 +238,10 @@ func (c *Console) Failure(e orchestrator.Environment, d *orchestrator.Diagnosis)
 func (c *Console) diagnosis(w io.Writer, color bool, d orchestrator.Diagnosis) {
 	who := map[string]string{"developer": "you can mend this", "ops": "ops can mend this", "retry": "trying again may be enough"}
 	for _, cause := range d.Causes {
-		head := line(cause.Sentence)
-		if cause.Server != "" && !strings.Contains(head, cause.Server) {
-			head = line(cause.Server) + ": " + head
+		fmt.Fprintf(w, "%s %s\n", paint(color, "✗", text.FgRed), line(cause.Headline()))
+		if cause.Common != nil {
+			fmt.Fprintf(w, "  %s\n", line(cause.Common.Sentence))
 		}
-		fmt.Fprintf(w, "%s %s\n", paint(color, "✗", text.FgRed), head)
 		if !cause.Canceled() {
 			fmt.Fprintf(w, "  Who:  %s\n", who[cause.Who])
 		}

@@ -410,6 +410,9 @@ func diagnosisText(d o.Diagnosis) string {
 	var out []string
 	for _, c := range d.Causes {
 		out = append(out, c.Sentence)
+		if c.Common != nil {
+			out = append(out, c.Common.Sentence)
+		}
 	}
 	return strings.Join(out, " ")
 }
@@ -419,10 +422,13 @@ func diagnosisParts(d o.Diagnosis, e o.Environment) []Part {
 	const most = 5
 	for _, c := range d.Causes[:min(len(d.Causes), most)] {
 		spans := []Span{}
-		if c.Server != "" {
-			spans = append(spans, strong(c.Server), plain(": "))
+		if place := c.Place(); place != "" {
+			spans = append(spans, strong(place), plain(": "))
 		}
 		spans = append(spans, plain(c.Sentence+"\n"))
+		if c.Common != nil {
+			spans = append(spans, plain(c.Common.Sentence+"\n"))
+		}
 		if c.Canceled() {
 			if c.Next != "" {
 				spans = append(spans, commands("Next: "+c.Next))

@@ -443,3 +443,22 @@ func TestHistory(t *testing.T) {
 		t.Errorf("the first time:\n%s", text)
 	}
 }
+
+// What several servers and environments have for one reason is told as one.
+func TestOneReason(t *testing.T) {
+	t.Parallel()
+	e := qa(o.StatusFailed)
+	e.Diagnosis = &o.Diagnosis{Outcome: o.OutcomeFailed, Causes: []o.Cause{{Code: "git_unreachable", Who: "retry", Server: "qa/api", Servers: []string{"qa/api", "qa/web"},
+		Sentence: "The git host g.example.org can't be reached.",
+		Common:   &o.Common{Since: now, Environments: 4, Sentence: "The git host g.example.org has been unreachable since 10:42 UTC; 4 environments are affected."}}}}
+	v := WhyView(e)
+	check(t, v)
+	for _, want := range []string{"qa/api and qa/web: The git host g.example.org can't be reached.", "since 10:42 UTC; 4 environments are affected."} {
+		if !strings.Contains(words(v), want) {
+			t.Errorf("does not say %q:\n%s", want, words(v))
+		}
+	}
+	if !strings.Contains(v.Text, "4 environments are affected") {
+		t.Errorf("the text alone: %s", v.Text)
+	}
+}

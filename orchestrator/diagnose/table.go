@@ -1,6 +1,7 @@
 package diagnose
 
 import (
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -153,7 +154,7 @@ func (x *finding) cause(f *failure, m masker, more int) orchestrator.Cause {
 	}
 	about := x.about(f, m)
 	return orchestrator.Cause{Code: x.code, Who: x.who, Sentence: fill(sentence, f.vars, m, limit) + suffix, Next: next,
-		Telling: about, Fingerprint: orchestrator.Fingerprint(x.code, "", about), Wait: stated(f, x.who)}
+		Telling: about, Fingerprint: orchestrator.Fingerprint(x.code, "", about), Wait: stated(f, x.who), Outside: x.outside(f, m)}
 }
 
 // about is what tells this finding from others: which one it is, and the values
@@ -226,4 +227,49 @@ func stated(f *failure, who string) time.Duration {
 		return time.Duration(n) * time.Second
 	}
 	return 0
+}
+
+// host is what the name of a machine, with or without a port, looks like.
+var host = regexp.MustCompile(`^(?:[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\])(?::\d+)?$`)
+
+// outside names the machine, elsewhere than the servers, that could not be
+// reached. It is empty where that is not known, or where it was reached and
+// lacks something.
+func (x *finding) outside(f *failure, m masker) string {
+	if x.who != retry {
+		return ""
+	}
+	var v string
+	switch x.code {
+	case "git_unreachable", "cloud_unreachable":
+		v = f.vars["host"]
+	case "package_mirror_unreachable":
+		if v = f.vars["host"] + f.vars["h"]; re(`404\s+Not Found|Hash Sum mismatch`).MatchString(f.comment + f.output()) {
+			return ""
+		}
+	case "python_dependency":
+		v = f.vars["index"]
+	case "node_dependency":
+		if v = f.vars["url"]; v == "" {
+			v = first(f.output(), `https?://[^\s'"\]]+`)
+		}
+	case "source_missing", "archive_failed":
+		v = f.vars["src"]
+	case "image_not_found":
+		name, _, _ := strings.Cut(f.vars["image"], "/")
+		if v = "docker.io"; strings.ContainsAny(name, ".:") && name != f.vars["image"] {
+			v = name
+		}
+	}
+	if q := re(`"([^"]+)"`).FindStringSubmatch(v); q != nil {
+		v = q[1]
+	}
+	v = m.mask(strings.TrimSpace(v))
+	if strings.Contains(v, "://") {
+		v = hostOf(v)
+	}
+	if !host.MatchString(v) {
+		return ""
+	}
+	return strings.ToLower(v)
 }

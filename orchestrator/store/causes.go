@@ -13,13 +13,13 @@ import (
 // insertOccurrences remembers what has failed.
 func insertOccurrences(ctx context.Context, c *change, all []orchestrator.Occurrence) error {
 	for _, o := range all {
-		if err := c.exec(ctx, `INSERT INTO occurrences (fingerprint, kin, code, who, app, environment_id, environment, operation_id, server, place, sentence, evidence, at)
-			VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)`,
-			o.Fingerprint, o.Kin, o.Code, o.Who, o.App, o.EnvironmentID, o.Environment, o.Operation, o.Server, o.Where, o.Sentence, o.Evidence, micros(o.At)); err != nil {
+		if err := c.exec(ctx, `INSERT INTO occurrences (fingerprint, kin, outside, code, who, app, environment_id, environment, operation_id, server, place, sentence, evidence, at)
+			VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?)`,
+			o.Fingerprint, o.Kin, o.Outside, o.Code, o.Who, o.App, o.EnvironmentID, o.Environment, o.Operation, o.Server, o.Where, o.Sentence, o.Evidence, micros(o.At)); err != nil {
 			return err
 		}
 	}
-	return nil
+	return befall(ctx, c, all)
 }
 
 // mend notes of what has failed in an environment, on these apps or on none in
@@ -32,8 +32,13 @@ func mend(ctx context.Context, c *change, environmentID string, apps []string, m
 	if err != nil {
 		return err
 	}
-	return c.exec(ctx, `UPDATE occurrences SET mended_at = ?, mended_by = ?, mended_how = ? WHERE environment_id = ? AND mended_at = 0
-		AND (app = '' OR ? OR app IN (SELECT value FROM json_each(?)))`, micros(m.At), m.By, m.How, environmentID, len(apps) == 0, these)
+	const where = `environment_id = ? AND mended_at = 0 AND (app = '' OR ? OR app IN (SELECT value FROM json_each(?)))`
+	// What goes well again in one environment is over for all.
+	if err := c.exec(ctx, `UPDATE incidents SET ended_at = ? WHERE ended_at = 0 AND kin IN (SELECT kin FROM occurrences WHERE `+where+`)`,
+		micros(m.At), environmentID, len(apps) == 0, these); err != nil {
+		return err
+	}
+	return c.exec(ctx, `UPDATE occurrences SET mended_at = ?, mended_by = ?, mended_how = ? WHERE `+where, micros(m.At), m.By, m.How, environmentID, len(apps) == 0, these)
 }
 
 // mends says whether an operation that has ended well has mended what failed
@@ -85,7 +90,7 @@ func (s *Store) Occurrences(ctx context.Context, f orchestrator.CauseFilter) ([]
 		var o orchestrator.Occurrence
 		var m orchestrator.Mending
 		var at, mended int64
-		err := scan(&o.Fingerprint, &o.Kin, &o.Code, &o.Who, &o.App, &o.EnvironmentID, &o.Environment, &o.Operation, &o.Server, &o.Where, &o.Sentence, &o.Evidence,
+		err := scan(&o.Fingerprint, &o.Kin, &o.Outside, &o.Code, &o.Who, &o.App, &o.EnvironmentID, &o.Environment, &o.Operation, &o.Server, &o.Where, &o.Sentence, &o.Evidence,
 			&at, &mended, &m.By, &m.How)
 		o.At = fromMicros(at)
 		if mended > 0 {
@@ -94,7 +99,7 @@ func (s *Store) Occurrences(ctx context.Context, f orchestrator.CauseFilter) ([]
 		}
 		all = append(all, o)
 		return err
-	}, `SELECT fingerprint, kin, code, who, app, environment_id, environment, operation_id, server, place, sentence, evidence, at, mended_at, mended_by, mended_how
+	}, `SELECT fingerprint, kin, outside, code, who, app, environment_id, environment, operation_id, server, place, sentence, evidence, at, mended_at, mended_by, mended_how
 		FROM occurrences WHERE `+where+` ORDER BY seq DESC LIMIT ?`, append(args, limit(f))...)
 	return all, s.fail(err)
 }

@@ -335,14 +335,6 @@ func (s *Store) End(ctx context.Context, e orchestrator.Ending) error {
 	if !e.Status.Ended() {
 		return fmt.Errorf("the operation %s cannot end as %s", e.OperationID, e.Status)
 	}
-	var diagnosis any
-	if e.Diagnosis != nil {
-		doc, err := text(e.Diagnosis)
-		if err != nil {
-			return err
-		}
-		diagnosis = doc
-	}
 	return s.change(ctx, func(c *change) error {
 		op, err := operation(ctx, c, e.OperationID)
 		if err != nil || op.Status.Ended() {
@@ -350,6 +342,18 @@ func (s *Store) End(ctx context.Context, e orchestrator.Ending) error {
 		}
 		environment := op.EnvironmentID
 		c.touch(environment)
+		if err := insertOccurrences(ctx, c, e.Occurrences); err != nil {
+			return err
+		}
+		var diagnosis any
+		if e.Diagnosis != nil {
+			if err := share(ctx, c, e.Diagnosis, e.At); err != nil {
+				return err
+			}
+			if diagnosis, err = text(e.Diagnosis); err != nil {
+				return err
+			}
+		}
 		if err := c.exec(ctx, `UPDATE operations SET status = ?, ended_at = ?, diagnosis = ? WHERE id = ?`, e.Status, micros(e.At), diagnosis, op.ID); err != nil {
 			return err
 		}
@@ -357,9 +361,6 @@ func (s *Store) End(ctx context.Context, e orchestrator.Ending) error {
 			if err := c.exec(ctx, `UPDATE environments SET failed_operation_id = ? WHERE id = ?`, op.ID, environment); err != nil {
 				return err
 			}
-		}
-		if err := insertOccurrences(ctx, c, e.Occurrences); err != nil {
-			return err
 		}
 		if e.Status == orchestrator.OperationSucceeded && mends(op.Kind) {
 			// Should something fail by itself from now on, that is another failure.
