@@ -19,7 +19,7 @@ const (
 	diskFull    = `(?i)No space left on device|ENOSPC|Disk quota exceeded|\[Errno 28\]|not enough (?:free )?(?:disk )?space|out of disk space|disk (?:is )?full|You don't have enough free space`
 	outOfMemory = `JavaScript heap out of memory|(?i:cannot allocate memory)|\bENOMEM\b|(?m:^MemoryError)|java\.lang\.OutOfMemoryError|(?i:out of memory)|Killed signal terminated program|std::bad_alloc|signal: killed|\(signal: 9, SIGKILL|Allocation failed - `
 	portInUse   = `EADDRINUSE|(?i:address already in use)|(?i:port is already allocated)|\[Errno 98\]|Only one usage of each socket address|bind\(\) to \S+ failed \(98`
-	denied      = `Permission denied|\bEACCES\b|\bEPERM\b|Operation not permitted|Read-only file system|PermissionError|\[Errno 13\]|AccessDeniedException`
+	denied      = `(?i:permission denied)|\bEACCES\b|\bEPERM\b|Operation not permitted|Read-only file system|PermissionError|\[Errno 13\]|AccessDeniedException`
 	offline     = `(?i)could not resolve|temporary failure in name resolution|name or service not known|network is unreachable|no route to host|connection refused|connection reset|connection timed out|\bECONNREFUSED\b|\bENOTFOUND\b|\bETIMEDOUT\b|\bECONNRESET\b|\bEAI_AGAIN\b|couldn't connect|failed to connect|NewConnectionError|no such host|i/o timeout|timed out`
 )
 
@@ -37,6 +37,7 @@ var stateRecords = join(
 	fileRecords,
 	accountRecords,
 	archiveRecords,
+	systemRecords,
 	workdirRecords,
 	only("pip virtualenv pip3 venv conda poetry", pipRecords),
 	pipStateRecords,
@@ -52,7 +53,7 @@ var stateRecords = join(
 // known from the module, what it said is not.
 var families = []record{
 	{code: "salt_exception", who: ops, in: "git", sentence: `The repository "{repo}" could not be checked out, and Berth does not know why: {line}`, next: askOps, refine: commentLine},
-	{code: "salt_exception", who: ops, sentence: `The step "{step}" failed with a message that Berth does not know: {line}`, next: askOps, refine: commentLine},
+	{code: "salt_exception", who: ops, sentence: `The step "{step}" failed with a message that Berth does not know: {line}`, next: askOps, refine: unknownStep},
 }
 
 func join(tables ...[]record) []record {
@@ -109,6 +110,14 @@ func coalesce(f *failure, key string, others ...string) string {
 
 // first is the first match of a pattern, trimmed.
 func first(s, pattern string) string { return strings.TrimSpace(re(pattern).FindString(s)) }
+
+// unknownStep says what the step was about, where neither its ID nor its message do.
+func unknownStep(f *failure, x *finding) {
+	commentLine(f, x)
+	if n := f.vars["name"]; n != f.vars["step"] && len(n) < 80 && !strings.Contains(f.vars["line"], n) {
+		x.sentence = strings.Replace(x.sentence, `"{step}"`, `"{step}" for "{name}"`, 1)
+	}
+}
 
 // commentLine is what a comment tells, in one line.
 func commentLine(f *failure, _ *finding) {

@@ -153,7 +153,7 @@ func (s *saltRun) root(name string, root salt.Root) said {
 		return said{server: name, where: s.masker.mask(root.Name), f: &failure{vars: vars{"step": lastPart(root.Name)}}, m: s.masker, x: x}
 	}
 	f, m := s.failure(root.State)
-	x := match(stateRecords, f)
+	f, x := explainStep(f)
 	if root.Cause == salt.Circle {
 		x = &finding{code: "requisite_cycle", who: ops, sentence: `Steps of the recipe wait on each other in a circle; "{step}" is one of them.`, next: askOpsRecipe}
 	}

@@ -13,7 +13,7 @@ var noSamples = []struct {
 	n     int
 }{
 	{"git", gitRecords, 0}, {"git's states", gitStateRecords, 0}, {"packages", packageRecords, 0}, {"packages' states", packageStateRecords, 0},
-	{"services", serviceRecords, 0}, {"files", fileRecords, 14}, {"templates", templateRecords, 3}, {"archives", archiveRecords, 5}, {"accounts", accountRecords, 6},
+	{"services", serviceRecords, 0}, {"files", fileRecords, 0}, {"templates", templateRecords, 0}, {"archives", archiveRecords, 0}, {"accounts", accountRecords, 0}, {"the machine", systemRecords, 0},
 
 	{"start", startRecords, 0}, {"exceptions", exceptionRecords, 0}, {"workdir", workdirRecords, 1}, {"pip", pipRecords, 10}, {"pip's states", pipStateRecords, 1},
 	{"node", nodeRecords, 11}, {"node's states", npmStateRecords, 2}, {"images", imageRecords, 6}, {"checks", checkRecords, 4}, {"commands", commandRecords, 20},

@@ -1,6 +1,7 @@
 package diagnose
 
 import (
+	"maps"
 	"regexp"
 	"slices"
 	"strconv"
@@ -96,6 +97,30 @@ func match(table []record, f *failure) *finding {
 	return nil
 }
 
+// raised is the message of an exception of Salt's own: what a state says in
+// words when it has caught it.
+var raised = later(`(?s)^An exception occurred in this state: .*\n(?:salt\.exceptions\.)(?:Command\w+|SaltInvocation|Argument\w+)Error: (.+)$`)
+
+// explainStep explains a failed step. Where a state did not catch what a tool
+// said, it is known all the same; the failure is then about that.
+func explainStep(f *failure) (*failure, *finding) {
+	caught := *f
+	caught.vars = maps.Clone(f.vars)
+	x := match(stateRecords, f)
+	if x == nil || x.code != "salt_exception" || inModules("cmd module test salt", f.module) {
+		return f, x
+	}
+	m := raised.get().FindStringSubmatch(f.comment)
+	if m == nil {
+		return f, x
+	}
+	caught.comment = strings.TrimSpace(m[1])
+	if y := match(stateRecords, &caught); y != nil && y.of.re != nil && y.code != "salt_exception" {
+		return &caught, y
+	}
+	return f, x
+}
+
 func inModules(list, module string) bool {
 	for _, m := range strings.Fields(list) {
 		if m == module || strings.HasSuffix(m, "*") && strings.HasPrefix(module, m[:len(m)-1]) {
@@ -148,8 +173,9 @@ func (x *finding) cause(f *failure, m masker, more int) orchestrator.Cause {
 		sentence = strings.NewReplacer(` by "{host}"`, "", ` at "{host}"`, "", `the git host "{host}"`, "the git host").Replace(sentence)
 	}
 	next := fill(x.next, f.vars, m, 400)
-	if strings.HasPrefix(f.vars["step"], "berth-app-") {
-		// The starter recipe's own steps say nothing to anybody.
+	if s := f.vars["step"]; strings.HasPrefix(s, "berth-app-") || plain(s) != s {
+		// The starter recipe's own steps say nothing to anybody, nor does an ID
+		// in the words of the tools.
 		sentence = strings.Replace(sentence, ` (step "{step}")`, "", 1)
 	}
 	about := x.about(f, m)
