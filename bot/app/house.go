@@ -55,7 +55,7 @@ type house struct {
 	checker     *branch.Checker
 	service     *orchestrator.Service
 	fleet       *orchestrator.Fleet
-	states      stateArchives
+	recipes     *recipes
 	slack       *slack.Slack // nil: Slack is off
 	uidBase     int
 	// folders is held by whoever wakes or sweeps a local server.
@@ -64,7 +64,9 @@ type house struct {
 }
 
 func newHouse(ctx context.Context, o serveOptions, ca string, source *catalog.Source, log *slog.Logger) (*house, error) {
-	h := &house{options: o, ca: ca, log: log, source: source, states: stateArchives{filepath.Join(o.Data, "states")}}
+	h := &house{options: o, ca: ca, log: log, source: source}
+	h.recipes = newRecipes(filepath.Join(o.Data, "states"), log, source.Current, compiles)
+	source.Check = h.recipes.accept
 	if os.Getuid() == 0 {
 		h.uidBase = firstAppUID
 	}
@@ -102,7 +104,7 @@ func newHouse(ctx context.Context, o serveOptions, ca string, source *catalog.So
 		Checker: h.checker,
 		Logs:    h.logText, RunLog: h.provisioner.Log,
 		Operations: h.store, Environments: h.store, Ledger: h.store, Servers: h.store, Watcher: h.store, Catalogs: source,
-		Provisioner: h.provisioner, Diagnoser: diagnoser, Settings: catalog.Settings, States: h.states.digest, UserData: templates.UserData,
+		Provisioner: h.provisioner, Diagnoser: diagnoser, Settings: catalog.Settings, States: h.recipes.digest, UserData: templates.UserData,
 		Sweep: h.sweep, Wake: h.wake, Now: now, After: time.After, Log: log, PublicURL: o.PublicURL, CA: ca, CallHome: 3 * time.Minute, Converge: 40 * time.Minute, Limit: 2 * time.Hour, RetryAfter: o.RetryAfter, InstallationID: installation,
 	}
 	h.jobs, err = jobs.New(jobs.Options{
@@ -433,7 +435,7 @@ func (h *house) private() http.Handler { return h.api().Handler() }
 func (h *house) public() http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("/api/v1/", h.api().Handler())
-	agents := &httpapi.Agents{Fleet: h.fleet, Enroller: h.store, Keys: h.store, States: h.states.archive, Binary: ownBinary, Now: now, Log: h.log}
+	agents := &httpapi.Agents{Fleet: h.fleet, Enroller: h.store, Keys: h.store, States: h.recipes.archive, Binary: ownBinary, Now: now, Log: h.log}
 	mux.Handle("/agent/v1/", agents.Handler())
 	if h.slack != nil {
 		mux.Handle("/slack/", h.slack.Handler())
@@ -497,33 +499,3 @@ func (h *house) names(ctx context.Context) (wire.Names, error) {
 	}
 	return n, nil
 }
-
-// stateArchives keeps the packed recipes by digest in a folder: a server may
-// fetch the ones of its generation at any time, also after a restart.
-type stateArchives struct{ dir string }
-
-// digest packs the recipes and gives the digest under which agents fetch them.
-func (s stateArchives) digest(catalogStates string) (string, error) {
-	tar, digest, err := templates.States(catalogStates)
-	if err != nil {
-		return "", err
-	}
-	path := s.path(digest)
-	if _, err := os.Stat(path); err == nil {
-		return digest, nil
-	}
-	if err := os.MkdirAll(s.dir, 0o700); err != nil {
-		return "", dataError(s.dir, err)
-	}
-	if err := writeFile(path, string(tar), 0o600); err != nil {
-		return "", dataError(s.dir, err)
-	}
-	return digest, nil
-}
-
-func (s stateArchives) path(digest string) string {
-	return filepath.Join(s.dir, filepath.Base(digest)+".tar")
-}
-
-// archive gives the archive with a digest, or fs.ErrNotExist.
-func (s stateArchives) archive(digest string) ([]byte, error) { return os.ReadFile(s.path(digest)) }

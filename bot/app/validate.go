@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/berth-dev/berth/modules"
+	"github.com/berth-dev/berth/orchestrator"
 	"github.com/berth-dev/berth/orchestrator/agent"
 	"github.com/berth-dev/berth/orchestrator/catalog"
 	"github.com/berth-dev/berth/templates"
@@ -93,6 +94,15 @@ func validate(ctx context.Context, file string) (validation, error) {
 	}
 	v.OK, v.Targets, v.Apps, v.Blueprints, v.Sizes, v.People = true, len(c.Targets), len(c.Apps), len(c.Blueprints), len(c.Sizes), len(c.People)
 	return v, nil
+}
+
+// compiles says what is wrong with the recipes of a catalog, if anything is.
+func compiles(ctx context.Context, c *orchestrator.Catalog) error {
+	known, err := whatBerthBrings()
+	if err != nil {
+		return err
+	}
+	return catalog.Recipes(ctx, c, known)
 }
 
 // whatBerthBrings lists the modules within this program, and finds Salt.

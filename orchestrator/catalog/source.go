@@ -20,6 +20,10 @@ const settle = 200 * time.Millisecond
 
 // Source is the catalog in force: the last one that was good.
 type Source struct {
+	// Check refuses a catalog that is good by itself but not to be used; nil:
+	// none is refused. It is set before anybody else uses the Source.
+	Check func(*orchestrator.Catalog) error
+
 	path    string
 	current atomic.Pointer[orchestrator.Catalog]
 
@@ -67,6 +71,11 @@ func (s *Source) reload(force bool) (changed bool, err error) {
 	}
 	if err := l.err(); err != nil {
 		return true, err
+	}
+	if s.Check != nil {
+		if err := s.Check(l.cat); err != nil {
+			return true, err
+		}
 	}
 	s.current.Store(l.cat)
 	return true, nil

@@ -2,6 +2,7 @@ package catalog
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io/fs"
 	"maps"
@@ -44,6 +45,39 @@ func Verify(ctx context.Context, path string, known Known) (c *orchestrator.Cata
 	v.recipes()
 	v.compile(ctx)
 	return l.cat, v.warnings, l.err()
+}
+
+// Recipes says what is wrong with the recipes of a catalog that is good itself,
+// if anything is: they are read and compiled, as Verify does.
+func Recipes(ctx context.Context, c *orchestrator.Catalog, known Known) error {
+	if c.Salt.States == "" {
+		return nil
+	}
+	l := &loader{path: c.File, cat: c}
+	v := verifier{loader: l, known: known, starter: starterRecipes(), seen: map[string]inspection{}, values: map[string]map[string]string{}}
+	for _, a := range c.Apps {
+		if a.Settings == "" {
+			continue
+		}
+		if _, found, err := Settings(a.Settings); err == nil { // else the app is not compiled with any
+			v.values[a.Name] = found
+		}
+	}
+	for _, a := range c.Apps {
+		for _, name := range a.States {
+			if recipeFile(c.Salt.States, name) == "" && !slices.Contains(v.starter, name) {
+				v.at(hcl.Range{Filename: c.File, Start: hcl.Pos{Line: 1}}, "app %s: there is no recipe %q in %s.", a.Name, name, c.Salt.States)
+			}
+		}
+	}
+	v.recipes()
+	v.compile(ctx)
+	err := l.err()
+	var e *orchestrator.Error
+	if errors.As(err, &e) {
+		return e.WithHint("berth validate says it again; until it is mended, the last recipes that compiled stay in force")
+	}
+	return err
 }
 
 type verifier struct {
