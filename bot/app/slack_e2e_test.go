@@ -3,6 +3,7 @@ package app
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
@@ -16,6 +17,7 @@ import (
 	"time"
 
 	"github.com/berth-dev/berth/bot/slack/slackfake"
+	"github.com/berth-dev/berth/orchestrator"
 	"github.com/berth-dev/berth/orchestrator/agent"
 )
 
@@ -247,6 +249,24 @@ func (d *desk) commits(app, branch, file string, content []byte) {
 	git("checkout", "-q", "main")
 }
 
+// notes writes a note of the one cause that was seen, as ops do.
+func (d *desk) notes(text string) {
+	d.Helper()
+	run := func(args ...string) []byte {
+		cmd := exec.Command(berth, append([]string{"--data", filepath.Join(d.dir, "data")}, args...)...)
+		out, err := cmd.Output()
+		if err != nil {
+			d.Fatalf("berth %v: %v", args, err)
+		}
+		return out
+	}
+	var all []orchestrator.KnownCause
+	if err := json.Unmarshal(run("causes", "list", "--json"), &all); err != nil || len(all) != 1 {
+		d.Fatalf("%+v, %v", all, err)
+	}
+	run("causes", "note", all[0].Fingerprint[:6], text)
+}
+
 // gone checks that nothing of any environment is left.
 func (d *desk) gone() {
 	d.Helper()
@@ -346,6 +366,15 @@ func TestSlackSocket(t *testing.T) {
 		t.Error("a failure is not sent to the channel")
 	}
 	d.reads("/env why qa", "SyntaxError", "env deploy qa web=")
+	// The second time the card says so, with what ops say: as text, whatever it
+	// looks like.
+	d.notes("Ask *olga*, not <!channel> & wait")
+	d.types("/env retry qa")
+	failed = d.card("env retry qa", "qa: failed", "Seen 2 times ")
+	if blocks := fmt.Sprint(failed.Blocks); !strings.Contains(failed.Shown(), "Ops say: Ask") || strings.Contains(blocks, "<!channel>") || !strings.Contains(blocks, "&lt;!channel&gt;") {
+		t.Errorf("the note on the card:\n%s\n%s", failed.Shown(), blocks)
+	}
+	d.reads("/env why qa", "Seen 2 times ", "Ops say: Ask")
 	// The branch is mended, and Retry takes its newest commit.
 	whole, err := os.ReadFile(filepath.Join(d.dir, "repos", "web", "page.py"))
 	if err != nil {
