@@ -104,21 +104,51 @@ var raised = later(`(?s)^An exception occurred in this state: .*\n(?:salt\.excep
 // explainStep explains a failed step. Where a state did not catch what a tool
 // said, it is known all the same; the failure is then about that.
 func explainStep(f *failure) (*failure, *finding) {
+	show := f.hideName()
 	caught := *f
 	caught.vars = maps.Clone(f.vars)
 	x := match(stateRecords, f)
-	if x == nil || x.code != "salt_exception" || inModules("cmd module test salt", f.module) {
-		return f, x
+	if x != nil && x.code == "salt_exception" && !inModules("cmd module test salt", f.module) {
+		if m := raised.get().FindStringSubmatch(f.comment); m != nil {
+			caught.comment = strings.TrimSpace(m[1])
+			if y := match(stateRecords, &caught); y != nil && y.of.re != nil && y.code != "salt_exception" {
+				f, x = &caught, y
+			}
+		}
 	}
-	m := raised.get().FindStringSubmatch(f.comment)
-	if m == nil {
-		return f, x
-	}
-	caught.comment = strings.TrimSpace(m[1])
-	if y := match(stateRecords, &caught); y != nil && y.of.re != nil && y.code != "salt_exception" {
-		return &caught, y
-	}
+	show(f)
 	return f, x
+}
+
+// hiddenName begins what stands for a name while a failure is looked at.
+const hiddenName = '\u25a1'
+
+// hideName takes the words out of the name of a file, an account or the like
+// and out of what was said of it: a folder called "No space left" tells nothing
+// of the disk. What it gives puts them back.
+func (f *failure) hideName() (show func(*failure)) {
+	name := f.vars["name"]
+	if !strings.Contains(name, " ") || inModules("cmd git* test module http pkg* pip*", f.module) || strings.ContainsRune(f.comment, hiddenName) {
+		return func(*failure) {}
+	}
+	var hide, back []string
+	for i, part := range strings.Split(name, "/") {
+		lead := ""
+		if i > 0 {
+			lead = "/" // elsewhere the same words may be a message
+		}
+		if token := string(hiddenName) + strconv.Itoa(len(hide)); strings.Contains(part, " ") && len(part) > 2 && !slices.Contains(hide, lead+part) {
+			hide, back = append(hide, lead+part, lead+token), append(back, token, part)
+		}
+	}
+	cover, uncover := strings.NewReplacer(hide...), strings.NewReplacer(back...)
+	f.comment, f.vars["name"] = cover.Replace(f.comment), cover.Replace(name)
+	return func(f *failure) {
+		f.comment = uncover.Replace(f.comment)
+		for k, v := range f.vars {
+			f.vars[k] = uncover.Replace(v)
+		}
+	}
 }
 
 func inModules(list, module string) bool {
