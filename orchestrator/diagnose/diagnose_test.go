@@ -361,25 +361,31 @@ func FuzzAny(f *testing.F) {
 	})
 }
 
+// BenchmarkSalt diagnoses results of 10 MB; make bench holds them to their
+// limits.
 func BenchmarkSalt(b *testing.B) {
-	var parts []string
-	pad := strings.Repeat("lorem ipsum ", 300)
-	for i := range 2700 {
-		c := pad
-		res := "true"
-		if i > 100 {
-			c, res = "One or more requisite failed: app.s100", "false"
-		}
-		if i == 100 {
-			c, res = "No revision matching 'x' exists in the remote repository", "false"
-		}
-		parts = append(parts, fmt.Sprintf(`"git_|-s%d_|-git@h:o/%d.git_|-latest":{"result":%s,"comment":%q,"changes":{"diff":%q},"__sls__":"app","__id__":"s%d","__run_num__":%d}`, i, i, res, c, pad, i, i))
+	for _, l := range diagnosetest.LargeResults(10 << 20) {
+		b.Run(l.Name, func(b *testing.B) {
+			b.SetBytes(int64(len(l.Input)))
+			b.ReportAllocs()
+			for b.Loop() {
+				Salt(l.Input, nil, 2)
+			}
+		})
 	}
-	in := []byte(`{"local":{` + strings.Join(parts, ",") + `}}`)
-	b.SetBytes(int64(len(in)))
-	b.ReportAllocs()
-	for b.Loop() {
-		Salt(in, nil, 2)
+}
+
+func BenchmarkDecode(b *testing.B) {
+	for _, l := range diagnosetest.LargeResults(10 << 20) {
+		b.Run(l.Name, func(b *testing.B) {
+			b.SetBytes(int64(len(l.Input)))
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := diagnosetest.Decode(l.Input); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
 	}
 }
 

@@ -43,6 +43,8 @@ type saltRun struct {
 
 	found                     []said
 	folds                     map[string]int // where in found a server's cause is
+	alike                     map[string]*alike
+	rest                      int // where in found those are that are only counted
 	blocked, total, succeeded int
 	busy                      bool // some server waits or is busy
 	silent                    bool // some server did not answer
@@ -57,7 +59,7 @@ type said struct {
 	x                   *finding
 	m                   masker
 	evidence            string
-	more                int
+	more, rest          int
 
 	blocked []string // what it kept from running: the first ones
 	total   int
@@ -121,7 +123,7 @@ func (s *saltRun) states(name string, v salt.Server) {
 	groups := map[int][]int{} // the roots of each cause
 	for i, root := range tree.Roots {
 		s.failed = true
-		at := s.add(s.root(name, root))
+		at := s.addRoot(name, root)
 		groups[at] = append(groups[at], i)
 	}
 	var at []int
@@ -138,6 +140,77 @@ func (s *saltRun) states(name string, v salt.Server) {
 			c.blocked = append(c.blocked, s.masker.name(v.States[k].Key()))
 		}
 	}
+}
+
+// A server with a thousand failures has one or two reasons. Each is told fully,
+// but of those that say the same words about other things, only the first
+// alikeTold, and of all only the first maxCauses: nobody reads more, and to
+// understand one takes a thousand times as long as to count it.
+const (
+	alikeTold = 20
+	maxCauses = 200
+)
+
+// addRoot adds a root's cause, or counts it at one that stands for it, and
+// tells where in found that is.
+func (s *saltRun) addRoot(name string, root salt.Root) int {
+	key := ""
+	if root.Cause == salt.Own {
+		key = name + "\x00" + words(root.State)
+		if a := s.alike[key]; a != nil && a.n >= alikeTold {
+			s.found[a.at].more++
+			return a.at
+		}
+	}
+	if s.found != nil && len(s.found) >= maxCauses {
+		return s.addRest(root)
+	}
+	at := s.add(s.root(name, root))
+	if key != "" {
+		if s.alike == nil {
+			s.alike = map[string]*alike{}
+		}
+		if s.alike[key] == nil {
+			s.alike[key] = &alike{}
+		}
+		s.alike[key].n++
+		s.alike[key].at = at
+	}
+	return at
+}
+
+// alike counts the roots that said the same words; at is the last one's cause.
+type alike struct{ n, at int }
+
+// words are what a failed step says, without what it is called.
+func words(st salt.State) string {
+	text := strings.Join([]string{st.Comment, st.Changes["stderr"], st.Changes["stdout"], st.Changes["retcode"], st.Changes["comment"]}, "\x00")
+	for _, own := range []string{st.Name, st.ID} {
+		if len(own) > 2 {
+			text = strings.ReplaceAll(text, own, "\x01")
+		}
+	}
+	return st.Module + "." + st.Function + "\x00" + text
+}
+
+// addRest takes in a root that is not told by itself: its name and first line
+// are among the evidence of one cause for all of them.
+func (s *saltRun) addRest(root salt.Root) int {
+	if s.rest == 0 {
+		s.rest = len(s.found)
+		s.found = append(s.found, said{f: &failure{vars: vars{}}, m: s.masker,
+			x: &finding{code: "unknown", who: ops, sentence: `{rest} more steps failed, each in its own way: mend those that are told before, then try again.`, next: askOps}})
+	}
+	v := &s.found[s.rest]
+	v.rest++
+	if len(v.evidence) < maxEvidence {
+		line, _, _ := strings.Cut(strings.TrimSpace(root.State.Comment), "\n")
+		if len(line) > 200 {
+			line = line[:200]
+		}
+		v.evidence += s.masker.mask(strings.ToValidUTF8(root.Name+": "+line+"\n", "�"))
+	}
+	return s.rest
 }
 
 // maxBlocked is how many of the steps that a cause kept from running are named.
@@ -157,8 +230,8 @@ func (s *saltRun) root(name string, root salt.Root) said {
 	if root.Cause == salt.Circle {
 		x = &finding{code: "requisite_cycle", who: ops, sentence: `Steps of the recipe wait on each other in a circle; "{step}" is one of them.`, next: askOpsRecipe}
 	}
-	logged := ""
-	if x == nil {
+	logged, unknown := "", x == nil
+	if unknown {
 		x, logged = match(families, f), tail(s.stderr)
 	}
 	where := root.Name
@@ -170,6 +243,9 @@ func (s *saltRun) root(name string, root salt.Root) said {
 		fold = x.code + "\x00" + subject
 	} else if key := signature(root.State, f); key != "" {
 		fold = x.code + "\x00" + key
+	}
+	if unknown && root.State.Module != "test" && root.State.Module != "cmd" { // nobody knows it: the same words are the same cause
+		fold = x.code + "\x00" + words(root.State)
 	}
 	return said{fold: fold, server: name, where: m.mask(where), f: f, x: x, m: m,
 		evidence: m.evidence(root.State.Comment, section("stderr", f.stderr), section("stdout", f.stdout), f.vars["npmlog"], logged)}
@@ -481,6 +557,9 @@ func (s *saltRun) end(r salt.Result) orchestrator.Diagnosis {
 	for _, v := range s.found {
 		if v.total > 0 {
 			v.f.vars["n"] = count(v.total)
+		}
+		if v.rest > 0 {
+			v.f.vars["rest"] = count(v.rest)
 		}
 		cause := v.x.cause(v.f, v.m, v.more)
 		cause.Where, cause.Server, cause.Evidence = v.where, v.server, v.evidence

@@ -74,7 +74,8 @@ type State struct {
 	Comment  string
 	Outcome  Outcome
 	Order    int
-	// Changes holds the strings of a failed state's changes (a command's
+	// Changes holds the strings of what a state that failed by itself has
+	// changed, their two ends where they are long (a command's
 	// stdout, stderr and retcode among them); it is empty for others.
 	Changes  map[string]string
 	Warnings []string
@@ -334,7 +335,7 @@ func state(tag string, val []byte, at int) (State, bool) {
 			warnings = v
 		}
 	})
-	if s.Outcome == Failed && first(changes) == '{' {
+	if s.Outcome == Failed && !s.Blocked() && first(changes) == '{' {
 		s.Changes = map[string]string{}
 		for _, f := range object(changes) {
 			s.Changes[f.key] = text(f.val)

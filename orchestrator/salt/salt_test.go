@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 )
 
 func chunk(sls, id string, order int, result, comment string) string {
@@ -233,6 +234,27 @@ func TestManual(t *testing.T) {
 	} {
 		if r := Read([]byte(in)); len(r.Servers) != servers {
 			t.Errorf("%q: %+v", in, r)
+		}
+	}
+}
+
+// What is longer than anybody reads keeps its ends, whole, wherever the cut falls.
+func TestLongText(t *testing.T) {
+	t.Parallel()
+	for _, piece := range []string{`a`, `\\`, `\"`, `\n`, `\u00e9`, `\u00e9x`, `\\\"`, `\\u00e9`, `ü`} {
+		for shift := range 7 {
+			val := `"` + strings.Repeat("-", shift) + "begin" + strings.Repeat(piece, 200_000/len(piece)) + `end"`
+			got := text([]byte(val))
+			var plain string
+			if err := json.Unmarshal([]byte(val), &plain); err != nil {
+				t.Fatal(err)
+			}
+			if len(got) > maxText+8 || !strings.HasPrefix(plain, got[:len(got)/8]) || !strings.HasSuffix(plain, got[len(got)/2:]) {
+				t.Fatalf("%q %d: %d bytes, %.40q", piece, shift, len(got), got)
+			}
+			if !utf8.ValidString(got) {
+				t.Fatalf("%q %d is no UTF-8", piece, shift)
+			}
 		}
 	}
 }

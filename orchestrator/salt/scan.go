@@ -71,17 +71,31 @@ func skipWord(b []byte, i int) (int, verdict) {
 }
 
 func skipString(b []byte, i int) (int, verdict) {
-	for i++; i < len(b); i++ {
-		switch b[i] {
-		case '\\':
-			i++
-		case '"':
-			return i + 1, whole
-		case '\n':
-			return i, broken
-		}
+	start := i + 1
+	if start > len(b) {
+		return len(b), cut
 	}
-	return len(b), cut
+	for i = start; ; i++ {
+		n := bytes.IndexByte(b[i:], '"')
+		end := len(b)
+		if n >= 0 {
+			end = i + n
+		}
+		if k := bytes.IndexByte(b[i:end], '\n'); k >= 0 {
+			return i + k, broken
+		}
+		if n < 0 {
+			return end, cut
+		}
+		slashes := 0
+		for end-slashes > start && b[end-slashes-1] == '\\' {
+			slashes++
+		}
+		if slashes%2 == 0 {
+			return end + 1, whole
+		}
+		i = end
+	}
 }
 
 func skipArray(b []byte, i, depth int) (int, verdict) {
@@ -195,6 +209,44 @@ func items(val []byte) [][]byte {
 	return out
 }
 
+// maxText bounds what is decoded of one string, in bytes: a command may have
+// printed all that the result is large by. The first third is kept, and the
+// last two.
+const maxText = 96 << 10
+
+// shortened gives the two ends of a string that is too long.
+func shortened(val []byte) (head, tail []byte) {
+	n, m := maxText/3, len(val)-maxText*2/3
+	if at, length := escape(val, n); at+length > n {
+		n = at
+	}
+	if at, length := escape(val, m); at+length > m {
+		m = at + length
+	}
+	return append(bytes.Clone(val[:n]), '"'), append([]byte{'"'}, val[m:]...)
+}
+
+// escape finds the last escape that begins before i, if there is one near.
+func escape(val []byte, i int) (at, length int) {
+	for back := 1; back <= 6; back++ {
+		if val[i-back] != '\\' {
+			continue
+		}
+		n := 0 // of the backslashes before it: an odd number makes it a plain one
+		for val[i-back-n-1] == '\\' && i-back-n-1 > 0 {
+			n++
+		}
+		if n%2 == 1 {
+			back++
+		}
+		if val[i-back+1] == 'u' {
+			return i - back, 6
+		}
+		return i - back, 2
+	}
+	return 0, 0
+}
+
 // text decodes a JSON string; another value is given as it is written. The
 // result is always valid UTF-8.
 func text(val []byte) string {
@@ -204,6 +256,10 @@ func text(val []byte) string {
 	}
 	if val[0] != '"' {
 		return strings.ToValidUTF8(string(val), "�")
+	}
+	if len(val) > maxText {
+		head, tail := shortened(val)
+		return text(head) + "\n" + text(tail)
 	}
 	if bytes.IndexByte(val, '\\') < 0 && len(val) >= 2 && val[len(val)-1] == '"' && utf8.Valid(val) {
 		return string(val[1 : len(val)-1])
