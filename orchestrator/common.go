@@ -3,6 +3,7 @@ package orchestrator
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
 	"time"
@@ -49,8 +50,50 @@ type IncidentRecords interface {
 	// UntoldIncidents gives those of which something was not said yet, oldest
 	// first: in the log, or else by a door.
 	UntoldIncidents(ctx context.Context, log bool) ([]Incident, error)
-	// NoteIncident keeps Logged, Told and State.
+	// NoteIncident keeps Logged, Told and State, if there is one.
 	NoteIncident(ctx context.Context, i Incident) error
+}
+
+// quietAfter is how long after it was last seen an incident is over that nothing
+// has gone well in since: nobody may try there any more.
+const quietAfter = 6 * time.Hour
+
+// Chronicle says in the log, once each, that an incident has begun and that it
+// is over. Run is called again and again; what was said is in Records.
+type Chronicle struct {
+	Records interface {
+		IncidentRecords
+		// QuietIncidents ends those that were last seen before a time.
+		QuietIncidents(ctx context.Context, before time.Time) error
+	}
+	Now func() time.Time
+	Log *slog.Logger
+}
+
+// Run says what was not said yet.
+func (c *Chronicle) Run(ctx context.Context) error {
+	if err := c.Records.QuietIncidents(ctx, c.Now().Add(-quietAfter)); err != nil {
+		return err
+	}
+	all, err := c.Records.UntoldIncidents(ctx, true)
+	if err != nil {
+		return err
+	}
+	for _, i := range all {
+		what := []any{"code", i.Code, "who", i.Who, "environments", strings.Join(i.Environments, " "), "reason", i.Sentence}
+		if i.Ended == nil {
+			i.Logged = 1
+			c.Log.Error(i.Words(c.Now()), what...)
+		} else {
+			i.Logged = 2
+			c.Log.Info(i.Words(c.Now()), what...)
+		}
+		i.State = nil // the door's
+		if err := c.Records.NoteIncident(ctx, i); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // outsides are the things outside the servers that can be out of reach; %s is

@@ -3,6 +3,7 @@ package orchestrator_test
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
 	"testing"
@@ -166,5 +167,54 @@ func TestNothingInCommon(t *testing.T) {
 				t.Errorf("%+v", c)
 			}
 		})
+	}
+}
+
+// The log says once that it has begun and once that it is over, whatever is
+// restarted between; what nobody tries any more is over in the end.
+func TestChronicle(t *testing.T) {
+	w := newWorks(t)
+	w.x.Diagnoser, w.x.RetryAfter = away{"git.example.org", "retry"}, 0
+	var log strings.Builder
+	turn := func() string {
+		t.Helper()
+		log.Reset()
+		c := &orchestrator.Chronicle{Records: w.Store, Now: w.clock.Now, Log: slog.New(slog.NewTextHandler(&log, nil))}
+		if err := c.Run(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		return log.String()
+	}
+	w.fails("one", "api")
+	if said := turn(); said != "" {
+		t.Errorf("of one environment: %s", said)
+	}
+	w.fails("two", "api")
+	// What a door has noted of it stays.
+	all, err := w.UntoldIncidents(t.Context(), false)
+	if err != nil || len(all) != 1 {
+		t.Fatal(all, err)
+	}
+	all[0].Told, all[0].State = 1, []byte(`{"ts":"1"}`)
+	if err := w.NoteIncident(t.Context(), all[0]); err != nil {
+		t.Fatal(err)
+	}
+	if said := turn(); strings.Count(said, "\n") != 1 || !strings.Contains(said, "has been unreachable since 12:00 UTC; 2 environments are affected") || !strings.Contains(said, `environments="one two"`) {
+		t.Errorf("its beginning: %s", said)
+	}
+	w.fails("three", "api")
+	if said := turn(); said != "" {
+		t.Errorf("again: %s", said)
+	}
+	all, err = w.UntoldIncidents(t.Context(), false)
+	if err != nil || len(all) != 1 || all[0].Told != 1 || string(all[0].State) != `{"ts":"1"}` {
+		t.Errorf("the door's note: %+v, %v", all, err)
+	}
+	w.clock.Advance(7 * time.Hour)
+	if said := turn(); strings.Count(said, "\n") != 1 || !strings.Contains(said, "was unreachable from 12:00 UTC to 12:00 UTC; 3 environments were affected") {
+		t.Errorf("its end: %s", said)
+	}
+	if said := turn(); said != "" {
+		t.Errorf("after its end: %s", said)
 	}
 }

@@ -233,7 +233,7 @@ func inSlack(ctx context.Context) []check {
 	var out []check
 	for _, k := range slack.Examine(ctx, slack.ExamineOptions{
 		BotToken: os.Getenv("BERTH_SLACK_BOT_TOKEN"), AppToken: os.Getenv("BERTH_SLACK_APP_TOKEN"), SigningSecret: os.Getenv("BERTH_SLACK_SIGNING_SECRET"),
-		APIURL: os.Getenv("BERTH_SLACK_API_URL"), PublicURL: os.Getenv("BERTH_PUBLIC_URL"),
+		APIURL: os.Getenv("BERTH_SLACK_API_URL"), PublicURL: os.Getenv("BERTH_PUBLIC_URL"), OpsChannel: os.Getenv("BERTH_SLACK_OPS_CHANNEL"),
 	}) {
 		out = append(out, check(k))
 	}

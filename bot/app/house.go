@@ -113,6 +113,7 @@ func newHouse(ctx context.Context, o serveOptions, ca string, source *catalog.So
 		Periodic: []jobs.Periodic{
 			{Every: time.Minute, Name: "lifetimes", Run: func(ctx context.Context) error { return h.lifetimes().Run(ctx) }},
 			{Every: 15 * time.Second, Name: "agents", Run: h.watchAgents},
+			{Every: 15 * time.Second, Name: "incidents", Run: (&orchestrator.Chronicle{Records: h.store, Now: now, Log: log}).Run},
 			{Every: time.Hour, Name: "causes", Run: func(ctx context.Context) error {
 				return h.store.ForgetOccurrences(ctx, now().Add(-orchestrator.RememberCauses))
 			}},

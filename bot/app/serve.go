@@ -45,7 +45,7 @@ type serveOptions struct {
 }
 
 // slackOptions are how Slack is reached, beside its secrets.
-type slackOptions struct{ APIURL, EnvCommand, ServerCommand string }
+type slackOptions struct{ APIURL, EnvCommand, ServerCommand, OpsChannel string }
 
 // secrets are what serve takes out of its environment at its start.
 type secrets struct {
@@ -119,7 +119,7 @@ SSL_CERT_FILE, beside BERTH_URL and BERTH_TOKEN.`,
 				PublicURL: strings.TrimSuffix(flag("public-url", "BERTH_PUBLIC_URL"), "/"), Database: flag("database", "BERTH_DATABASE_URL"),
 				TLSCert: flag("tls-cert", "BERTH_TLS_CERT"), TLSKey: flag("tls-key", "BERTH_TLS_KEY"), TLSCA: flag("tls-ca", "BERTH_TLS_CA"), BehindProxy: proxy || os.Getenv("BERTH_BEHIND_PROXY") != "",
 				RetryAfter: again,
-				Slack:      slackOptions{APIURL: os.Getenv("BERTH_SLACK_API_URL"), EnvCommand: os.Getenv("BERTH_SLACK_ENV_COMMAND"), ServerCommand: os.Getenv("BERTH_SLACK_SERVER_COMMAND")},
+				Slack:      slackOptions{APIURL: os.Getenv("BERTH_SLACK_API_URL"), EnvCommand: os.Getenv("BERTH_SLACK_ENV_COMMAND"), ServerCommand: os.Getenv("BERTH_SLACK_SERVER_COMMAND"), OpsChannel: flag("slack-ops-channel", "BERTH_SLACK_OPS_CHANNEL")},
 				Secrets:    takeSecrets(), Out: cmd.OutOrStdout(), Err: cmd.ErrOrStderr(),
 			})
 		},
@@ -132,6 +132,7 @@ SSL_CERT_FILE, beside BERTH_URL and BERTH_TOKEN.`,
 	f.String("tls-cert", "", "certificate file, with its chain; read again when it changes (BERTH_TLS_CERT)")
 	f.String("tls-key", "", "key file (BERTH_TLS_KEY)")
 	f.String("tls-ca", "", "certificate of the authority that servers trust alone (BERTH_TLS_CA; default: the last of the certificate file, none where this machine knows it)")
+	f.String("slack-ops-channel", "", "the ID of the Slack channel where ops are told what several environments have for one reason (BERTH_SLACK_OPS_CHANNEL)")
 	f.String("retry-after", retryAfter.String(), "how long Berth waits before it tries once more by itself what may pass, such as an unreachable git host; longer where something is busy or limits how often it is asked; 0s: not at all (BERTH_RETRY_AFTER)")
 	f.Bool("behind-proxy", false, "a proxy in front ends TLS (BERTH_BEHIND_PROXY)")
 	return c

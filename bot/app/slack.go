@@ -51,6 +51,7 @@ func (h *house) openSlack() error {
 		BotToken: s.SlackBotToken, AppToken: s.SlackAppToken, SigningSecret: s.SlackSigningSecret,
 		APIURL: h.options.Slack.APIURL, EnvCommand: h.options.Slack.EnvCommand, ServerCommand: h.options.Slack.ServerCommand,
 		Doer: h.service, Inbox: h.store, Cards: h.store, Reader: reader{h.store, h.service}, Directory: directory{h},
+		Incidents: h.store, OpsChannel: h.options.Slack.OpsChannel,
 		Catalog: h.source.Current, Branches: h.branches, Logs: h.logText, Now: now, Log: h.log,
 	})
 	return err

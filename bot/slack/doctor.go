@@ -27,7 +27,7 @@ type Check struct {
 // ExamineOptions are the configuration to examine.
 type ExamineOptions struct {
 	BotToken, AppToken, SigningSecret string
-	APIURL, PublicURL                 string
+	APIURL, PublicURL, OpsChannel     string
 	// HTTP makes the calls; nil: a client with a timeout of its own.
 	HTTP *http.Client
 }
@@ -54,6 +54,12 @@ func Examine(ctx context.Context, o ExamineOptions) []Check {
 		checks = append(checks, failed("slack", "BERTH_SLACK_BOT_TOKEN", o.APIURL, err))
 	} else {
 		checks = append(checks, Check{Name: "slack", OK: true, Found: fmt.Sprintf("%s knows this app as @%s", r.Team, r.User)}, scopes(r.Header.Get("X-OAuth-Scopes")))
+	}
+	switch err := CheckOpsChannel(o.OpsChannel); {
+	case err != nil:
+		checks = append(checks, bad("ops", err, ""))
+	case o.OpsChannel != "":
+		checks = append(checks, Check{Name: "ops", OK: true, Found: "ops are told of what befalls several environments in the channel " + o.OpsChannel + "; Berth has to be invited there if it is private"})
 	}
 	if mode == ModeHTTP {
 		return append(checks, publicURL(o.PublicURL))

@@ -41,12 +41,13 @@ type office struct {
 	seams   seams
 	at      address
 
-	speed    int // of the clock; 0: the machine's own
-	mu       sync.Mutex
-	branches map[string][]string
-	check    chan struct{} // branch checks wait for it; nil: they do not
-	working  map[string]chan outcome
-	stop     func()
+	opsChannel string
+	speed      int // of the clock; 0: the machine's own
+	mu         sync.Mutex
+	branches   map[string][]string
+	check      chan struct{} // branch checks wait for it; nil: they do not
+	working    map[string]chan outcome
+	stop       func()
 }
 
 // outcome is how an operation is to end.
@@ -103,6 +104,7 @@ type seams struct {
 	inbox     func(slack.Inbox) slack.Inbox
 	cards     func(slack.Cards) slack.Cards
 	reader    func(slack.Reader) slack.Reader
+	incidents func(slack.Incidents) slack.Incidents
 	branches  func(ctx context.Context, app string) ([]string, error)
 }
 
@@ -121,7 +123,8 @@ type settings struct {
 	seams   seams
 	fake    slackfake.Options
 	policy  func(*orchestrator.PolicySettings)
-	stopped bool // not started yet
+	stopped bool   // not started yet
+	ops     string // the channel where ops are told
 }
 
 // bareOffice is an office without a stand-in.
@@ -144,7 +147,7 @@ func bareOffice(t testing.TB, path string) *office {
 func newOffice(t testing.TB, s settings) *office {
 	t.Helper()
 	o := bareOffice(t, filepath.Join(t.TempDir(), "berth.db"))
-	o.seams, o.speed = s.seams, s.speed
+	o.seams, o.speed, o.opsChannel = s.seams, s.speed, s.ops
 	if s.policy != nil {
 		s.policy(&o.catalog.Policy)
 	}
@@ -261,6 +264,7 @@ func (o *office) open(overHTTP bool) {
 	}
 	options := slack.Options{BotToken: o.at.Bot, APIURL: o.at.API, Doer: through(o.seams.doer, slack.Doer(o.service)), Inbox: through(o.seams.inbox, slack.Inbox(s)),
 		Cards: through(o.seams.cards, slack.Cards(s)), Reader: through(o.seams.reader, slack.Reader(s)), Directory: o,
+		Incidents: through(o.seams.incidents, slack.Incidents(s)), OpsChannel: o.opsChannel,
 		Catalog: o.Current, Now: o.now, Log: log,
 		Branches: func(_ context.Context, app string) ([]string, error) {
 			o.mu.Lock()
@@ -426,7 +430,13 @@ func (o *office) execute(ctx context.Context, id string) error {
 			return err
 		}
 	}
-	return o.store.End(ctx, orchestrator.Ending{OperationID: id, Status: end.status, At: o.now(), Environment: status, Diagnosis: end.diagnosis,
+	var seen []orchestrator.Occurrence
+	for i := 0; end.diagnosis != nil && i < len(end.diagnosis.Causes); i++ {
+		if c := end.diagnosis.Causes[i]; c.Kin != "" {
+			seen = append(seen, orchestrator.Occurrence{Fingerprint: c.Kin, Kin: c.Kin, Outside: c.Outside, Code: c.Code, Who: c.Who, EnvironmentID: e.ID, Environment: e.Name, Operation: id, Sentence: c.Sentence, At: o.now()})
+		}
+	}
+	return o.store.End(ctx, orchestrator.Ending{OperationID: id, Status: end.status, At: o.now(), Environment: status, Diagnosis: end.diagnosis, Occurrences: seen,
 		Event: orchestrator.Event{OperationID: id, At: o.now(), Step: string(end.status), Text: string(end.status)}})
 }
 

@@ -90,6 +90,11 @@ type Options struct {
 	// end, whole lines that are longer than that together.
 	Logs func(environmentID, app string, bytes int) (string, error)
 
+	// Incidents are what ops are told of in OpsChannel, a channel's ID; empty:
+	// they are told nothing.
+	Incidents  Incidents
+	OpsChannel string
+
 	// HTTP makes every call; nil: a client with a timeout of its own.
 	HTTP *http.Client
 	Now  func() time.Time
@@ -163,6 +168,11 @@ type Slack struct {
 	self   self
 	// doubt makes introduce ask at once.
 	doubt chan struct{}
+	// opsRest is until when ops are told nothing, after a trouble with Slack.
+	opsRest struct {
+		mu    sync.Mutex
+		until time.Time
+	}
 }
 
 // New makes the door; nothing is connected before Run. A configuration that
@@ -170,6 +180,9 @@ type Slack struct {
 func New(o Options) (*Slack, error) {
 	mode, err := ModeOf(o.BotToken, o.AppToken, o.SigningSecret)
 	if err != nil {
+		return nil, err
+	}
+	if err := CheckOpsChannel(o.OpsChannel); err != nil {
 		return nil, err
 	}
 	if o.EnvCommand == "" {
@@ -240,6 +253,7 @@ func (s *Slack) Run(ctx context.Context) {
 	wg.Go(func() { s.cards.run(ctx) })
 	wg.Go(func() { s.homes.run(ctx) })
 	wg.Go(func() { s.forms.run(ctx) })
+	wg.Go(func() { s.tellOps(ctx) })
 	if s.mode == ModeSocket {
 		for n := range connections {
 			wg.Go(func() { s.connect(ctx, n) })

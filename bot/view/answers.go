@@ -595,3 +595,30 @@ func HomeViews(name string, all []o.Environment) []View {
 	}
 	return views
 }
+
+// IncidentView tells ops what several environments have for one reason.
+func IncidentView(i o.Incident, now time.Time) View {
+	words := i.Words(now)
+	state := StateBad
+	if i.Ended != nil {
+		state = StateGood
+		words += " It is over."
+	}
+	const most = 15
+	names := i.Environments[:min(len(i.Environments), most)]
+	affected := strings.Join(names, ", ")
+	if n := len(i.Environments) - most; n > 0 {
+		affected += fmt.Sprintf(" and %d more", n)
+	}
+	v := View{Text: words + " Environments: " + affected + ".", Public: true, Parts: []Part{
+		Lines{[]Line{{State: state, Spans: []Span{strong(words)}}}},
+		Facts{[]Fact{{"Environments", []Span{plain(affected)}}, {"First seen", []Span{when(i.Since)}}}},
+	}}
+	if i.Sentence != "" && !strings.Contains(words, i.Sentence) {
+		v.Parts = append(v.Parts, Paragraph{[]Span{plain(i.Sentence)}})
+	}
+	if i.Ended == nil && len(names) > 0 {
+		v.Parts = append(v.Parts, Note{[]Span{commands("This message is kept up to date. All that is known: env why " + names[len(names)-1] + " all")}})
+	}
+	return v
+}

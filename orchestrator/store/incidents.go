@@ -127,15 +127,16 @@ func (s *Store) UntoldIncidents(ctx context.Context, log bool) ([]orchestrator.I
 	return all, s.fail(err)
 }
 
-// NoteIncident keeps what was said of an incident. What another one has noted
-// meanwhile of the other two stays.
+// NoteIncident keeps what was said of an incident: what was said before is not
+// unsaid, and without State that stays as it is.
 func (s *Store) NoteIncident(ctx context.Context, i orchestrator.Incident) error {
-	if len(i.State) == 0 {
-		i.State = []byte("{}")
+	var state any
+	if len(i.State) > 0 {
+		state = i.State
 	}
 	return s.change(ctx, func(c *change) error {
 		c.quiet = true
-		return c.exec(ctx, `UPDATE incidents SET logged = max(logged, ?), told = max(told, ?), state = ? WHERE id = ?`, i.Logged, i.Told, i.State, i.ID)
+		return c.exec(ctx, `UPDATE incidents SET logged = max(logged, ?), told = max(told, ?), state = coalesce(?, state) WHERE id = ?`, i.Logged, i.Told, state, i.ID)
 	})
 }
 
