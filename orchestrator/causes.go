@@ -156,8 +156,8 @@ func (s *Service) recall(ctx context.Context, all ...*Diagnosis) error {
 			continue
 		}
 		for _, c := range d.Causes {
-			if c.Fingerprint != "" && !c.Canceled() && !slices.Contains(prints, c.Fingerprint) {
-				prints = append(prints, c.Fingerprint)
+			if c.Fingerprint != "" && !c.Canceled() {
+				prints = append(append(prints, c.Fingerprint), c.Also...)
 			}
 		}
 	}
@@ -180,10 +180,28 @@ func (s *Service) recall(ctx context.Context, all ...*Diagnosis) error {
 			continue
 		}
 		for i := range d.Causes {
-			d.Causes[i].History = histories[d.Causes[i].Fingerprint]
+			c := &d.Causes[i]
+			c.History = histories[c.Fingerprint]
+			for _, p := range c.Also {
+				c.History = c.History.or(histories[p])
+			}
 		}
 	}
 	return nil
+}
+
+// or is what is known of either of two causes that are told as one: the first
+// one's, and of the second what the first lacks.
+func (h *History) or(other *History) *History {
+	if h == nil || other == nil || h.Seen == "" && other.Seen != "" {
+		h, other = other, h
+	}
+	if h == nil || other == nil || h.Note != nil {
+		return h
+	}
+	both := *h
+	both.Note = other.Note
+	return &both
 }
 
 // Operation reads one operation, with what is known of its causes from before.

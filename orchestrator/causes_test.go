@@ -298,3 +298,36 @@ func TestRemembered(t *testing.T) {
 		t.Errorf("%s, %v", raw, err)
 	}
 }
+
+// What is told as one cause has the note and the history of each that it
+// stands for.
+func TestRecallOfOneReasonForSeveralServers(t *testing.T) {
+	w := newWorks(t)
+	w.x.Diagnoser = finds{Code: "disk_full", Who: "ops", Sentence: "The server's disk is full."}
+	d := w.fails("qa", "api", "web")
+	if len(d.Causes) != 1 || len(d.Causes[0].Also) != 1 {
+		t.Fatalf("%+v", d.Causes)
+	}
+	s := &orchestrator.Service{Operations: w.Store, Causes: w.Store, Now: w.clock.Now}
+	history := func(operation string) *orchestrator.History {
+		t.Helper()
+		op, err := s.Operation(context.Background(), operation)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return op.Diagnosis.Causes[0].History
+	}
+	if h := history("o-qa"); h != nil {
+		t.Errorf("the first time: %+v", h)
+	}
+	if err := w.SetCauseNote(context.Background(), orchestrator.CauseNote{Fingerprint: d.Causes[0].Also[0], Text: "a larger one comes on Monday", By: "olga", At: w.clock.Now()}); err != nil {
+		t.Fatal(err)
+	}
+	if h := history("o-qa"); h == nil || h.Note == nil || h.Seen != "" {
+		t.Errorf("with a note on the second: %+v", h)
+	}
+	w.fails("qb", "api")
+	if h := history("o-qa"); h == nil || h.Note == nil || h.Count != 2 || h.Seen == "" {
+		t.Errorf("when the first has come again: %+v", h)
+	}
+}

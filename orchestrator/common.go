@@ -211,6 +211,9 @@ func (d *Diagnosis) fold() {
 		if thing := unreachable(o.Code, o.Outside); thing != "" && o.Sentence != c.Sentence {
 			o.Sentence = thing + " can't be reached." // each names something else of its own
 		}
+		if c.Fingerprint != o.Fingerprint && !slices.Contains(o.Also, c.Fingerprint) {
+			o.Also = append(o.Also, c.Fingerprint)
+		}
 		o.Blocked, o.BlockedTotal = append(o.Blocked, c.Blocked...), o.BlockedTotal+c.BlockedTotal
 	}
 	d.Causes = out

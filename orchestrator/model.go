@@ -223,8 +223,10 @@ type Cause struct {
 	// tell apps apart. Telling is what both are made of beside the code, as far
 	// as it is not Sentence.
 	Fingerprint string `json:"fingerprint"`
-	Kin         string `json:"-"`
-	Telling     string `json:"-"`
+	// Also are the fingerprints of what is told as one with this.
+	Also    []string `json:"also,omitempty"`
+	Kin     string   `json:"-"`
+	Telling string   `json:"-"`
 	// History is what is known of this from before, as of when it is read.
 	History *History `json:"history,omitempty"`
 	// Outside names what it is about where that lies outside the servers, such
