@@ -36,8 +36,9 @@ func newValidateCommand() *cobra.Command {
 		Long: `Check the catalog: its form and its names, the settings files, the modules, and
 that each recipe exists, keeps the rules for recipes and compiles: Salt is run
 with what each app's servers would get, and with branches and settings that a
-careless recipe would take for a part of itself. Nothing is applied. Everything
-that is wrong is told at once, with its place. Warnings do not make it fail.`,
+careless recipe would take for a part of itself. A test run finds missing files
+and templates that cannot be rendered. Nothing is applied. Everything that is
+wrong is told at once, with its place. Warnings do not make it fail.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			file, _ := cmd.Flags().GetString("catalog")

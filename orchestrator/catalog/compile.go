@@ -26,6 +26,8 @@ const compileTimeout = 5 * time.Minute
 type trial struct {
 	States []string       `json:"states"`
 	Pillar map[string]any `json:"pillar"`
+	// Try asks for a test run of what can be tried without the server.
+	Try bool `json:"try,omitempty"`
 }
 
 // chunk is one state as Salt would run it.
@@ -40,6 +42,8 @@ func (c chunk) text(key string) string {
 type compiled struct {
 	chunks []chunk
 	errors []string
+	// failing are states that a test run fails on; says is why.
+	failing []chunk
 }
 
 func (c *compiled) UnmarshalJSON(raw []byte) error {
@@ -57,6 +61,7 @@ func (c *compiled) UnmarshalJSON(raw []byte) error {
 // compilation is what one run of Salt gave.
 type compilation struct {
 	Trials  []compiled `json:"trials"`
+	Tries   [][]chunk  `json:"tries"`   // of each trial, the states that would fail
 	Unknown []string   `json:"unknown"` // used state functions that Salt does not have here
 }
 
@@ -127,8 +132,11 @@ func (c compiler) compile(ctx context.Context, trials []trial) (compilation, err
 		}
 		return out, runErr
 	}
-	if err := json.Unmarshal(raw, &out); err != nil || len(out.Trials) != len(trials) {
+	if err := json.Unmarshal(raw, &out); err != nil || len(out.Trials) != len(trials) || len(out.Tries) != len(trials) {
 		return out, errors.New("it gave a result of another form")
+	}
+	for i, failing := range out.Tries {
+		out.Trials[i].failing = failing
 	}
 	return out, nil
 }

@@ -69,11 +69,22 @@ func TestCompile(t *testing.T) {
 		"run again":       {recipe: "x:\n  file.managed:\n    - name: {{ (pillar.berth.root ~ '/x')|json }}\n    - template: jinja\n    - contents: {{ pillar.berth.app.branch|json }}\n", warning: `has a branch in contents that are a template`},
 		"template": {recipe: "x:\n  file.managed:\n    - name: {{ (pillar.berth.root ~ '/x')|json }}\n    - template: jinja\n    - source: salt://{{ slspath }}/conf.j2\n",
 			more: map[string]string{"conf.j2": "# a\nlisten {{ pillar.berth.app.port }}\n"}, warning: `conf.j2:2: {{ pillar.berth.app.port }} puts a value from pillar into the file as it is`},
-		"outside": {recipe: "x:\n  file.managed:\n    - name: /etc/motd\n", warning: `the state x writes /etc/motd, which is not below berth.root`},
-		"climbs":  {recipe: "x:\n  file.absent:\n    - name: {{ (pillar.berth.root ~ '/../../x')|json }}\n", warning: `the state x writes /x`},
-		"sudo":    {recipe: "x:\n  cmd.run:\n    - name: sudo apt-get install x\n", warning: `the state x runs sudo`},
-		"at once": {targets: "target \"local\" {\n module = \"local\"\n allow_system = true\n}\n", recipe: "{% do salt['user.add']('x') %}\nx: test.nop\n", warning: `web.sls:1: salt['user.add'] changes the machine while the recipe is compiled`},
-		"reading": {recipe: "{% set a = salt['network.ip_addrs']() %}\nx:\n  test.nop: []\n"},
+		"outside":     {recipe: "x:\n  file.managed:\n    - name: /etc/motd\n", warning: `the state x writes /etc/motd, which is not below berth.root`},
+		"climbs":      {recipe: "x:\n  file.absent:\n    - name: {{ (pillar.berth.root ~ '/../../x')|json }}\n", warning: `the state x writes /x`},
+		"sudo":        {recipe: "x:\n  cmd.run:\n    - name: sudo apt-get install x\n", warning: `the state x runs sudo`},
+		"at once":     {targets: "target \"local\" {\n module = \"local\"\n allow_system = true\n}\n", recipe: "{% do salt['user.add']('x') %}\nx: test.nop\n", warning: `web.sls:1: salt['user.add'] changes the machine while the recipe is compiled`},
+		"no source":   {recipe: "x:\n  file.managed:\n    - name: {{ (pillar.berth.root ~ '/x')|json }}\n    - source: salt://nowhere.conf\n", want: `web.sls:1: the state x (file.managed) of app APP would fail: Source file salt://nowhere.conf not found in saltenv 'base'.`},
+		"one source":  {recipe: "x:\n  file.managed:\n    - name: {{ (pillar.berth.root ~ '/x')|json }}\n    - source:\n      - salt://nowhere.conf\n      - salt://{{ slspath }}/a.conf\n", more: map[string]string{"a.conf": "x"}},
+		"elsewhere":   {recipe: "x:\n  file.managed:\n    - name: {{ (pillar.berth.root ~ '/x')|json }}\n    - source: /only/on/the/server\n    - user: nosuch\n    - unless: touch {{ (pillar.berth.root ~ '/y')|json }}\n"},
+		"no folder":   {recipe: "x:\n  file.recurse:\n    - name: {{ (pillar.berth.root ~ '/x')|json }}\n    - source: salt://nowhere\n", want: `web.sls:1: the state x (file.recurse) of app APP would fail: Recurse failed: none of the specified sources were found.`},
+		"no script":   {recipe: "a:\n  test.nop: []\nx:\n  cmd.script:\n    - name: salt://nowhere.sh\n", want: `web.sls:3: the state x (cmd.script) of app APP would fail: Source file salt://nowhere.sh not found`},
+		"a script":    {recipe: "x:\n  cmd.script:\n    - name: salt://{{ slspath }}/a.sh\n", more: map[string]string{"a.sh": "x"}},
+		"no value":    {recipe: "x:\n  file.managed:\n    - name: {{ (pillar.berth.root ~ '/x')|json }}\n    - template: jinja\n    - source: salt://{{ slspath }}/a.j2\n", more: map[string]string{"a.j2": "# a\nlisten {{ nowhere.port }}\n"}, want: `a.j2:2: the state x (file.managed) of app APP would fail: Jinja variable 'nowhere' is undefined.`},
+		"no argument": {recipe: "x:\n  file.symlink:\n    - name: {{ (pillar.berth.root ~ '/x')|json }}\n", want: `web.sls:1: the state x (file.symlink) of app APP would fail: Missing parameter target for state file.symlink.`},
+		"an argument": {recipe: "x:\n  cmd.wait:\n    - name: ls\n    - colour: red\ny:\n  test.show_notification:\n    - text: a\n    - colour: red\n"},
+		"waits":       {recipe: "x:\n  test.nop:\n    - require:\n      - test: nowhere\n", want: `Referenced state does not exist for requisite [require: (test: nowhere)] in state [x]`},
+		"circle":      {recipe: "x:\n  test.nop:\n    - require:\n      - test: y\ny:\n  test.nop:\n    - require:\n      - test: x\n", want: `Recursive requisites were found`},
+		"reading":     {recipe: "{% set a = salt['network.ip_addrs']() %}\nx:\n  test.nop: []\n"},
 	}
 	// Salt takes a second to start: the cases of the same targets share a run,
 	// each as an app.
@@ -164,5 +175,35 @@ func TestCompileWithoutAWorkingSalt(t *testing.T) {
 	_, warnings, err := catalog.Verify(t.Context(), path, catalog.Known{Modules: []string{"local"}, SaltCall: "/bin/false"})
 	if err != nil || len(warnings) != 1 || !strings.Contains(warnings[0], "not compiled, for Salt (/bin/false) could not be run") {
 		t.Errorf("warnings %q, error %v", warnings, err)
+	}
+}
+
+// A recipe that counts on a need fails where a blueprint leaves it to the
+// settings.
+func TestCompileUnmetNeeds(t *testing.T) {
+	t.Parallel()
+	catalogText := local + `salt { states = "states" }
+app "api" {
+  repository = "https://x.dev/a"
+  port       = 80
+}
+app "web" {
+  repository = "https://x.dev/w"
+  states     = ["web"]
+  settings   = "w.env"
+  needs      = { API_URL = "api" }
+}
+blueprint "both" { apps = ["api", "web"] }
+blueprint "web" { apps = ["web"] }
+`
+	for recipe, want := range map[string]string{
+		"{{ pillar.berth.needs.API_URL|json }}":    `web.sls:3: the recipe of app web does not compile for target "local", where its environment has no app for API_URL and the settings give it: `,
+		"{{ pillar.berth.settings.API_URL|json }}": "",
+	} {
+		path := write(t, map[string]string{"berth.hcl": catalogText, "w.env": "API_URL=http://127.0.0.1:9\n", "states/web.sls": "x:\n  test.nop:\n    - name: " + recipe + "\n"})
+		_, warnings, err := catalog.Verify(t.Context(), path, catalog.Known{Modules: []string{"local"}, SaltCall: saltCall(t)})
+		if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) || len(warnings) > 0 {
+			t.Errorf("%s: %v, warnings %q", recipe, err, warnings)
+		}
 	}
 }

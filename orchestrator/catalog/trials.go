@@ -39,6 +39,18 @@ type usage struct {
 	app     orchestrator.App
 	target  orchestrator.Target
 	systemd bool
+	// unmet are needs that a blueprint does not meet: their values come from the
+	// settings, and the pillar's needs lack them.
+	unmet []string
+}
+
+// where says in which kind of place that is.
+func (u usage) where() string {
+	where := fmt.Sprintf("for target %q", u.target.Name)
+	if len(u.unmet) > 0 {
+		where += fmt.Sprintf(", where its environment has no app for %s and the settings give it", strings.Join(u.unmet, ", "))
+	}
+	return where
 }
 
 // usages gives each app on each kind of target: this machine, and machines of
@@ -54,9 +66,39 @@ func (v *verifier) usages() []usage {
 				continue
 			}
 			seen[systemd] = true
-			out = append(out, usage{a, t, systemd})
+			for _, unmet := range v.unmet(a) {
+				out = append(out, usage{a, t, systemd, unmet})
+			}
 		}
 	}
+	return out
+}
+
+// unmet are the sets of needs that environments may leave to an app's settings:
+// those of each blueprint, and all of them where it stands alone. Environments
+// for which the settings lack one are refused and need no trial.
+func (v *verifier) unmet(a orchestrator.App) [][]string {
+	out := [][]string{nil}
+	add := func(has func(app string) bool) {
+		var lacks []string
+		for _, key := range sortedNeeds(a.Needs) {
+			if !has(a.Needs[key]) {
+				if v.values[a.Name][key] == "" {
+					return
+				}
+				lacks = append(lacks, key)
+			}
+		}
+		if !slices.ContainsFunc(out, func(known []string) bool { return slices.Equal(known, lacks) }) {
+			out = append(out, lacks)
+		}
+	}
+	for _, b := range v.cat.Blueprints {
+		if slices.Contains(b.Apps, a.Name) {
+			add(func(app string) bool { return slices.Contains(b.Apps, app) })
+		}
+	}
+	add(func(string) bool { return false })
 	return out
 }
 
@@ -71,6 +113,9 @@ func (v *verifier) pillar(u usage, branch string, settings map[string]string) ma
 	}
 	needs := map[string]string{}
 	for key := range u.app.Needs {
+		if slices.Contains(u.unmet, key) {
+			continue
+		}
 		needs[key] = "http://127.0.0.1:41234"
 	}
 	merged := maps.Clone(settings)
@@ -112,7 +157,7 @@ func (v *verifier) compile(ctx context.Context) {
 	try := func(u usage, pillars []map[string]any, judge func([]compiled)) {
 		from := len(trials)
 		for _, p := range pillars {
-			trials = append(trials, trial{u.app.States, p})
+			trials = append(trials, trial{States: u.app.States, Pillar: p})
 		}
 		to := len(trials)
 		judges = append(judges, func(all []compiled) { judge(all[from:to]) })
@@ -120,6 +165,7 @@ func (v *verifier) compile(ctx context.Context) {
 	tried := map[string]bool{}
 	for _, u := range usages {
 		try(u, []map[string]any{v.pillar(u, "", nil)}, func(r []compiled) { v.judge(u, r[0]) })
+		trials[len(trials)-1].Try = v.teams(u.app)
 		// What is wrong with Berth's own recipes is no business of the team's;
 		// and other values make the same of the same recipes.
 		if key := v.sort(u); tried[key] || !v.teams(u.app) {
@@ -152,7 +198,7 @@ func (v *verifier) compile(ctx context.Context) {
 // they may look at what is given at all.
 func (v *verifier) sort(u usage) string {
 	a := u.app
-	return fmt.Sprintf("%q %v %q %q %v %v %v %v", a.States, u.systemd, slices.Sorted(maps.Keys(v.values[a.Name])), slices.Sorted(maps.Keys(a.Needs)),
+	return fmt.Sprintf("%q %v %q %q %q %v %v %v %v", a.States, u.systemd, u.unmet, slices.Sorted(maps.Keys(v.values[a.Name])), slices.Sorted(maps.Keys(a.Needs)),
 		a.Port > 0, a.Health != "", a.Build != "", a.Start != "")
 }
 
@@ -194,12 +240,15 @@ func (v *verifier) judge(u usage, r compiled) {
 		mask := orchestrator.Masker(v.values[u.app.Name], u.app.Public)
 		for _, text := range r.errors {
 			file, line, reason := v.saltError(u, mask(text))
-			v.inFileOnce(file, line, "the recipe of app %s does not compile for target %q: %s", u.app.Name, u.target.Name, reason)
+			v.inFileOnce(file, line, "the recipe of app %s does not compile %s: %s", u.app.Name, u.where(), reason)
 		}
 		return
 	}
 	if len(r.chunks) == 0 {
 		v.inFileOnce(v.recipeOf(u, ""), 1, "the recipes of app %s (%s) give no state for target %q, which Salt takes for a failure.", u.app.Name, strings.Join(u.app.States, ", "), u.target.Name)
+	}
+	for _, c := range r.failing {
+		v.fails(u, c)
 	}
 	for _, c := range r.chunks {
 		v.template(c)
@@ -224,6 +273,35 @@ func (v *verifier) judge(u usage, r compiled) {
 			v.warnOnce(file, line, "the state %s runs %s: on target %q recipes have no right to change the machine.", c.text("__id__"), asRoot[1], u.target.Name)
 		}
 	}
+}
+
+// fails tells of a state that fails on every server. What is wrong with a file
+// that it renders is told where that stands.
+func (v *verifier) fails(u usage, c chunk) {
+	file, line := v.place(c)
+	if file == "" {
+		return // Berth's own
+	}
+	says := orchestrator.Masker(v.values[u.app.Name], u.app.Public)(c.text("says"))
+	head, _, _ := strings.Cut(says, "\n---")
+	if strings.Contains(head, "Traceback") {
+		head = lastLine([]byte(head))
+	}
+	if m := saltLine.FindStringSubmatch(head); m != nil {
+		if name, ok := strings.CutPrefix(c.text("source"), "salt://"); ok && filepath.IsLocal(name) {
+			if path := filepath.Join(v.cat.Salt.States, name); isRegular(path) {
+				file = path
+				_, _ = fmt.Sscan(m[1], &line)
+			}
+		}
+	}
+	reason := strings.Join(strings.Fields(saltLine.ReplaceAllString(regexp.MustCompile(`^(?:Unable to manage file: |salt\.exceptions\.\w+: )+`).ReplaceAllString(head, ""), "")), " ")
+	v.inFileOnce(file, line, "the state %s (%s.%s) of app %s would fail: %s", c.text("__id__"), c.text("state"), c.text("fun"), u.app.Name, sentence(reason))
+}
+
+func isRegular(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.Mode().IsRegular()
 }
 
 // told: the text of the recipe gave that module away already.
