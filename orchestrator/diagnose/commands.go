@@ -21,6 +21,16 @@ var commandRecords = join(
 		{code: "command_failed", who: ops, in: "cmd module", text: output, re: later(`(?m)(?:^|: )(?P<tool>[^\s:]+): (?:command )?not found\s*$|(?i:executable file not found in \$PATH)|(?m)^(?:/usr/bin/)?env: ['‘]?(?P<t2>[^'’:]+)['’]?: No such file`), when: exit("127"), refine: toolMissing,
 			sentence: `The command "{cmd}" failed: "{tool}" is not installed on the server.`, next: askOps, subject: "{tool}"},
 		{code: "command_failed", who: ops, in: "cmd", text: output, re: later(`(?m)^make(?:\[\d+\])?: (?P<tool>[\w.+-]+): (?:No such file or directory|(?i:command not found))`), refine: commandTool, sentence: `The command "{cmd}" failed: "{tool}" is not installed on the server.`, next: askOps, subject: "{tool}"},
+		{code: "command_failed", who: ops, in: "cmd", text: output, re: later(`docker: unknown command: docker compose|'compose' is not a docker command|(?m)^unknown shorthand flag: 'd' in -d`), when: usesImages, sentence: `The command "{cmd}" failed: "docker compose" is not installed on the server.`, next: askOps,
+			samples: []sample{{step: "cmd.run docker compose up -d", prints: "unknown shorthand flag: 'd' in -d\nSee 'docker --help'.", exit: 125, names: []string{"docker compose"}}}},
+		{code: "command_failed", who: developer, in: "cmd module", text: output, re: later(`(?m)(?P<script>[^\s:]+): cannot execute: required file not found|(?P<s2>[^\s:]+): (?P<tool>[^\s:]+): bad interpreter|(?:/usr/bin/)?env: ['‘]?(?P<t2>[\w.+-]+)\\?r['’]?: No such file`), when: exit("126", "127"), refine: firstLine,
+			sentence: `The command "{cmd}" can't be started: the program in the first line of the script is not on the server{tool}, or the lines of the script end as on Windows.`, next: pushAgain,
+			samples: []sample{
+				{step: "cmd.run ./build.sh", prints: "/bin/bash: line 1: ./build.sh: cannot execute: required file not found", exit: 127, names: []string{"./build.sh", "first line"}},
+				{step: "cmd.run ./build.sh", prints: "/bin/sh: 1: ./build.sh: /usr/bin/zsh: bad interpreter: No such file or directory", exit: 126, names: []string{"/usr/bin/zsh"}},
+			}},
+		{code: "command_failed", who: developer, in: "cmd module", text: output, re: later(`(?m): Is a directory$`), when: exit("126"), sentence: `The command "{cmd}" can't be run: it names a folder, not a program.`, next: pushAgain,
+			samples: []sample{{step: "cmd.run ./scripts", prints: "/bin/bash: line 1: ./scripts: Is a directory", exit: 126, names: []string{"./scripts", "folder"}}}},
 		{code: "permission_denied", who: developer, in: "cmd module", when: exit("126"), refine: notExecutable, sentence: `The command "{cmd}" may not be run: permission denied (it is not executable).`, next: `Make the file executable in the repository (git update-index --chmod=+x), push, then "berth env deploy NAME".`},
 	},
 	when(usesGit, onlyOutput("cmd", gitRecords)),
@@ -33,7 +43,15 @@ var commandRecords = join(
 		{code: "service_failed", who: developer, in: "cmd", text: output, re: later(`Job for (?P<svc>\S+?)(?:\.service)? failed`), refine: service, sentence: `The service "{svc}" does not start.`, next: `Look at its output with "berth env logs NAME"; if it needs a setting, ask ops.`, subject: "{svc}"},
 		{code: "permission_denied", who: ops, in: "cmd module", when: func(f *failure) bool { return re(denied).MatchString(f.line()) }, sentence: `The command "{cmd}" (step "{step}") has no permission for what it does: {line}`, next: askOps},
 		{code: "recipe_error", who: ops, in: "cmd", re: later(`^Failed parsing script output! (?P<why>[^\n]+)`), sentence: `The command "{cmd}" (step "{step}") ran, but did not print what the recipe expects of it: {why}`, next: askOpsRecipe},
+		{code: "recipe_error", who: ops, in: "cmd", re: later(`Invalidly-formatted|success_(?:retcodes|stdout|stderr) must be|getpwnam\(\) argument must be|needs a named parameter func|does not work with the watch requisite|Must be formed as`), refine: commentLine, sentence: `The recipe calls the command "{cmd}" (step "{step}") wrongly: {line}`, next: askOpsRecipe,
+			samples: []sample{
+				{step: "cmd.run make", says: "Invalidly-formatted 'env' parameter. See documentation.", names: []string{"'env'"}},
+				{step: "cmd.run make", says: "getpwnam() argument must be str, not int", names: []string{"must be str"}},
+				{step: "cmd.mod_watch make", says: "cmd.call does not work with the watch requisite, please use cmd.wait or cmd.wait_script", names: []string{"make"}},
+			}},
 		{code: "command_failed", who: ops, in: "cmd", when: neverRan, refine: commentLine, sentence: `The command "{cmd}" (step "{step}") could not be run: {line}`, next: askOps},
+		{code: "command_failed", who: developer, in: "cmd", when: ownWord, refine: ownWordWho, sentence: `The command "{cmd}" (step "{step}") failed: {line}`, next: pushAgain,
+			samples: []sample{{step: "cmd.run ./reindex", says: "index is corrupt", names: []string{"index is corrupt"}}}},
 		{code: "command_failed", who: developer, in: "cmd", when: exit("139", "134", "136", "132", "-11", "-6", "-8", "-4"), refine: signalOf, sentence: `The command "{cmd}" (step "{step}") crashed ({signal}){because}`, next: pushAgain},
 		{code: "command_failed", who: retry, in: "cmd", when: exit("-15", "-1", "-2", "143", "129", "130"), refine: signalOf, sentence: `The command "{cmd}" (step "{step}") was stopped from outside ({signal}) before it was done{because}`, next: tryAgain},
 		{code: "command_failed", who: developer, in: "cmd", when: silent, refine: commandWho, sentence: `The command "{cmd}" (step "{step}") failed{status} and printed nothing.`, next: pushAgain},
@@ -52,12 +70,26 @@ var checkRecords = []record{
 	{code: "settings_error", who: ops, in: "test", re: later(`(?s)Pillar key "?(?P<key>[^"\n]+?)"? (?:is |was not found|must be )`), sentence: `The setting "{key}" is missing or wrong.`, next: askSettings, subject: "{key}"},
 	{code: "command_failed", who: ops, in: "test", when: func(f *failure) bool { return f.comment != "" }, refine: commentLine, sentence: `A check that ops wrote stopped the setup: "{name}" ({line})`, next: askOps, subject: "{name}"},
 	{code: "command_failed", who: ops, in: "test", sentence: `A check that ops wrote stopped the setup: "{name}"`, next: askOps, subject: "{name}"},
+	{code: "command_timeout", who: retry, in: "loop", re: later(`Timed out while waiting for condition (?P<what>[^\n]+)|did not produce the expected result after (?P<n>\d+) attempts`), refine: func(f *failure, _ *finding) { coalesce(f, "what", "n") }, sentence: `The step "{step}" waited for "{name}" and it did not come about in time.`, next: tryAgain, subject: "{name}",
+		samples: []sample{{step: "loop.until shop.ready", says: "Timed out while waiting for condition m_ret is True", names: []string{"shop.ready"}}, {step: "loop.until_no_eval shop.ready", says: "Call did not produce the expected result after 5 attempts", names: []string{"shop.ready"}}}},
+	{code: "service_failed", who: ops, in: "status process", re: later(`Process signature "(?P<svc>[^"\n]+)" not found`), sentence: `The process "{svc}" should run on the server and does not.`, next: askOps, subject: "{svc}",
+		samples: []sample{{step: "status.process shop-worker", says: `Process signature "shop-worker" not found`, names: []string{"shop-worker"}}}},
+	{code: "command_failed", who: ops, in: "status", refine: commentLine, sentence: `A check of the server did not pass (step "{step}"): {line}`, next: askOps, subject: "{name}",
+		samples: []sample{{step: "status.loadavg load", says: "Load avg above maximum of 4 at 5.2", names: []string{"5.2"}}}},
+	{code: "recipe_error", who: ops, in: "environ loop", re: later(`must be (?:specified|string)`), refine: commentLine, sentence: `The recipe's step "{step}" is not right: {line}`, next: askOpsRecipe,
+		samples: []sample{{step: "environ.setenv A", says: "Environ value must be string, dict or False", names: []string{"must be string"}}}},
 	{code: "command_failed", who: ops, in: "http", re: later(`Status (?P<code>\d+) was not found|Match text .* was not found|(?P<any>.+)`), refine: webCheck,
 		sentence: `The address "{name}" did not answer as it should{code}.`, next: tryAgain, subject: "{name}"},
 }
 
 // neverRan is a command whose comment says why it did not come to run.
 func neverRan(f *failure) bool {
+	return silent(f) && f.exit == "" && re(`^(?:Unable to run command|Failed to execute cmd|Attempted to render|(?i:the shell command|shell binary|unsupported shell|group argument|environment could not)|Group '|.* is not (?:available|permitted)|.* requires sudo)`).MatchString(f.comment)
+}
+
+// ownWord is a command that ran and tells in a form of its own how it ended:
+// only its comment is left.
+func ownWord(f *failure) bool {
 	return silent(f) && f.exit == "" && f.comment != "" && !re(`^(?:Command ['"](?s:.*)['"] (?:run|failed)|Command (?:run|failed))`).MatchString(f.comment)
 }
 
@@ -79,8 +111,8 @@ func silent(f *failure) bool { return strings.TrimSpace(f.stdout+f.stderr) == ""
 var (
 	usesGit      = tool("git", `(?m)\bgit\b`, `(?m)^fatal: |^git@\S+: Permission denied|^remote: `)
 	usesPackages = tool("apt", ``, `(?m)^E: |^Err:\d+ `)
-	usesPip      = tool("pip", `\bpip[\d.]*\b.*\binstall\b|\buv (?:pip|sync)\b|poetry install|pipenv (?:install|sync)`, `No matching distribution found for|metadata-generation-failed|Could not open requirements file`)
-	usesNode     = tool("npm", `\b(?:npm|pnpm|yarn)\b(?:\s+\S+)*?\s+(?:ci|i|install|add)\b|^\S*yarn\s*$`, `npm (?:error|ERR!) code (?:ERESOLVE|ETARGET|E404|EUSAGE|EINTEGRITY)|ERR_PNPM_`)
+	usesPip      = tool("pip", `\bpip[\d.]*\b.*\binstall\b|\buv (?:pip|sync)\b|poetry install|pipenv (?:install|sync)|\buv run`, `No matching distribution found for|metadata-generation-failed|Could not open requirements file`)
+	usesNode     = tool("npm", `\b(?:npm|pnpm|yarn|bun)\b(?:\s+\S+)*?\s+(?:ci|i|install|add)\b|^\S*yarn\s*$`, `npm (?:error|ERR!) code (?:ERESOLVE|ETARGET|E404|EUSAGE|EINTEGRITY)|ERR_PNPM_(?:OUTDATED|NO_MATCHING|FETCH)|YN00(?:28|35|82)|error Couldn't find (?:package|any versions)|error Your lockfile needs to be updated`)
 	usesImages   = tool("docker", `\b(?:docker|docker-compose|podman)\b`, `Error response from daemon`)
 )
 
@@ -156,9 +188,20 @@ func commandWho(f *failure, x *finding) {
 	if f.exit != "" && f.exit != "0" {
 		f.vars["status"] = " (exit status " + f.exit + ")"
 	}
+	if line == "" {
+		f.vars["status"] = webStatus(cmd, f.exit, f.vars["status"])
+	}
 	switch {
 	case opsCommands.MatchString(cmd):
 		x.who, x.next = ops, askOps
+	case re(untrusted).MatchString(line):
+		x.who, x.next = ops, `Ask ops what the server should trust, or which proxy it should use; then "berth env retry NAME".`
+	case re(dbRefused).MatchString(line):
+		x.who, x.next = ops, `Ask ops whether the database and its account are there and set right; then "berth env retry NAME".`
+	case re(noVariable).MatchString(line), strings.HasPrefix(line, "KeyError: '") && strings.Contains(f.output(), "os.environ"):
+		x.who, x.next = ops, `Ask ops to put it into the settings of the app, or let the app do without it; then "berth env retry NAME".`
+	case strings.Contains(f.vars["status"], "network") && !isLocalWeb(cmd):
+		x.who, x.next = retry, tryAgain
 	case re(offline).MatchString(line) && !isLocalWeb(cmd):
 		x.who, x.next = retry, tryAgain
 		if re(`(?i)127\.0\.0\.1|localhost|database|postgres|mysql|redis|OperationalError|\bdb\b`).MatchString(line + cmd) {
@@ -171,6 +214,41 @@ func commandWho(f *failure, x *finding) {
 	}
 	if line == "" {
 		f.vars["line"] = "it did not say why" + f.vars["status"]
+	}
+}
+
+// What a command's line says that ops can mend, not the developer.
+const (
+	untrusted  = `(?i)self[- ]signed certificate|certificate verify failed|unable to get local issuer certificate|UNABLE_TO_VERIFY_LEAF_SIGNATURE|SELF_SIGNED_CERT|certificate has expired|Proxy Authentication Required|from proxy after CONNECT|tunnel connection failed|PKIX path building failed`
+	dbRefused  = `(?i)password authentication failed for user|Access denied for user|FATAL: +(?:database|role) .* does not exist|no pg_hba\.conf entry|Unknown database|NOAUTH|WRONGPASS|MongoServerError: (?:bad auth|Authentication failed)`
+	noVariable = `(?i)environment variable:? .*(?:not found|not set|missing|required|undefined|is empty)|(?:missing|required|undefined|unset|no) environment variable|env(?:ironment)? var(?:iable)?s? .*(?:not set|missing|required)|Set the .* environment variable|The SECRET_KEY setting must not be empty`
+)
+
+// webStatus says what the exit status of a silent curl or wget means.
+func webStatus(cmd, exit, status string) string {
+	why := ""
+	switch {
+	case re(`(?:^|[\s;&|(])curl\s`).MatchString(cmd):
+		why = map[string]string{"6": "network: the host was not found", "7": "network: no connection to the host", "22": "the server answered with an error", "28": "network: no answer in time", "35": "no secure connection", "60": "the certificate is not trusted"}[exit]
+	case re(`(?:^|[\s;&|(])wget\s`).MatchString(cmd):
+		why = map[string]string{"4": "network: no connection to the host", "5": "the certificate is not trusted", "8": "the server answered with an error"}[exit]
+	}
+	if why == "" {
+		return status
+	}
+	return " (exit status " + exit + ", " + why + ")"
+}
+
+func ownWordWho(f *failure, x *finding) {
+	commentLine(f, x)
+	commandWho(f, x)
+}
+
+// firstLine names the program that a script asks for.
+func firstLine(f *failure, _ *finding) {
+	coalesce(f, "tool", "t2")
+	if f.vars["tool"] != "" {
+		f.vars["tool"] = ` ("` + f.vars["tool"] + `")`
 	}
 }
 

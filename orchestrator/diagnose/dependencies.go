@@ -12,6 +12,25 @@ var pipRecords = []record{
 	{code: "disk_full", who: ops, text: both, re: later(diskFull), sentence: `The server's disk is full: Python packages could not be installed.`, next: nextDisk},
 	{code: "python_dependency", who: ops, text: both, re: later("Could not find a [`'\"]?pip[\\d.]*[`'\"]? (?:binary|command|executable)|No module named pip\\b|virtualenv was not (?:detected|found)"),
 		sentence: `pip, which installs Python packages, is not on the server (step "{step}").`, next: askOps},
+	{code: "python_dependency", who: retry, text: both, re: later(`(?m)^error: Request failed after \d+ retr|error sending request for url|client error \(Connect\)|All attempts to connect to (?P<index>\S+) failed`), refine: uvIndex,
+		sentence: `The Python package index{index} can't be reached, so the packages could not be installed.`, next: tryAgain,
+		samples: []sample{{step: "pip.installed shop", says: "error: Request failed after 3 retries in 6.3s\n  Caused by: Failed to fetch: `http://127.0.0.1:9/simple/six/`\n  Caused by: error sending request for url (http://127.0.0.1:9/simple/six/)\n  Caused by: client error (Connect)", names: []string{"127.0.0.1:9"}}}},
+	{code: "python_dependency", who: developer, text: both, re: later(`Because there (?:is|are) no versions? of (?P<pkg>\S+?),? (?:and|we)|Because (?P<p2>\S+) was not found in the package registry|depends on (?P<p3>\S+ \([^)\n]+\)) which doesn't match any versions|Could not find a matching version of package (?P<p4>\S+)`), refine: firstPkg,
+		sentence: `The Python package "{pkg}" does not exist in that version or under that name.`, next: `Correct it in the app's requirements, push, then "berth env deploy NAME".`, subject: "{pkg}",
+		samples: []sample{
+			{step: "pip.installed shop", says: "  × No solution found when resolving dependencies:\n  ╰─▶ Because there is no version of six==99 and you require six==99, we can conclude that your requirements are unsatisfiable.", names: []string{"six==99"}},
+			{step: "pip.installed shop", says: "Because shop depends on six (99) which doesn't match any versions, version solving failed.", names: []string{"six (99)"}},
+		}},
+	{code: "python_dependency", who: developer, text: both, re: later(`The lockfile at .(?P<path>uv\.lock). needs to be updated|significantly since (?P<p2>poetry\.lock) was last generated|Your (?P<p3>Pipfile\.lock) \(.*\) is out of date`), refine: anyPath,
+		sentence: `"{path}" does not fit what the app says it needs.`, next: `Lock the packages again on your machine, commit "{path}", push, then "berth env deploy NAME".`,
+		samples: []sample{
+			{step: "pip.installed shop", says: "error: The lockfile at `uv.lock` needs to be updated, but `--locked` was provided. To update the lockfile, run `uv lock`.", names: []string{"uv.lock"}},
+			{step: "pip.installed shop", says: "pyproject.toml changed significantly since poetry.lock was last generated. Run `poetry lock` to fix the lock file.", names: []string{"poetry.lock"}},
+			{step: "pip.installed shop", says: "Your Pipfile.lock (abc) is out of date. Expected: (83b3).", names: []string{"Pipfile.lock"}},
+		}},
+	{code: "python_dependency", who: developer, text: both, re: later(`(?s)No solution found when resolving dependencies.*?╰─▶ (?P<why>.+)|version solving failed`), refine: uvWhy,
+		sentence: `The app's Python requirements contradict each other: {line}`, next: pushAgain,
+		samples: []sample{{step: "pip.installed shop", says: "  × No solution found when resolving dependencies:\n  ╰─▶ Because flask==2.0 depends on werkzeug>=2 and you require werkzeug<2, we can conclude that your requirements are unsatisfiable.", names: []string{"flask==2.0", "werkzeug"}}}},
 	{code: "python_dependency", who: developer, text: both, re: later(`No matching distribution found for (?P<pkg>[^\s]+)|satisfies the requirement (?P<p2>[^\s]+)`), refine: firstPkg,
 		sentence: `The Python package "{pkg}" does not exist in that version or under that name.`, next: `Correct it in the app's requirements, push, then "berth env deploy NAME".`, subject: "{pkg}"},
 	{code: "python_dependency", who: developer, text: both, re: later(`Cannot install (?P<pkg>.+?) because these package versions have conflicting|ResolutionImpossible`),
@@ -34,8 +53,17 @@ var nodeRecords = []record{
 	{code: "disk_full", who: ops, text: both, re: later(diskFull), sentence: `The server's disk is full: npm packages could not be installed.`, next: nextDisk},
 	{code: "node_dependency", who: developer, text: both, re: later(`can only install with an existing package-lock\.json`),
 		sentence: `The app has no package-lock.json (or one of an old kind), and "npm ci" needs it.`, next: `Run npm install on your machine, commit package-lock.json, push, then "berth env deploy NAME".`},
-	{code: "node_dependency", who: developer, text: both, re: later(`(?i)can only install packages when your package\.json and|lock file .*(?:in sync|needs to be updated|not up to date)|ERR_PNPM_OUTDATED_LOCKFILE|Your lockfile needs to be updated|lockfile would have been modified`), refine: lockDrift,
-		sentence: `package.json and package-lock.json do not agree{what}.`, next: `Run the install on your machine, commit the lock file, push, then "berth env deploy NAME".`},
+	{code: "node_dependency", who: developer, text: both, re: later(`(?s)ERR_PNPM_(?P<kind>NO_MATCHING_VERSION|FETCH_404).*?Failed to resolve (?P<pkg>@?[^\s:@]+@[^\s:]+)`), refine: firstPkg,
+		sentence: `npm: the package "{pkg}" does not exist in that version, or the server may not see it.`, next: `Correct it in package.json and push, or ask ops for access to the registry; then "berth env deploy NAME".`, subject: "{pkg}",
+		samples: []sample{{step: "npm.bootstrap /srv/shop", says: "Error: ERR_PNPM_FETCH_404\n\n  × installing dependencies\n  ├─▶ GET https://registry.npmjs.org/acme-\n  │   nope-tide-1: Not Found - 404\n  │   \n  │   Failed to resolve acme-nope-tide-1@1.0.0\n", names: []string{"acme-nope-tide-1@1.0.0"}}}},
+	{code: "node_dependency", who: developer, text: both, re: later(`YN0035: │ (?P<pkg>\S+?)(?:@npm:(?P<ver>\S+))?: Package not found|YN0082: │ (?P<p2>\S+): No candidates found|No version matching "(?P<p4>[^"]+)" found for specifier|(?m)^error: GET https?://[^/\s]+/(?P<p3>\S+) - 404`), refine: firstPkg,
+		sentence: `npm: the package "{pkg}" does not exist in that version, or the server may not see it.`, next: `Correct it in package.json and push, or ask ops for access to the registry; then "berth env deploy NAME".`, subject: "{pkg}",
+		samples: []sample{
+			{step: "npm.bootstrap /srv/shop", says: "➤ YN0035: │ acme-nope-tide-1@npm:1.0.0: Package not found", names: []string{"acme-nope-tide-1"}},
+			{step: "npm.bootstrap /srv/shop", says: "error: GET https://registry.npmjs.org/acme-nope-tide-1 - 404", names: []string{"acme-nope-tide-1"}},
+		}},
+	{code: "node_dependency", who: developer, text: both, re: later(`(?i)can only install packages when your package\.json and|lock file .*(?:in sync|needs to be updated|not up to date)|ERR_PNPM_OUTDATED_LOCKFILE|Your lockfile needs to be updated|lockfile would have been modified|YN0028|lockfile had changes, but lockfile is frozen`), refine: lockDrift,
+		sentence: `package.json and {lock} do not agree{what}.`, next: `Run the install on your machine, commit the lock file, push, then "berth env deploy NAME".`},
 	{code: "node_dependency", who: developer, text: both, re: later(`No matching version found for (?P<pkg>\S+?)\.?(?:\s|$)|Couldn't find any versions for "(?P<p2>[^"]+)"|ERR_PNPM_NO_MATCHING_VERSION\s+No matching version found for (?P<p3>\S+)`), refine: firstPkg,
 		sentence: `npm: there is no version of "{pkg}" that fits.`, next: `Correct it in package.json, push, then "berth env deploy NAME".`, subject: "{pkg}"},
 	{code: "node_dependency", who: developer, text: both, re: later(`'(?P<pkg>[^'\n]+)' (?:could not be found|is not in (?:this|the npm) registry)|404 Not Found - GET \S+/(?P<p2>[^\s/]+) -|Couldn't find package "(?P<p3>[^"]+)"|ERR_PNPM_FETCH_404.*?GET \S+/(?P<p4>[^\s:]+)`), refine: firstPkg,
@@ -75,6 +103,20 @@ func pipIndex(f *failure, _ *finding) {
 	f.vars["index"] = ""
 	if m := re(`Looking in indexes: (\S+)|host='([^']+)'|HTTPS?ConnectionPool\(host='([^']+)'`).FindStringSubmatch(f.comment + "\n" + f.output()); m != nil {
 		f.vars["index"] = ` "` + strings.TrimSuffix(m[1]+m[2]+m[3], ",") + `"`
+	}
+}
+
+func uvIndex(f *failure, _ *finding) {
+	if m := re("(?:request for url \\(|Failed to fetch: `?|All attempts to connect to )(https?://[^/\\s)]+|[\\w.-]+)").FindStringSubmatch(f.comment + "\n" + f.output()); m != nil {
+		f.vars["index"] = ` "` + m[1] + `"`
+	}
+}
+
+func uvWhy(f *failure, _ *finding) {
+	if f.vars["why"] != "" {
+		f.vars["line"] = oneLine(f.vars["why"])
+	} else {
+		pipLine(f, nil)
 	}
 }
 
@@ -142,7 +184,14 @@ func npmState(f *failure, x *finding) {
 }
 
 func lockDrift(f *failure, _ *finding) {
-	f.vars["what"] = ""
+	f.vars["what"], f.vars["lock"] = "", "package-lock.json"
+	said := f.vars["fullcmd"] + "\n" + f.comment + "\n" + f.output()
+	for _, tool := range []struct{ says, lock string }{{`\bpnpm\b|ERR_PNPM_`, "pnpm-lock.yaml"}, {`\byarn\b|YN0028`, "yarn.lock"}, {`(?m)^bun |lockfile is frozen`, "bun.lock"}} {
+		if re(tool.says).MatchString(said) {
+			f.vars["lock"] = tool.lock
+			break
+		}
+	}
 	if m := re(`(Missing|Invalid): (?:lock file's )?([^\n]+)`).FindStringSubmatch(f.output() + f.comment); m != nil {
 		f.vars["what"] = ": " + strings.ToLower(m[1]) + " " + m[2]
 	}

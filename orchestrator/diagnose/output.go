@@ -2,6 +2,7 @@ package diagnose
 
 import (
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -18,6 +19,9 @@ const (
 
 var (
 	noiseLine = regexp.MustCompile(`(?i)^(?:` +
+		`exit status \d+|[.EFsxX]+\s+\[ *\d+%\]|-- (?:configuring incomplete|generating).*|see also ".*|found \d+ (?:errors?|problems?)\b.*|✖ \d+ problems?.*|\d+ (?:failing|passing|failed|passed|errors?|static files copied)\b.*|\[?elifecycle\]?.*|` +
+		`=+ (?:test session starts|failures|errors|short test summary info|warnings summary.*|.*\d+ (?:failed|passed|errors?)\b.*) =+|_{3,} .* _{3,}|(?:test suites|tests|snapshots|time|ran all test suites)[:.].*|fail\s+\S+\s+(?:\[build failed\]|[\d.]+m?s)|` +
+		`\s*(?:\|\s*)?raise \w[\w.]*\(.*|\s*(?:generatedmessage|actual|operator|hostname|diff|dest): .*|\s*expected: .*,|build failed with \d+ errors?:|error during build:|errors?:|exited with (?:code|status) \d+.*|` +
 		`make(?:\[\d+\])?: \*\*\* \[.*\] Error \d+.*|make(?:\[\d+\])?: (?:Entering|Leaving) .*|` +
 		`collect2: error: ld returned .*|compilation terminated\.?|` +
 		`npm (?:err!|error) (?:a complete log|code |errno |syscall |path |command |for a full report|.*_logs/|\S*\.log$).*|npm (?:err!|error)?\s*|npm (?:warn|notice).*|npm (?:err!|error) lifecycle script .*|` +
@@ -25,7 +29,7 @@ var (
 		`\s*at .*\(?.*:\d+:\d+\)?|\s*at [\w.$<>/@-]+\(.*\)|\s*\.\.\. \d+ more|\s*from \S+:\d+:in .*|\s*at .* in \S+:line \d+|\s*#\d+ .*|note: run with .*backtrace.*|stack backtrace:|node\.js v\d.*|\s*throw \w+;?.*|node:.*:\d+|node:internal.*|.*\{$|[\s{}\[\]^~|=_.*#+<>-]*|` +
 		`traceback \(most recent call last\):|\s*file ".*", line \d+.*|during handling of the above exception.*|the above exception was the direct cause.*|` +
 		`ran \d+ tests? in .*|failed \((?:failures|errors)=.*|ok|` +
-		`tar: (?:error is not recoverable|exiting with failure).*|\[error\] (?:compilation error|failed to execute goal|build failure|re-run|to see|for more|after correcting|-> \[help).*|\[error\]\s*|` +
+		`tar(?: \(child\))?: (?:error is not recoverable|exiting with failure|child returned status).*|\[error\] (?:compilation error|failed to execute goal|build failure|re-run|to see|for more|after correcting|-> \[help).*|\[error\]\s*|` +
 		`[x✗✖] build failed.*|running scope as unit: .*|error: process completed with exit code.*|` +
 		`note: this .* (?:issue|error) .*|hint: see above.*|╰─> see above.*|\[end of output\]|` +
 		`\s*(?:errno|code|syscall|address|port|path|requirestack): .*|` +
@@ -34,13 +38,18 @@ var (
 		`)$`)
 	exception  = regexp.MustCompile(`^(?:[A-Za-z_][\w.]*\.)?[A-Z]\w*(?:Error|Exception|Exit|Interrupt|Warning|Fault|NotFound|Refused|Denied|DoesNotExist|ImproperlyConfigured)(?:: .*| \[.*)?$|^(?:django|sqlalchemy|psycopg2?|pymysql|redis|requests|botocore)\.[\w.]+: .*`)
 	strongLine = regexp.MustCompile(`(?:^|[\s:(])(?:fatal error|fatal|error|ERROR|Error|FATAL|Fatal error|panic|\[emerg\]|\[error\]|\[crit\])(?:\[\w+\])?(?: TS\d+)?:? |\berror TS\d+|undefined reference|cannot find |No rule to make target|SyntaxError|AssertionError|FAIL:|^--- FAIL|\bFAILED\b|Cannot find module|ModuleNotFoundError|unclosed|Caused by: `)
-	weakLine   = regexp.MustCompile(`(?i)error|fail|cannot|can't|could not|couldn't|unable|not found|no such|denied|refused|missing|invalid|unknown|undefined|unexpected|broken|expected|killed|segmentation|abort|timed out|timeout|not allowed|does not|doesn't|exceed|conflict|usage:`)
+	weakLine   = regexp.MustCompile(`(?i)error|fail|cannot|can't|could not|couldn't|unable|not found|no such|denied|refused|missing|invalid|unknown|undefined|unexpected|broken|expected|killed|segmentation|abort|timed out|timeout|not allowed|does not|doesn't|exceed|conflict|usage:|forbidden|unauthorized|unavailable|incompatible|mismatch|out of date|rejected|illegal|corrupt|no tests ran|fehler|nicht gefunden|erreur|échec|introuvable|ошибк|错误|失败|エラー`)
+	pathOrURL  = regexp.MustCompile(`\w+://\S+|\S*/\S*`)
+	// announces are lines whose reason stands on the next one.
+	announces = regexp.MustCompile(`^(?:CMake (?:Deprecation )?Error.*:|ERROR in \S.*|● Test suite failed to run|(?:Error: )?ERR_PNPM_\w+|\* What went wrong:|Error:|ERROR:|error:|FAILED:.*:)$`)
+	// ofTest is the reason that pytest gives.
+	ofTest = regexp.MustCompile(`^E {2,}\S`)
 	// panicked is how Rust, Ruby and Elixir begin; Rust says why on the next line.
 	panicked   = regexp.MustCompile(`^thread '.*' (?:\(\d+\) )?panicked at |^\S+:\d+:in [\x60'].*\((?:[A-Z]\w*::)*[A-Z]\w*\)$|^\*\* \((?:[A-Z]\w*\.)*[A-Z]\w*\) `)
-	testFailed = regexp.MustCompile(`^(?:FAILED \S+::\S+|FAIL: \S+|--- FAIL: \S+|● .+|not ok \d+ .+)`)
+	testFailed = regexp.MustCompile(`^(?:FAIL\s+\S+ > .+|FAILED \S+::\S+|FAIL: \S+|--- FAIL: \S+|● .+|not ok \d+ .+)`)
 	pointsAt   = regexp.MustCompile(`^(?:\[ERROR\] )?\S+?[:(]\[?\d+(?:[,:]\d+)?[\]:)]`)
 	// prefixes are what loggers and tools put before their words.
-	prefixes    = regexp.MustCompile(`^(?:- |Exception in thread "[^"]*" |Unhandled exception\. |npm (?:err!|error|ERR!) |E: |\[ERROR\s*\] |\d{4}[-/]\d\d[-/]\d\d[T ]\d\d:\d\d:\d\d\S*\s+(?:\[\w+\]\s+\d+#\d+:\s+)?)+`)
+	prefixes    = regexp.MustCompile(`^(?:- |E {2,}|\| +|➤ (?:YN\d+: )?(?:[│┌└·] )?|│ +|[├╰]─▶ |[×✘✖✗] |\[!\] |Caused by: |\[cause\]: |Exception in thread "[^"]*" |Unhandled exception\. |npm (?:err!|error|ERR!) |E: |\[ERROR\s*\] |\d{4}[-/]\d\d[-/]\d\d[T ]\d\d:\d\d:\d\d\S*\s+(?:\[\w+\]\s+\d+#\d+:\s+)?)+`)
 	sectionNote = regexp.MustCompile(`(?i): in function|in file included from|: note: |warning: |deprecat`)
 )
 
@@ -81,15 +90,16 @@ func score(l string) int {
 		n = 10
 	case exception.MatchString(bare), panicked.MatchString(t):
 		n = 9
-	case strongLine.MatchString(t):
+	case strongLine.MatchString(t), announces.MatchString(t), ofTest.MatchString(t):
 		n = 8
-	case weakLine.MatchString(t):
+	case weakLine.MatchString(pathOrURL.ReplaceAllString(t, " ")):
 		n = 5
 	}
 	if pointsAt.MatchString(t) && n >= 5 {
 		n++
 	}
-	if strings.HasSuffix(t, ":") && !panicked.MatchString(t) { // what it announces comes next
+	// What a line announces comes next: alone it tells little.
+	if strings.HasSuffix(t, ":") && n < 8 && !pointsAt.MatchString(t) && !panicked.MatchString(t) {
 		n = min(n, 4)
 	}
 	if sectionNote.MatchString(t) {
@@ -120,7 +130,14 @@ func telling(stderr, stdout string) string {
 			}
 		}
 	}
+	raw := line
 	line = strings.TrimSpace(prefixes.ReplaceAllString(line, ""))
+	for _, text := range []string{stderr, stdout} {
+		if i := at(lines(text), raw); i >= 0 {
+			line = whole(lines(text), i, line)
+			break
+		}
+	}
 	if testName.MatchString(line) {
 		for _, text := range []string{stderr, stdout} {
 			if d := detail(lines(text), line); d != "" {
@@ -131,9 +148,62 @@ func telling(stderr, stdout string) string {
 	return line
 }
 
+var (
+	rejection = regexp.MustCompile(`^UnhandledPromiseRejection: .* with the reason "(.+?)"\.?$`)
+	toAdd     = regexp.MustCompile(`; to add(?: it)?:$`)
+	inFile    = regexp.MustCompile(`^File "([^"]+)", line (\d+)`)
+	located   = regexp.MustCompile(`^(?:-->|❯|╭─+ ?\[|╭▸|,-\[) *([^\s\]]+:\d+(?::\d+)?)|^(\S+\.\w+) (\d+:\d+)(?: |$)`)
+	itsSyntax = regexp.MustCompile(`^(?:Syntax|Indentation|Tab)Error\b`)
+)
+
+// at is the index of a line, or -1.
+func at(all []string, line string) int {
+	if line == "" {
+		return -1
+	}
+	return slices.IndexFunc(all, func(l string) bool { return strings.TrimSpace(l) == line })
+}
+
+// whole is a line with what belongs to it: the reason that it announces, and
+// the place in a file that stands on a line of its own.
+func whole(all []string, i int, line string) string {
+	raw := strings.TrimSpace(all[i])
+	if m := rejection.FindStringSubmatch(line); m != nil {
+		return "unhandled rejection: " + m[1]
+	}
+	line = toAdd.ReplaceAllString(line, "")
+	next := all[i+1 : min(len(all), i+6)]
+	if strings.HasSuffix(line, ":") && !panicked.MatchString(raw) || announces.MatchString(raw) {
+		for _, n := range next {
+			n = strings.TrimSpace(n)
+			t := strings.TrimSpace(prefixes.ReplaceAllString(n, ""))
+			if t == "" || noiseLine.MatchString(n) || strings.HasSuffix(t, ":") || strings.HasPrefix(t, "installing ") {
+				continue
+			}
+			return strings.TrimSuffix(line, ":") + ": " + t
+		}
+	}
+	if itsSyntax.MatchString(line) { // Python tells the place before
+		for j := i - 1; j >= max(0, i-5); j-- {
+			if m := inFile.FindStringSubmatch(strings.TrimSpace(all[j])); m != nil {
+				return line + " (" + m[1] + ", line " + m[2] + ")"
+			}
+		}
+	}
+	if !pointsAt.MatchString(line) {
+		for _, n := range next {
+			if m := located.FindStringSubmatch(strings.TrimSpace(n)); m != nil {
+				return line + " (" + strings.TrimSpace(m[1]+m[2]+" "+m[3]) + ")"
+			}
+		}
+	}
+	return line
+}
+
 // testName is a failed test whose reason stands below it.
 var (
-	testName  = regexp.MustCompile(`^(?:thread '.*' .*panicked at \S+:|--- FAIL: \S+ \([\d.]+s\)|(?:FAIL|ERROR): \S+ \(\S+\)|● .+)$`)
+	testName  = regexp.MustCompile(`^(?:FAIL\s+\S+ > .+|thread '.*' .*panicked at \S+:|--- FAIL: \S+ \([\d.]+s\)|(?:FAIL|ERROR): \S+ \(\S+\)|● .+)$`)
+	subtest   = regexp.MustCompile(`^--- FAIL: ([^/\s]+)/\S+`)
 	atTheTest = regexp.MustCompile(`^\S+_test\.go:\d+: .+`)
 )
 
@@ -149,10 +219,13 @@ func detail(all []string, name string) string {
 			if panicked.MatchString(name) {
 				return t
 			}
+			if m := subtest.FindStringSubmatch(t); m != nil && strings.HasPrefix(name, "--- FAIL: "+m[1]+" ") {
+				continue
+			}
 			if testFailed.MatchString(t) || testName.MatchString(t) {
 				break
 			}
-			if exception.MatchString(t) || atTheTest.MatchString(t) || strings.HasPrefix(t, "Expected: ") || strings.HasPrefix(t, "Error: ") {
+			if strings.HasPrefix(t, "panic: ") || exception.MatchString(t) || atTheTest.MatchString(t) || strings.HasPrefix(t, "Expected: ") || strings.HasPrefix(t, "Error: ") {
 				return t
 			}
 		}

@@ -66,7 +66,7 @@ var exceptionRecords = []record{
 		samples: []sample{{step: "ini.options_present /srv/no/x.ini", says: "An exception occurred in this state: Traceback (most recent call last):\n  File \"x.py\", line 1, in y\nFileNotFoundError: [Errno 2] No such file or directory: '/srv/no/x.ini'\n", names: []string{"/srv/no/x.ini"}}}},
 	{code: "salt_exception", who: ops, re: later(`(?s)An exception occurred in this state: .*|^Traceback \(most recent call last\)`), refine: exceptionLine,
 		sentence: `The recipe's step "{step}" broke while it ran: {line}`, next: askOpsRecipe,
-		samples: []sample{{step: "shop.deployed x", says: "An exception occurred in this state: Traceback (most recent call last):\n  File \"shop.py\", line 2, in deployed\n    raise RuntimeError('no licence left')\nRuntimeError: no licence left\n", names: []string{"no licence left"}}}},
+		samples: []sample{{step: "shop.deployed x", says: "An exception occurred in this state: Traceback (most recent call last):\n  File \"shop.py\", line 2, in deployed\n    raise RuntimeError('no licence left')\nRuntimeError: no licence left\n", names: []string{"no licence left"}}, {step: "shop.deployed x", says: "An exception occurred in this state: Malformed state return. Data must be a dictionary type.", names: []string{"must be a dictionary"}}}},
 }
 
 // anyRecords are what any state can say.
@@ -132,4 +132,7 @@ func moduleReason(f *failure, _ *finding) {
 
 func firstFn(f *failure, _ *finding) { coalesce(f, "fn", "f2", "f3", "f4", "f5") }
 
-func exceptionLine(f *failure, _ *finding) { f.vars["line"] = lastException(f.comment) }
+func exceptionLine(f *failure, _ *finding) {
+	f.vars["line"] = strings.TrimPrefix(lastException(f.comment), "An exception occurred in this state: ")
+	f.vars["line"] = strings.ReplaceAll(f.vars["line"], "Malformed state return", "malformed answer")
+}

@@ -20,7 +20,7 @@ const (
 	outOfMemory = `JavaScript heap out of memory|(?i:cannot allocate memory)|\bENOMEM\b|(?m:^MemoryError)|java\.lang\.OutOfMemoryError|(?i:out of memory)|Killed signal terminated program|std::bad_alloc|signal: killed|\(signal: 9, SIGKILL|Allocation failed - `
 	portInUse   = `EADDRINUSE|(?i:address already in use)|(?i:port is already allocated)|\[Errno 98\]|Only one usage of each socket address|bind\(\) to \S+ failed \(98`
 	denied      = `(?i:permission denied)|\bEACCES\b|\bEPERM\b|Operation not permitted|Read-only file system|PermissionError|\[Errno 13\]|AccessDeniedException`
-	offline     = `(?i)could not resolve|temporary failure in name resolution|name or service not known|network is unreachable|no route to host|connection refused|connection reset|connection timed out|\bECONNREFUSED\b|\bENOTFOUND\b|\bETIMEDOUT\b|\bECONNRESET\b|\bEAI_AGAIN\b|couldn't connect|failed to connect|NewConnectionError|no such host|i/o timeout|timed out`
+	offline     = `(?i)could not resolve (?:host|proxy)|unable to resolve host|temporary failure in name resolution|name or service not known|network is unreachable|no route to host|connection refused|connection reset|connection timed out|\bECONNREFUSED\b|\bENOTFOUND\b|\bETIMEDOUT\b|\bECONNRESET\b|\bEAI_AGAIN\b|couldn't connect|failed to connect|NewConnectionError|no such host|i/o timeout|(?:connection|connect|connecting|read|request|operation|handshake|socket|dial)\S* (?:has )?timed out|timed out (?:connecting|after \d+ (?:milliseconds|ms))`
 )
 
 // stateRecords are what a state says when it fails. The order is a part of the

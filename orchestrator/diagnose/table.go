@@ -60,10 +60,13 @@ func (f *failure) output() string {
 	return f.out
 }
 
+// tempScript is the name under which Salt runs a script.
+var tempScript = regexp.MustCompile(`/\S*/__salt\.tmp\.[^\s:]+`)
+
 func (f *failure) line() string {
 	if f.vars["line"] == "" && !f.told {
 		f.told = true
-		f.vars["line"] = telling(f.stderr, f.stdout)
+		f.vars["line"] = tempScript.ReplaceAllString(telling(f.stderr, f.stdout), "the script")
 	}
 	return f.vars["line"]
 }
