@@ -8,10 +8,11 @@ import (
 // pipRecords are pip's texts.
 var pipRecords = []record{
 	{code: "python_dependency", who: retry, text: both, re: later(`NewConnectionError|ConnectTimeoutError|Failed to establish a new connection|Temporary failure in name resolution|Read timed out|ConnectionResetError|ProxyError|SSLError|Max retries exceeded|(?i:5\d\d (?:server|bad gateway|service unavailable))`), refine: pipIndex,
-		sentence: `The Python package index{index} can't be reached, so the packages could not be installed.`, next: tryAgain},
-	{code: "disk_full", who: ops, text: both, re: later(diskFull), sentence: `The server's disk is full: Python packages could not be installed.`, next: nextDisk},
+		sentence: `The Python package index{index} can't be reached, so the packages could not be installed.`, next: tryAgain,
+		samples: []sample{{step: "pip.installed shop", says: "Error installing 'six': ERROR: Looking in indexes: http://pypi.acme.io/simple\nWARNING: Retrying after connection broken by 'NewConnectionError: Failed to establish a new connection: [Errno 111] Connection refused'", names: []string{"pypi.acme.io"}}}},
 	{code: "python_dependency", who: ops, text: both, re: later("Could not find a [`'\"]?pip[\\d.]*[`'\"]? (?:binary|command|executable)|No module named pip\\b|virtualenv was not (?:detected|found)"),
-		sentence: `pip, which installs Python packages, is not on the server (step "{step}").`, next: askOps},
+		sentence: `pip, which installs Python packages, is not on the server (step "{step}").`, next: askOps,
+		samples: []sample{{step: "pip.installed shop", says: "Error installing 'six': Could not find a `pip` binary", names: []string{"pip"}}}},
 	{code: "python_dependency", who: retry, text: both, re: later(`(?m)^error: Request failed after \d+ retr|error sending request for url|client error \(Connect\)|All attempts to connect to (?P<index>\S+) failed`), refine: uvIndex,
 		sentence: `The Python package index{index} can't be reached, so the packages could not be installed.`, next: tryAgain,
 		samples: []sample{{step: "pip.installed shop", says: "error: Request failed after 3 retries in 6.3s\n  Caused by: Failed to fetch: `http://127.0.0.1:9/simple/six/`\n  Caused by: error sending request for url (http://127.0.0.1:9/simple/six/)\n  Caused by: client error (Connect)", names: []string{"127.0.0.1:9"}}}},
@@ -32,27 +33,35 @@ var pipRecords = []record{
 		sentence: `The app's Python requirements contradict each other: {line}`, next: pushAgain,
 		samples: []sample{{step: "pip.installed shop", says: "  × No solution found when resolving dependencies:\n  ╰─▶ Because flask==2.0 depends on werkzeug>=2 and you require werkzeug<2, we can conclude that your requirements are unsatisfiable.", names: []string{"flask==2.0", "werkzeug"}}}},
 	{code: "python_dependency", who: developer, text: both, re: later(`No matching distribution found for (?P<pkg>[^\s]+)|satisfies the requirement (?P<p2>[^\s]+)`), refine: firstPkg,
-		sentence: `The Python package "{pkg}" does not exist in that version or under that name.`, next: `Correct it in the app's requirements, push, then "berth env deploy NAME".`, subject: "{pkg}"},
+		sentence: `The Python package "{pkg}" does not exist in that version or under that name.`, next: `Correct it in the app's requirements, push, then "berth env deploy NAME".`, subject: "{pkg}",
+		samples: []sample{{step: "pip.installed shop", says: "Failed to install packages: numpy. Error: ERROR: No matching distribution found for numpy==99", names: []string{"numpy==99"}}}},
 	{code: "python_dependency", who: developer, text: both, re: later(`Cannot install (?P<pkg>.+?) because these package versions have conflicting|ResolutionImpossible`),
-		sentence: `The app's Python requirements contradict each other: {line}`, refine: pipLine, next: pushAgain},
-	{code: "python_dependency", who: developer, text: both, re: later(`Could not open requirements file: .*'(?P<path>[^']+)'`), sentence: `The app has no requirements file at "{path}".`, next: pushAgain},
-	{code: "python_dependency", who: developer, text: both, re: later(`(?i)Invalid requirement: ['"]?(?P<pkg>[^'"\n]+)`), sentence: `The app's requirements have a line that is none: "{pkg}".`, next: pushAgain},
-	{code: "python_dependency", who: developer, text: both, re: later(`requires (?:a different Python|Python '?(?P<want>[^'\n;]+))`), sentence: `A Python package does not fit this server's Python: {line}`, refine: pipLine, next: pushAgain},
+		sentence: `The app's Python requirements contradict each other: {line}`, refine: pipLine, next: pushAgain,
+		samples: []sample{{step: "pip.installed shop", says: "Error: ERROR: Cannot install flask==1.0 and werkzeug==3.0 because these package versions have conflicting dependencies.\nERROR: ResolutionImpossible: see the documentation", names: []string{"flask==1.0"}}}},
+	{code: "python_dependency", who: developer, text: both, re: later(`Could not open requirements file: .*'(?P<path>[^']+)'`), sentence: `The app has no requirements file at "{path}".`, next: pushAgain,
+		samples: []sample{{step: "pip.installed shop", says: "Unable to process requirements file \"/srv/shop/requirements.txt\" Error: ERROR: Could not open requirements file: [Errno 2] No such file or directory: '/srv/shop/requirements.txt'", names: []string{"/srv/shop/requirements.txt"}}}},
+	{code: "python_dependency", who: developer, text: both, re: later(`(?i)Invalid requirement: ['"]?(?P<pkg>[^'"\n]+)`), sentence: `The app's requirements have a line that is none: "{pkg}".`, next: pushAgain,
+		samples: []sample{{step: "pip.installed shop", says: "Error: ERROR: Invalid requirement: 'six=1.0': Expected end or semicolon", names: []string{"six=1.0"}}}},
+	{code: "python_dependency", who: developer, text: both, re: later(`requires (?:a different Python|Python '?(?P<want>[^'\n;]+))`), sentence: `A Python package does not fit this server's Python: {line}`, refine: pipLine, next: pushAgain,
+		samples: []sample{{step: "pip.installed shop", says: "Error: ERROR: Package 'shop-lib' requires a different Python: 3.11.7 not in '>=3.99'", names: []string{"shop-lib", "3.99"}}}},
 	{code: "python_dependency", who: developer, text: both, re: later(`metadata-generation-failed|subprocess-exited-with-error|Failed building wheel|Failed to build|Could not build wheels|did not run successfully|legacy-install-failure`), refine: pipBuild,
-		sentence: `The Python package "{pkg}" could not be built: {line}`, next: `Use a version that needs no build, or ask ops for what it needs; then "berth env deploy NAME".`, subject: "{pkg}"},
-	{code: "python_dependency", who: developer, text: both, re: later(`THESE PACKAGES DO NOT MATCH THE HASHES`), sentence: `A Python package does not match the hash in the app's requirements.`, next: pushAgain},
+		sentence: `The Python package "{pkg}" could not be built: {line}`, next: `Use a version that needs no build, or ask ops for what it needs; then "berth env deploy NAME".`, subject: "{pkg}",
+		samples: []sample{{step: "pip.installed shop", says: "Error: Collecting psycopg2\n  error: subprocess-exited-with-error\n  Error: pg_config executable not found.\nerror: metadata-generation-failed", names: []string{"psycopg2", "pg_config"}}}},
+	{code: "python_dependency", who: developer, text: both, re: later(`THESE PACKAGES DO NOT MATCH THE HASHES`), sentence: `A Python package does not match the hash in the app's requirements.`, next: pushAgain,
+		samples: []sample{{step: "pip.installed shop", says: "Error: ERROR: THESE PACKAGES DO NOT MATCH THE HASHES FROM THE REQUIREMENTS FILE.", names: []string{"hash"}}}},
 }
 
 // pipStateRecords are what is left of pip.*.
 var pipStateRecords = []record{
-	{code: "python_dependency", who: developer, in: "pip virtualenv", sentence: `The Python packages of step "{step}" could not be installed: {line}`, refine: pipLine, next: pushAgain},
+	{code: "python_dependency", who: developer, in: "pip virtualenv", sentence: `The Python packages of step "{step}" could not be installed: {line}`, refine: pipLine, next: pushAgain,
+		samples: []sample{{step: "pip.installed shop", says: "Failed to install packages: six. Error: the wheel house is closed", names: []string{"wheel house"}}}},
 }
 
 // nodeRecords are npm's, yarn's and pnpm's texts.
 var nodeRecords = []record{
-	{code: "disk_full", who: ops, text: both, re: later(diskFull), sentence: `The server's disk is full: npm packages could not be installed.`, next: nextDisk},
 	{code: "node_dependency", who: developer, text: both, re: later(`can only install with an existing package-lock\.json`),
-		sentence: `The app has no package-lock.json (or one of an old kind), and "npm ci" needs it.`, next: `Run npm install on your machine, commit package-lock.json, push, then "berth env deploy NAME".`},
+		sentence: `The app has no package-lock.json (or one of an old kind), and "npm ci" needs it.`, next: `Run npm install on your machine, commit package-lock.json, push, then "berth env deploy NAME".`,
+		samples: []sample{{step: "npm.bootstrap /srv/shop", says: "Error Bootstrapping '/srv/shop': npm error The `npm ci` command can only install with an existing package-lock.json", names: []string{"package-lock.json"}}}},
 	{code: "node_dependency", who: developer, text: both, re: later(`(?s)ERR_PNPM_(?P<kind>NO_MATCHING_VERSION|FETCH_404).*?Failed to resolve (?P<pkg>@?[^\s:@]+@[^\s:]+)`), refine: firstPkg,
 		sentence: `npm: the package "{pkg}" does not exist in that version, or the server may not see it.`, next: `Correct it in package.json and push, or ask ops for access to the registry; then "berth env deploy NAME".`, subject: "{pkg}",
 		samples: []sample{{step: "npm.bootstrap /srv/shop", says: "Error: ERR_PNPM_FETCH_404\n\n  × installing dependencies\n  ├─▶ GET https://registry.npmjs.org/acme-\n  │   nope-tide-1: Not Found - 404\n  │   \n  │   Failed to resolve acme-nope-tide-1@1.0.0\n", names: []string{"acme-nope-tide-1@1.0.0"}}}},
@@ -63,40 +72,53 @@ var nodeRecords = []record{
 			{step: "npm.bootstrap /srv/shop", says: "error: GET https://registry.npmjs.org/acme-nope-tide-1 - 404", names: []string{"acme-nope-tide-1"}},
 		}},
 	{code: "node_dependency", who: developer, text: both, re: later(`(?i)can only install packages when your package\.json and|lock file .*(?:in sync|needs to be updated|not up to date)|ERR_PNPM_OUTDATED_LOCKFILE|Your lockfile needs to be updated|lockfile would have been modified|YN0028|lockfile had changes, but lockfile is frozen`), refine: lockDrift,
-		sentence: `package.json and {lock} do not agree{what}.`, next: `Run the install on your machine, commit the lock file, push, then "berth env deploy NAME".`},
+		sentence: `package.json and {lock} do not agree{what}.`, next: `Run the install on your machine, commit the lock file, push, then "berth env deploy NAME".`,
+		samples: []sample{{step: "npm.bootstrap /srv/shop", says: "Error Bootstrapping '/srv/shop': npm error `npm ci` can only install packages when your package.json and package-lock.json are in sync.\nnpm error Missing: left-pad@1.3.0 from lock file", names: []string{"package-lock.json", "left-pad@1.3.0"}}}},
 	{code: "node_dependency", who: developer, text: both, re: later(`No matching version found for (?P<pkg>\S+?)\.?(?:\s|$)|Couldn't find any versions for "(?P<p2>[^"]+)"|ERR_PNPM_NO_MATCHING_VERSION\s+No matching version found for (?P<p3>\S+)`), refine: firstPkg,
-		sentence: `npm: there is no version of "{pkg}" that fits.`, next: `Correct it in package.json, push, then "berth env deploy NAME".`, subject: "{pkg}"},
+		sentence: `npm: there is no version of "{pkg}" that fits.`, next: `Correct it in package.json, push, then "berth env deploy NAME".`, subject: "{pkg}",
+		samples: []sample{{step: "npm.bootstrap /srv/shop", says: "Error Bootstrapping '/srv/shop': npm error notarget No matching version found for left-pad@99.0.0.", names: []string{"left-pad@99.0.0"}}}},
 	{code: "node_dependency", who: developer, text: both, re: later(`'(?P<pkg>[^'\n]+)' (?:could not be found|is not in (?:this|the npm) registry)|404 Not Found - GET \S+/(?P<p2>[^\s/]+) -|Couldn't find package "(?P<p3>[^"]+)"|ERR_PNPM_FETCH_404.*?GET \S+/(?P<p4>[^\s:]+)`), refine: firstPkg,
-		sentence: `npm: the package "{pkg}" does not exist, or the server may not see it.`, next: `Correct it in package.json and push, or ask ops for access to the registry; then "berth env deploy NAME".`, subject: "{pkg}"},
+		sentence: `npm: the package "{pkg}" does not exist, or the server may not see it.`, next: `Correct it in package.json and push, or ask ops for access to the registry; then "berth env deploy NAME".`, subject: "{pkg}",
+		samples: []sample{{step: "npm.bootstrap /srv/shop", says: "Error Bootstrapping '/srv/shop': npm error 404 '@shop/tide@1.0.0' is not in this registry.", names: []string{"@shop/tide@1.0.0"}}}},
 	{code: "node_dependency", who: developer, text: both, re: later(`(?:npm (?:error|ERR!) |^)?(?:code )?ERESOLVE|unable to resolve dependency tree|could not resolve dependency`), refine: peerClash,
-		sentence: `npm packages contradict each other: {what}.`, next: `Make the versions in package.json fit, push, then "berth env deploy NAME".`},
+		sentence: `npm packages contradict each other: {what}.`, next: `Make the versions in package.json fit, push, then "berth env deploy NAME".`,
+		samples: []sample{{step: "npm.bootstrap /srv/shop", says: "Error Bootstrapping '/srv/shop': npm error code ERESOLVE\nnpm error Found: react@16.0.0\nnpm error peer react@\"^18.0.0\" from react-dom@18.0.0", names: []string{"react-dom@18.0.0", "react@16.0.0"}}}},
 	{code: "node_dependency", who: retry, text: both, re: later(`npm (?:error|ERR!) (?:code|errno) (?:ENOTFOUND|ECONNREFUSED|ETIMEDOUT|ECONNRESET|EAI_AGAIN|E50\d|ERR_SOCKET_TIMEOUT)|request to (?P<url>\S+) failed, reason: |There appears to be trouble with your network connection`),
-		sentence: `The npm registry can't be reached: {line}`, next: tryAgain},
+		refine: nodeLine, sentence: `The npm registry can't be reached: {line}`, next: tryAgain,
+		samples: []sample{{step: "npm.bootstrap /srv/shop", says: "Error Bootstrapping '/srv/shop': npm error code ECONNREFUSED\nnpm error request to http://npm.acme.io/left-pad failed, reason: connect ECONNREFUSED", names: []string{"npm.acme.io"}}}},
 	{code: "node_dependency", who: ops, text: both, re: later(`npm (?:error|ERR!) code (?:E401|E403|ENEEDAUTH)|Unable to authenticate, (?:your|need)`),
-		sentence: `The npm registry refused the server: {line}`, next: `Ask ops for access to the registry; then "berth env retry NAME".`},
+		refine: nodeLine, sentence: `The npm registry refused the server: {line}`, next: `Ask ops for access to the registry; then "berth env retry NAME".`,
+		samples: []sample{{step: "npm.bootstrap /srv/shop", says: "Error Bootstrapping '/srv/shop': npm error code E401\nnpm error Unable to authenticate, need: Basic realm=\"acme\"", names: []string{"Unable to authenticate"}}}},
 	{code: "node_dependency", who: developer, text: both, re: later(`(?s)npm (?:error|ERR!) code (?:EINTEGRITY|EBADENGINE|ENOENT|EJSONPARSE|EBADPLATFORM|ETARGET|E404|EUSAGE|EINVALIDPACKAGENAME|EINVALIDTAGNAME|EUNSUPPORTEDPROTOCOL|EOVERRIDE)`),
-		sentence: `npm could not install the packages of the app: {line}`, next: pushAgain},
+		refine: nodeLine, sentence: `npm could not install the packages of the app: {line}`, next: pushAgain,
+		samples: []sample{{step: "npm.bootstrap /srv/shop", says: "Error Bootstrapping '/srv/shop': npm error code EBADENGINE\nnpm error Not compatible with your version of node: shop@1.0.0 required: node >=99", names: []string{"Not compatible"}}}},
 }
 
 // npmStateRecords are what is left of npm.*.
 var npmStateRecords = []record{
 	{code: "node_dependency", who: developer, in: "npm yarn bower", re: later(`Error (?:installing|Bootstrapping) '(?P<pkg>[^'\n]+)': *(?P<why>\S[^\n]*)?`), refine: npmState,
-		sentence: `npm could not install the packages of "{pkg}"{why}.`, next: pushAgain, subject: "{pkg}"},
-	{code: "node_dependency", who: developer, in: "npm yarn bower", refine: commentLine, sentence: `npm could not install the packages of "{name}": {line}`, next: pushAgain},
+		sentence: `npm could not install the packages of "{pkg}"{why}.`, next: pushAgain, subject: "{pkg}",
+		samples: []sample{{step: "npm.bootstrap /srv/shop", says: "Error Bootstrapping '/srv/shop': the mast is broken", names: []string{"/srv/shop", "the mast is broken"}}}},
+	{code: "node_dependency", who: developer, in: "npm yarn bower", refine: commentLine, sentence: `npm could not install the packages of "{name}": {line}`, next: pushAgain,
+		samples: []sample{{step: "npm.bootstrap /srv/shop", says: "npm went overboard", names: []string{"npm went overboard"}}}},
 }
 
 // imageRecords are docker's texts.
 var imageRecords = []record{
-	{code: "service_failed", who: ops, text: both, re: later(`Cannot connect to the Docker daemon|docker\.sock`), sentence: `Docker does not run on the server, so the step "{step}" failed.`, next: askOps},
-	{code: "disk_full", who: ops, text: both, re: later(diskFull), sentence: `The server's disk is full: the image could not be pulled.`, next: nextDisk},
+	{code: "service_failed", who: ops, text: both, re: later(`Cannot connect to the Docker daemon|docker\.sock`), sentence: `Docker does not run on the server, so the step "{step}" failed.`, next: askOps,
+		samples: []sample{{step: "docker_image.present shop/app:v9", says: "Encountered error pulling shop/app:v9: Cannot connect to the Docker daemon at unix:///var/run/docker.sock", names: []string{"Docker"}}}},
 	{code: "image_not_found", who: ops, text: both, re: later(`(?i)unauthorized|no basic auth credentials|authentication required|denied: requested access|403 Forbidden`), refine: image,
-		sentence: `The server may not pull the image "{image}".`, next: askOps, subject: "{image}"},
+		sentence: `The server may not pull the image "{image}".`, next: askOps, subject: "{image}",
+		samples: []sample{{step: "docker_image.present shop/app:v9", says: "Encountered error pulling reg.acme.io/shop/app:v9: unauthorized: authentication required", names: []string{"reg.acme.io/shop/app:v9"}}}},
 	{code: "image_not_found", who: developer, text: both, re: later(`(?i)manifest unknown|manifest for (?P<image>\S+) not found|pull access denied for (?P<i2>[^\s,]+)|repository does not exist|not found: manifest|no such image:? ?(?P<i3>\S*)|failed to resolve reference "(?P<i4>[^"]+)"`), refine: image,
-		sentence: `The image "{image}" does not exist, or the server may not see it.`, next: `Correct the image's name and tag, push, then "berth env deploy NAME".`, subject: "{image}"},
+		sentence: `The image "{image}" does not exist, or the server may not see it.`, next: `Correct the image's name and tag, push, then "berth env deploy NAME".`, subject: "{image}",
+		samples: []sample{{step: "docker_image.present shop/app:v9", says: "Encountered error pulling shop/app:v9: manifest for shop/app:v9 not found: manifest unknown", names: []string{"shop/app:v9"}}}},
 	{code: "image_not_found", who: retry, text: both, re: later(`Encountered error pulling (?P<image>\S+?): (?s:.*)(?i:timeout|timed out|no such host|connection refused|unreachable)`), refine: image,
-		sentence: `The image "{image}" could not be pulled: its registry can't be reached.`, next: tryAgain, subject: "{image}"},
-	{code: "image_not_found", who: developer, text: both, re: later(`Encountered error (?:pulling|building|loading) (?P<image>\S+?):|Error pulling image (?P<i2>\S+)`), refine: image,
-		sentence: `The image "{image}" could not be pulled: {line}`, next: `Check the image's name and tag; if they are right, send ops this message. After that: "berth env retry NAME".`, subject: "{image}"},
+		sentence: `The image "{image}" could not be pulled: its registry can't be reached.`, next: tryAgain, subject: "{image}",
+		samples: []sample{{step: "docker_image.present shop/app:v9", says: "Encountered error pulling shop/app:v9: Get https://reg.acme.io/v2/: dial tcp: lookup reg.acme.io: no such host", names: []string{"shop/app:v9"}}}},
+	{code: "image_not_found", who: developer, text: both, re: later(`Encountered error (?:pulling|building|loading) (?P<image>\S+?):(?:\s|$)|Error pulling image (?P<i2>\S+)`), refine: image,
+		sentence: `The image "{image}" could not be pulled: {line}`, next: `Check the image's name and tag; if they are right, send ops this message. After that: "berth env retry NAME".`, subject: "{image}",
+		samples: []sample{{step: "docker_image.present shop/app:v9", says: "Encountered error pulling shop/app:v9: the tide was too low", names: []string{"shop/app:v9", "tide"}}}},
 }
 
 func pipIndex(f *failure, _ *finding) {
@@ -169,6 +191,13 @@ func pipBuild(f *failure, _ *finding) {
 	f.vars["line"] = "its build ended with an error"
 	if len(why) > 0 {
 		f.vars["line"] = why[0]
+	}
+}
+
+// nodeLine takes the line from the comment where no output was kept.
+func nodeLine(f *failure, _ *finding) {
+	if f.line() == "" {
+		f.vars["line"] = telling(re(`^Error \w+ '[^'\n]*': *`).ReplaceAllString(f.comment, ""), "")
 	}
 }
 

@@ -166,15 +166,20 @@ var refusedRecords = []record{
 
 // stderrRecords are for runs that printed no result at all.
 var stderrRecords = []record{
-	{code: "settings_error", who: ops, re: later(`(?i)configuration file|config(?:uration)? (?:error|option)|Failed to (?:load|parse) (?:the )?config`), sentence: `The server's own configuration is not right: {line}`, next: askOps},
-	{code: "salt_exception", who: ops, re: later(`\[(?:CRITICAL|ERROR\s*)\] (?P<reason>[^\n]+)`), sentence: `The setup broke off with a message that Berth does not know: {reason}`, next: askOps},
+	{code: "settings_error", who: ops, re: later(`(?i)configuration file|config(?:uration)? (?:error|option)|Failed to (?:load|parse) (?:the )?config`), sentence: `The server's own configuration is not right: {line}`, next: askOps,
+		samples: []sample{{says: "[CRITICAL] Failed to load the config of the roster: bad indent", names: []string{"bad indent"}}}},
+	{code: "salt_exception", who: ops, re: later(`\[(?:CRITICAL|ERROR\s*)\] (?P<reason>[^\n]+)`), sentence: `The setup broke off with a message that Berth does not know: {reason}`, next: askOps,
+		samples: []sample{{says: "[ERROR   ] The roster is closed for the season", names: []string{"closed for the season"}}}},
 }
 
 // killedRecords are for runs that were killed before they answered.
 var killedRecords = []record{
-	{code: "package_busy", who: retry, re: later(`Waiting for dpkg lock|Could not get lock|dpkg frontend lock|Waiting for cache lock`), sentence: `The setup was stopped while it waited for another installation on the server to end.`, next: tryAgain},
-	{code: "disk_full", who: ops, re: later(diskFull), sentence: `The setup was stopped; the server's disk is full.`, next: nextDisk},
-	{code: "unreadable", who: retry, re: later(`^(?s:.*)$`), sentence: `The setup was killed before it answered (exit status {exit}), so it is not known what it did.`, next: tryAgain},
+	{code: "package_busy", who: retry, re: later(`Waiting for dpkg lock|Could not get lock|dpkg frontend lock|Waiting for cache lock`), sentence: `The setup was stopped while it waited for another installation on the server to end.`, next: tryAgain,
+		samples: []sample{{says: "[INFO    ] Waiting for dpkg lock release: retrying..."}}},
+	{code: "disk_full", who: ops, re: later(diskFull), sentence: `The setup was stopped; the server's disk is full.`, next: nextDisk,
+		samples: []sample{{says: "OSError: [Errno 28] No space left on device"}}},
+	{code: "unreadable", who: retry, re: later(`^(?s:.*)$`), sentence: `The setup was killed before it answered (exit status {exit}), so it is not known what it did.`, next: tryAgain,
+		samples: []sample{{says: "[INFO    ] Executing command git in directory /root", exit: 137, names: []string{"137"}}}},
 }
 
 // ofSettings says whether a message is about settings: a recipe can hold

@@ -52,8 +52,10 @@ var stateRecords = join(
 // families are what is said when no record fits: what kind of thing failed is
 // known from the module, what it said is not.
 var families = []record{
-	{code: "salt_exception", who: ops, in: "git", sentence: `The repository "{repo}" could not be checked out, and Berth does not know why: {line}`, next: askOps, refine: commentLine},
-	{code: "salt_exception", who: ops, sentence: `The step "{step}" failed with a message that Berth does not know: {line}`, next: askOps, refine: unknownStep},
+	{code: "salt_exception", who: ops, in: "git", sentence: `The repository "{repo}" could not be checked out, and Berth does not know why: {line}`, next: askOps, refine: commentLine,
+		samples: []sample{{step: "git.latest git@git.acme.io:shop/billing.git", says: "The bosun was asleep", names: []string{"billing", "The bosun was asleep"}}}},
+	{code: "salt_exception", who: ops, sentence: `The step "{step}" failed with a message that Berth does not know: {line}`, next: askOps, refine: unknownStep,
+		samples: []sample{{step: "shop.deployed x", says: "The bosun was asleep", names: []string{"The bosun was asleep"}}}},
 }
 
 func join(tables ...[]record) []record {

@@ -15,9 +15,9 @@ var noSamples = []struct {
 	{"git", gitRecords, 0}, {"git's states", gitStateRecords, 0}, {"packages", packageRecords, 0}, {"packages' states", packageStateRecords, 0},
 	{"services", serviceRecords, 0}, {"files", fileRecords, 0}, {"templates", templateRecords, 0}, {"archives", archiveRecords, 0}, {"accounts", accountRecords, 0}, {"the machine", systemRecords, 0},
 
-	{"start", startRecords, 0}, {"exceptions", exceptionRecords, 0}, {"workdir", workdirRecords, 1}, {"pip", pipRecords, 10}, {"pip's states", pipStateRecords, 1},
-	{"node", nodeRecords, 11}, {"node's states", npmStateRecords, 2}, {"images", imageRecords, 6}, {"checks", checkRecords, 4}, {"commands", commandRecords, 20},
-	{"any", anyRecords, 0}, {"messages", messageRecords, 0}, {"killed", killedRecords, 3}, {"no result", stderrRecords, 2}, {"unknown", families, 2},
+	{"start", startRecords, 0}, {"exceptions", exceptionRecords, 0}, {"workdir", workdirRecords, 0}, {"pip", pipRecords, 0}, {"pip's states", pipStateRecords, 0},
+	{"node", nodeRecords, 0}, {"node's states", npmStateRecords, 0}, {"images", imageRecords, 0}, {"checks", checkRecords, 0}, {"commands", commandRecords, 0},
+	{"any", anyRecords, 0}, {"messages", messageRecords, 0}, {"killed", killedRecords, 0}, {"no result", stderrRecords, 0}, {"unknown", families, 0},
 	{"health", healthRecords, 4}, {"problems", problemRecords, 4},
 
 	{"machines", machineRecords, 27}, {"first start", bootRecords, 9},
