@@ -49,7 +49,7 @@ var commandRecords = join(
 	when(usesNode, onlyOutput("cmd", nodeRecords)),
 	when(usesImages, onlyOutput("cmd", imageRecords)),
 	[]record{
-		{code: "service_unknown", who: ops, in: "cmd", text: output, re: later(`Unit (?P<svc>\S+?)(?:\.service)? (?:not found|could not be found|is masked|not loaded)`), refine: service, sentence: `The service "{svc}" is not installed on the server{masked}.`, next: askOps, subject: "{svc}",
+		{code: "service_unknown", who: ops, in: "cmd", text: output, re: later(`Unit (?P<svc>\S+?)(?:\.service)? (?:not found|could not be found|is masked|not loaded)|Unit file (?P<s2>\S+?)(?:\.service)? (?:does not exist|is masked)`), refine: service, sentence: `The service "{svc}" is not installed on the server{masked}.`, next: askOps, subject: "{svc}",
 			samples: []sample{{step: "cmd.run systemctl restart shop-worker", says: "Command \"systemctl restart shop-worker\" run", prints: "Failed to restart shop-worker.service: Unit shop-worker.service not found.", exit: 5, names: []string{"shop-worker"}}}},
 		{code: "service_failed", who: developer, in: "cmd", text: output, re: later(`Job for (?P<svc>\S+?)(?:\.service)? failed`), refine: service, sentence: `The service "{svc}" does not start.`, next: `Look at its output with "berth env logs NAME"; if it needs a setting, ask ops.`, subject: "{svc}",
 			samples: []sample{{step: "cmd.run systemctl restart shop-api", says: "Command \"systemctl restart shop-api\" run", prints: "Job for shop-api.service failed because the control process exited with error code.", exit: 1, names: []string{"shop-api"}}}},

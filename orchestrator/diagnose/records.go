@@ -17,7 +17,7 @@ const (
 // Texts of the operating system, which turn up behind any door.
 const (
 	diskFull    = `(?i)No space left on device|ENOSPC|Disk quota exceeded|\[Errno 28\]|not enough (?:free )?(?:disk )?space|out of disk space|disk (?:is )?full|You don't have enough free space`
-	outOfMemory = `JavaScript heap out of memory|(?i:cannot allocate memory)|\bENOMEM\b|(?m:^MemoryError)|java\.lang\.OutOfMemoryError|(?i:out of memory)|Killed signal terminated program|std::bad_alloc|signal: killed|\(signal: 9, SIGKILL|Allocation failed - `
+	outOfMemory = `JavaScript heap out of memory|(?i:cannot allocate memory)|\bENOMEM\b|(?m:^MemoryError)|java\.lang\.OutOfMemoryError|(?i:out of memory)|Killed signal terminated program|std::bad_alloc|signal: killed|died of signal 9|\(signal: 9, SIGKILL|Allocation failed - `
 	portInUse   = `EADDRINUSE|(?i:address already in use)|(?i:port is already allocated)|\[Errno 98\]|Only one usage of each socket address|bind\(\) to \S+ failed \(98`
 	denied      = `(?i:permission denied)|\bEACCES\b|\bEPERM\b|Operation not permitted|Read-only file system|PermissionError|\[Errno 13\]|AccessDeniedException`
 	offline     = `(?i)could not resolve (?:host|proxy)|unable to resolve host|temporary failure in name resolution|name or service not known|network is unreachable|no route to host|connection refused|connection reset|connection timed out|\bECONNREFUSED\b|\bENOTFOUND\b|\bETIMEDOUT\b|\bECONNRESET\b|\bEAI_AGAIN\b|couldn't connect|failed to connect|NewConnectionError|no such host|i/o timeout|(?:connection|connect|connecting|read|request|operation|handshake|socket|dial)\S* (?:has )?timed out|timed out (?:connecting|after \d+ (?:milliseconds|ms))`
