@@ -22,7 +22,7 @@ func (c context) salt(stdout, stderr []byte, exit int) orchestrator.Diagnosis {
 	s.masker = c.masker(errs)
 	for _, v := range r.Servers {
 		name := ""
-		if len(r.Servers) > 1 && v.ID != "local" {
+		if v.ID != "local" {
 			name = v.ID
 		}
 		s.server(name, v)
@@ -92,7 +92,7 @@ func (s *saltRun) server(name string, v salt.Server) {
 		s.busy = true
 		f := &failure{comment: strings.Join(v.Messages, "\n"), vars: vars{}}
 		s.add(said{server: name, f: f, m: s.masker, evidence: s.masker.evidence(f.comment),
-			x: &finding{code: "salt_busy", who: retry, sentence: `The server is still busy with an earlier setup; this one waits for it.`, next: tryAgain}})
+			x: &finding{code: "salt_busy", who: retry, sentence: queuedSentence(f.comment), next: tryAgain}})
 	case salt.KindSilent:
 		s.silent = true
 		f := &failure{comment: strings.Join(v.Messages, "\n"), vars: vars{"name": name}}
@@ -112,6 +112,13 @@ func (s *saltRun) server(name string, v salt.Server) {
 		s.add(said{server: name, f: f, m: s.masker, evidence: s.masker.evidence(s.stderr),
 			x: &finding{code: "recipe_error", who: ops, sentence: sentence, next: askOpsRecipe}})
 	}
+}
+
+func queuedSentence(said string) string {
+	if said == salt.Started {
+		return `The setup was started and has not answered yet.`
+	}
+	return `The server is still busy with an earlier setup; this one waits for it.`
 }
 
 func (s *saltRun) states(name string, v salt.Server) {
@@ -507,6 +514,11 @@ var killedExits = map[int]bool{137: true, 143: true, 124: true, 130: true, 129: 
 // nothing diagnoses an output without any JSON.
 func (s *saltRun) nothing(r salt.Result) {
 	noise := clip(r.Noise)
+	if pageForm.MatchString(noise) { // a web server's page instead of an answer
+		noise = strings.TrimSpace(tags.ReplaceAllString(noise, "\n"))
+	} else if m := outputter.FindStringSubmatch(noise); m != nil { // the form for people, which says no more than this
+		noise = m[1]
+	}
 	text := strings.TrimSpace(s.stderr + "\n" + noise)
 	f := &failure{module: "stderr", comment: text, vars: vars{"line": commentOf(text), "exit": count(s.exit)}}
 	ev := s.masker.evidence(s.stderr, r.Noise)
@@ -541,6 +553,12 @@ func (s *saltRun) nothing(r salt.Result) {
 	}
 	s.add(said{f: f, m: s.masker, evidence: ev, x: &finding{code: "unreadable", who: retry, sentence: sentence, next: tryAgain}})
 }
+
+var (
+	pageForm  = regexp.MustCompile(`(?i)<html|<!doctype html`)
+	tags      = regexp.MustCompile(`(?is)<(?:style|script|title)\b.*?</(?:style|script|title)>|<[^>]*>`)
+	outputter = regexp.MustCompile(`(?m)^\s*(?:\x1b\[[\d;]*m)*\s*Result: False(?:\x1b\[[\d;]*m)*\n\s*(?:\x1b\[[\d;]*m)*\s*(Comment: [^\n]*)`)
+)
 
 // firstLines is the beginning of a text: what follows may be a manual.
 func firstLines(s string) string {

@@ -155,6 +155,10 @@ func (r *Result) unwrap(id string, val []byte) {
 	}
 	all := object(val)
 	if len(all) == 0 {
+		if id == "" { // an envelope without a single server: none has answered
+			r.add(Server{Kind: KindSilent, Messages: []string{"No server has answered."}})
+			return
+		}
 		r.add(Server{ID: id, Kind: KindEmpty})
 		return
 	}
@@ -162,16 +166,19 @@ func (r *Result) unwrap(id string, val []byte) {
 		r.add(Server{ID: id, Kind: KindStates, States: states(all)})
 		return
 	}
-	ret, res := get(all, "return"), get(all, "Result")
+	ret, res, info := get(all, "return"), get(all, "Result"), get(all, "info")
 	switch {
 	case res != nil && first(res) == '{': // jobs.list_job
-		before := len(r.Servers)
+		answered := map[string]bool{}
 		for _, f := range object(res) {
+			answered[f.key] = true
 			r.unwrapReturn(f.key, f.val)
 		}
-		if len(r.Servers) == before {
-			r.add(Server{ID: id, Kind: KindQueued, Messages: []string{"The run has been started and has not answered yet."}})
-		}
+		r.started(id, get(all, "Minions"), answered)
+	case first(info) == '[' && ret != nil: // GET /jobs/JID: its info is what list_job gives, and tells more
+		r.unwrapJob(info, ret)
+	case get(all, "Function") != nil && get(all, "StartTime") != nil: // a list of jobs is nobody's answer
+		r.unknown(val)
 	case ret != nil && (get(all, "retcode") != nil || get(all, "jid") != nil || get(all, "fun") != nil || get(all, "success") != nil):
 		// a job's return as it lies on the event bus or in the job cache
 		if name := text(get(all, "id")); name != "" && id == "" {
@@ -187,7 +194,7 @@ func (r *Result) unwrap(id string, val []byte) {
 	case get(all, "data") != nil && get(all, "outputter") != nil:
 		r.unwrap(id, get(all, "data"))
 	case get(all, "jid") != nil && get(all, "minions") != nil:
-		r.add(Server{ID: id, Kind: KindQueued, Messages: []string{"The run has been started and has not answered yet."}})
+		r.started(id, get(all, "minions"), nil)
 	case get(all, "ret") != nil && (get(all, "jid") != nil || get(all, "retcode") != nil):
 		r.unwrapReturn(id, val)
 	case get(all, "comment") != nil && get(all, "result") != nil:
@@ -199,20 +206,64 @@ func (r *Result) unwrap(id string, val []byte) {
 	default:
 		// Servers by name, or an object that is none of Salt's shapes.
 		for _, f := range all {
+			if f.key == "jid" && first(f.val) == '"' || f.key == "retcode" { // of salt --batch, beside the servers
+				continue
+			}
 			switch first(f.val) {
 			case '{', '[', '"', 'f':
 				if id != "" { // deeper than servers: not known
 					r.message(id, []string{text(val)})
 					return
 				}
-				r.unwrapNamed(f.key, f.val)
+				r.unwrap(f.key, f.val)
 			}
 		}
 	}
 }
 
-// unwrapNamed adds the payload of a named server; salt full_return nests it.
-func (r *Result) unwrapNamed(id string, val []byte) { r.unwrap(id, val) }
+// Started is the message of a run that has not answered yet.
+const Started = "The run has been started and has not answered yet."
+
+// started adds those of the asked servers that have not answered.
+func (r *Result) started(id string, asked []byte, answered map[string]bool) {
+	waiting := false
+	for _, v := range items(asked) {
+		if name := text(v); first(v) == '"' && !answered[name] {
+			waiting = true
+			r.add(Server{ID: name, Kind: KindQueued, Messages: []string{Started}})
+		}
+	}
+	if !waiting && len(answered) == 0 {
+		r.add(Server{ID: id, Kind: KindQueued, Messages: []string{Started}})
+	}
+}
+
+// unwrapJob adds what salt-api tells of one job, in two forms.
+func (r *Result) unwrapJob(info, ret []byte) {
+	before := len(r.Servers)
+	for _, v := range items(info) {
+		if res := get(object(v), "Result"); first(res) == '{' {
+			r.unwrap("", v)
+		}
+	}
+	if len(r.Servers) > before {
+		return
+	}
+	if first(ret) != '[' {
+		r.unwrap("", ret)
+		return
+	}
+	for _, v := range items(ret) {
+		r.unwrap("", v)
+	}
+}
+
+// unknown keeps what is none of Salt's answers, to be quoted.
+func (r *Result) unknown(val []byte) {
+	if room := maxNoise - len(r.Noise); room > 0 {
+		r.Noise += "\n" + strings.ToValidUTF8(string(val[:min(room, len(val))]), "�")
+	}
+}
 
 // unwrapReturn adds a payload that comes with its exit code.
 func (r *Result) unwrapReturn(id string, val []byte) {

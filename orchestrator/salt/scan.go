@@ -12,6 +12,9 @@ import (
 // spans of values in place, without copying, and says how far it came when the
 // text ends early, which encoding/json does not.
 
+// maxNoise bounds what is kept of what is not understood, in bytes.
+const maxNoise = 64 << 10
+
 // maxDepth bounds nesting: Salt's own results are about ten levels deep.
 const maxDepth = 512
 
@@ -286,9 +289,9 @@ func documents(b []byte) (docs []document, noise string) {
 	budget := 6*len(b) + 4096 // noise full of brackets must not cost quadratic time
 	last := 0
 	keep := func(to int) {
-		if len(around) < 64<<10 && to > last {
+		if len(around) < maxNoise && to > last {
 			part := b[last:to]
-			if room := 64<<10 - len(around); len(part) > room {
+			if room := maxNoise - len(around); len(part) > room {
 				part = part[:room]
 			}
 			around = append(append(around, part...), '\n')
@@ -301,7 +304,7 @@ func documents(b []byte) (docs []document, noise string) {
 		end, v := skipValue(b, i, 0)
 		budget -= end - i + 1
 		switch {
-		case v == whole && (b[i] == '{' || list(b[i:end])) && (first(bytes.TrimLeft(b[max(last, bytes.LastIndexAny(b[:i], "\r\n")+1):i], " \t")) == 0 || nested(b[i:end])):
+		case v == whole && (b[i] == '{' || list(b[i:end])) && (blank(b[max(last, bytes.LastIndexAny(b[:i], "\r\n")+1):i]) || nested(b[i:end])):
 			keep(i)
 			docs = append(docs, document{b[i:end], true})
 			last, i = end, end-1
@@ -312,6 +315,27 @@ func documents(b []byte) (docs []document, noise string) {
 	}
 	keep(len(b))
 	return docs, clean(around)
+}
+
+// blank reports whether nothing is to be seen in a text: a byte order mark and
+// colours are nothing.
+func blank(b []byte) bool {
+	b = bytes.TrimPrefix(b, []byte("\ufeff"))
+	for len(b) > 0 {
+		switch {
+		case b[0] == ' ' || b[0] == '\t':
+			b = b[1:]
+		case bytes.HasPrefix(b, []byte("\x1b[")):
+			end := bytes.IndexFunc(b[2:], func(c rune) bool { return c >= '@' && c <= '~' })
+			if end < 0 {
+				return false
+			}
+			b = b[end+3:]
+		default:
+			return false
+		}
+	}
+	return true
 }
 
 func clean(b []byte) string { return strings.TrimSpace(strings.ToValidUTF8(string(b), "�")) }
