@@ -232,14 +232,11 @@ func (r *run) end(ctx context.Context, status Status, err error) error {
 	case canceled:
 		r.halt(ctx)
 		ending.Status = OperationCanceled
-		ending.Diagnosis = &Diagnosis{Outcome: OutcomeFailed, Total: 1, Causes: []Cause{{Code: "interrupted", Who: "developer",
-			Sentence: "This was canceled before it was done.", Next: "go on with berth env retry " + itself + ", or remove it with berth env destroy " + itself}}}
+		ending.Diagnosis = &Diagnosis{Outcome: OutcomeFailed, Total: 1, Causes: []Cause{ownCanceled.of("", "")}}
 	case errors.Is(context.Cause(ctx), ErrOverdue):
 		r.halt(ctx)
 		ending.Status = OperationFailed
-		ending.Diagnosis = &Diagnosis{Outcome: OutcomeFailed, Total: 1, Causes: []Cause{{Code: "timeout", Who: "retry",
-			Sentence: fmt.Sprintf("This was not done after %s, the longest that an operation may take, and was stopped.", Duration(r.limit())),
-			Next:     "berth env retry " + itself + ", or berth env destroy " + itself}}}
+		ending.Diagnosis = &Diagnosis{Outcome: OutcomeFailed, Total: 1, Causes: []Cause{ownOverdue.of("", Duration(r.limit()))}}
 	case ctx.Err() != nil:
 		return err
 	case errors.As(err, &f):
@@ -301,8 +298,7 @@ func (r *run) halt(ctx context.Context) {
 // surprise makes a diagnosis of an error that nobody foresaw: an Error keeps
 // its words, the rest is for the log.
 func (r *run) surprise(err error) Diagnosis {
-	c := Cause{Code: "unknown", Who: "ops", Sentence: "Something went wrong on Berth's side (operation " + r.op.ID + ").",
-		Next: "Ask ops to look at operation " + r.op.ID + " in Berth's log; then: berth env retry " + itself}
+	c := ownSurprise.of("", r.op.ID)
 	var e *Error
 	if errors.As(err, &e) {
 		c.Code, c.Sentence, c.Next = string(e.Code), e.Message, "berth env retry "+itself
@@ -495,8 +491,7 @@ func (r *run) provisioned(ctx context.Context, err error, elsewhere bool) error 
 	}
 	r.Log.Error("provisioning failed", "operation", r.op.ID, "environment", r.env.ID, "lost", p.Lost, "error", p.Err)
 	if p.Lost {
-		return &failure{machines: true, begun: elsewhere, diagnosis: Diagnosis{Outcome: OutcomeFailed, Total: 1, Causes: []Cause{{Code: "killed", Who: "retry",
-			Sentence: "The work was interrupted from outside, and Berth cannot tell how far it came.", Next: "berth env retry " + itself}}}}
+		return &failure{machines: true, begun: elsewhere, diagnosis: Diagnosis{Outcome: OutcomeFailed, Total: 1, Causes: []Cause{ownLost.of("", "")}}}
 	}
 	return &failure{machines: true, begun: elsewhere && p.Began, diagnosis: r.Diagnoser.Terraform(p.Log)}
 }
@@ -685,20 +680,18 @@ func (r *run) mine(v Server) bool {
 // overdue says what is known of a server that should have reported by now.
 func (r *run) overdue(v Server, started time.Time) *Cause {
 	waited := r.Now().Sub(started)
+	var c Cause
 	switch {
 	case v.LastSeen == nil && waited > r.CallHome:
-		return &Cause{Code: "timeout", Who: "retry", Server: nameOf(v),
-			Sentence: fmt.Sprintf("The server %s was made, but it has not been heard of for %s.", nameOf(v), Duration(waited)),
-			Next:     "berth env retry " + itself + "; if it stays silent, ask ops to look at the machine's own log"}
+		c = ownNeverHeard.of(nameOf(v), Duration(waited))
 	case v.LastSeen != nil && waited > r.CallHome && r.Now().Sub(*v.LastSeen) > r.CallHome:
-		return &Cause{Code: "timeout", Who: "retry", Server: nameOf(v),
-			Sentence: fmt.Sprintf("The server %s has fallen silent: it was last heard of %s ago.", nameOf(v), Duration(r.Now().Sub(*v.LastSeen))),
-			Next:     "berth env retry " + itself + "; if it stays silent, ask ops to look at the machine"}
+		c = ownSilent.of(nameOf(v), Duration(r.Now().Sub(*v.LastSeen)))
 	case waited > r.Converge:
-		return &Cause{Code: "timeout", Who: "retry", Server: nameOf(v),
-			Sentence: fmt.Sprintf("%s has not finished its set-up within %s.", nameOf(v), Duration(r.Converge)), Next: "berth env retry " + itself + "; berth env logs " + itself + " shows how far it came"}
+		c = ownSlow.of(nameOf(v), Duration(r.Converge))
+	default:
+		return nil
 	}
-	return nil
+	return &c
 }
 
 // Explain diagnoses each failed server of an environment by its last report.
@@ -750,15 +743,13 @@ func (r *run) diagnose(ctx context.Context, v Server) (Diagnosis, error) {
 		return Diagnosis{}, err
 	}
 	if report == nil {
-		return Diagnosis{Outcome: OutcomeFailed, Total: 1, Causes: []Cause{{Code: "unknown", Who: "retry", Server: nameOf(v),
-			Sentence: nameOf(v) + " failed and left no report.", Next: "berth env retry " + itself + "; if it stays, ask ops to look at the machine"}}}, nil
+		return Diagnosis{Outcome: OutcomeFailed, Total: 1, Causes: []Cause{ownNoReport.of(nameOf(v), "")}}, nil
 	}
 	a, _ := r.Catalogs.Current().App(v.App)
 	d := r.Diagnoser.Report(a, v.Branch, *report)
 	d.Causes = hide(d.Causes, v, r.masks.of(a, r.Settings).text)
 	if len(d.Causes) == 0 {
-		d.Causes = []Cause{{Code: "unknown", Who: "ops", Server: nameOf(v), Sentence: nameOf(v) + " did not come up, and its report does not say why.",
-			Next: "send ops this message; berth env logs " + itself + " shows what the server printed"}}
+		d.Causes = []Cause{ownNoReason.of(nameOf(v), "")}
 	}
 	return d, nil
 }

@@ -1,0 +1,48 @@
+package orchestrator
+
+import "strings"
+
+// ownCause is a cause that Berth sees for itself, in no program's output. In
+// its texts NAME is the environment, {server} the server that it is about and
+// {value} what else it tells.
+type ownCause struct{ code, who, sentence, next string }
+
+var (
+	ownCanceled = ownCause{"interrupted", "developer", "This was canceled before it was done.",
+		"go on with berth env retry NAME, or remove it with berth env destroy NAME"}
+	ownOverdue = ownCause{"timeout", "retry", "This was not done after {value}, the longest that an operation may take, and was stopped.",
+		"berth env retry NAME, or berth env destroy NAME"}
+	ownSurprise = ownCause{"unknown", "ops", "Something went wrong on Berth's side (operation {value}).",
+		"Ask ops to look at operation {value} in Berth's log; then: berth env retry NAME"}
+	ownLost = ownCause{"killed", "retry", "The work was interrupted from outside, and Berth cannot tell how far it came.",
+		"berth env retry NAME"}
+	ownNeverHeard = ownCause{"timeout", "retry", "The server {server} was made, but it has not been heard of for {value}.",
+		"berth env retry NAME; if it stays silent, ask ops to look at the machine's own log"}
+	ownSilent = ownCause{"timeout", "retry", "The server {server} has fallen silent: it was last heard of {value} ago.",
+		"berth env retry NAME; if it stays silent, ask ops to look at the machine"}
+	ownSlow = ownCause{"timeout", "retry", "{server} has not finished its set-up within {value}.",
+		"berth env retry NAME; berth env logs NAME shows how far it came"}
+	ownNoReport = ownCause{"unknown", "retry", "{server} failed and left no report.",
+		"berth env retry NAME; if it stays, ask ops to look at the machine"}
+	ownNoReason = ownCause{"unknown", "ops", "{server} did not come up, and its report does not say why.",
+		"send ops this message; berth env logs NAME shows what the server printed"}
+)
+
+// of is the cause about a server, if it is about one, in a diagnosis that is
+// kept.
+func (o ownCause) of(server, value string) Cause {
+	fill := strings.NewReplacer("{server}", server, "{value}", value, "NAME", itself).Replace
+	return Cause{Code: o.code, Who: o.who, Server: server, Sentence: fill(o.sentence), Next: fill(o.next)}
+}
+
+// OwnCauses are examples of the causes that Berth sees for itself, for the list
+// of all causes.
+func OwnCauses() []Cause {
+	var out []Cause
+	for _, o := range []ownCause{ownCanceled, ownOverdue, ownSurprise, ownLost, ownNeverHeard, ownSilent, ownSlow, ownNoReport, ownNoReason} {
+		c := o.of("NAME/APP", "…")
+		c.Next = named(c.Next, "NAME")
+		out = append(out, c)
+	}
+	return out
+}
