@@ -108,15 +108,18 @@ var raised = later(`(?s)^An exception occurred in this state: .*\n(?:salt\.excep
 // said, it is known all the same; the failure is then about that.
 func explainStep(f *failure) (*failure, *finding) {
 	show := f.hideName()
-	caught := *f
-	caught.vars = maps.Clone(f.vars)
-	x := match(stateRecords, f)
-	if x != nil && x.code == "salt_exception" && !inModules("cmd module test salt", f.module) {
+	var caught *failure
+	if strings.HasPrefix(f.comment, "An exception occurred") && !inModules("cmd module test salt", f.module) {
 		if m := raised.get().FindStringSubmatch(f.comment); m != nil {
-			caught.comment = strings.TrimSpace(m[1])
-			if y := match(stateRecords, &caught); y != nil && y.of.re != nil && y.code != "salt_exception" {
-				f, x = &caught, y
-			}
+			c := *f
+			c.comment, c.vars = strings.TrimSpace(m[1]), maps.Clone(f.vars)
+			caught = &c
+		}
+	}
+	x := match(stateRecords, f)
+	if caught != nil && x != nil && x.code == "salt_exception" {
+		if y := match(stateRecords, caught); y != nil && y.of.re != nil && y.code != "salt_exception" {
+			f, x = caught, y
 		}
 	}
 	show(f)

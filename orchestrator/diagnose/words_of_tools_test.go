@@ -40,6 +40,10 @@ func TestWordsOfTools(t *testing.T) {
 		{"timeout's own status", cmd("timeout 60 ./tide-tables", 124, "", ""), "command_timeout", retry, []string{"timeout 60 ./tide-tables", "too long"}, ""},
 		{"checkout of an unsaid repository", cmd("git fetch && git checkout feature/none", 1, "", "error: pathspec 'feature/none' did not match any file(s) known to git"), "branch_not_found", developer, []string{`no branch "feature/none".`}, "build"},
 
+		{"out of memory in git", chunk(git, "Clone failed: error: index-pack died of signal 9\nfatal: index-pack failed", ""), "out_of_memory", ops, []string{"memory"}, ""},
+		{"no unit file", cmd("systemctl enable --now winchd", 1, "", "Failed to enable unit: Unit file winchd.service does not exist."), "service_unknown", ops, []string{"winchd"}, ""},
+		{"what git said is raised", chunk("git_|-d_|-/srv/yard/depot_|-present", "An exception occurred in this state: Traceback (most recent call last):\n  File \"x.py\", line 1, in y\nsalt.exceptions.CommandExecutionError: Command 'git init --bare /srv/yard/depot' failed: fatal: cannot mkdir /srv/yard/depot: File exists\n", ""), "git_target_occupied", ops, []string{"/srv/yard/depot"}, ""},
+		{"an ID in the tools' words", chunk("file_|-hull-pillar_|-/srv/yard/a.conf_|-directory", "User bosun is not available ", ""), "user_missing", ops, []string{"bosun"}, "pillar"},
 		{"a file where the checkout goes", chunk(git, "Target '/srv/yard/slip' exists and is a regular file, cannot proceed", ""), "git_target_occupied", ops, []string{"/srv/yard/slip", "slip"}, ""},
 		{"no key", chunk(git, "Failed to check remote refs: The following identity file(s) were not found: /root/.ssh/yard_key", ""), "git_auth", ops, []string{"/root/.ssh/yard_key", "slip"}, ""},
 		{"no absolute path", chunk(git, "target 'rel/ative' is not an absolute path", ""), "recipe_error", ops, []string{"rel/ative"}, ""},
