@@ -56,7 +56,11 @@ type Executor struct {
 	Diagnoser    Diagnoser
 	// Checker looks once more at a branch that a server has not found. Nil: it
 	// is not looked for.
-	Checker  Checker
+	Checker Checker
+	// History and Works tell with which code a failure did not come. Nil: nobody
+	// does.
+	History  Historian
+	Works    Works
 	Settings SettingsReader
 	States   func(catalogStates string) (digest string, err error)
 	UserData func(Boot) (string, error)
@@ -124,6 +128,7 @@ func (x *Executor) Execute(ctx context.Context, operationID string) error {
 		t, ok := r.again(f)
 		if !ok {
 			r.fresh(ctx, &f.diagnosis)
+			r.compare(ctx, &f.diagnosis)
 			return r.end(ctx, status, err)
 		}
 		if err := x.Ledger.TryAgain(ctx, t, r.announce(t)); err != nil {

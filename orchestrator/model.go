@@ -232,6 +232,8 @@ type Cause struct {
 	// Outside names what it is about where that lies outside the servers, such
 	// as a mirror's host.
 	Outside string `json:"-"`
+	// Compared tells with which code it went well.
+	Compared *Compared `json:"compared,omitempty"`
 	// Common tells that several environments have it for one reason.
 	Common *Common `json:"common,omitempty"`
 	// Ask is the message to ops, ready to be sent on as it is, where they can

@@ -101,8 +101,8 @@ func newHouse(ctx context.Context, o serveOptions, ca string, source *catalog.So
 		AppID: o.Secrets.GitHubAppID, AppKeyFile: o.Secrets.GitHubAppKey})
 	diagnoser := diagnose.Diagnoser{Mask: orchestrator.MaskerOf(catalog.Settings)}
 	executor := &orchestrator.Executor{
-		Checker: h.checker,
-		Logs:    h.logText, RunLog: h.provisioner.Log,
+		Checker: h.checker, History: h.checker, Works: h.store,
+		Logs: h.logText, RunLog: h.provisioner.Log,
 		Operations: h.store, Environments: h.store, Ledger: h.store, Servers: h.store, Watcher: h.store, Catalogs: source,
 		Provisioner: h.provisioner, Diagnoser: diagnoser, Settings: catalog.Settings, States: h.recipes.digest, UserData: templates.UserData,
 		Sweep: h.sweep, Wake: h.wake, Now: now, After: time.After, Log: log, PublicURL: o.PublicURL, CA: ca, CallHome: 3 * time.Minute, Converge: 40 * time.Minute, Limit: 2 * time.Hour, RetryAfter: o.RetryAfter, InstallationID: installation,

@@ -239,6 +239,9 @@ func (c *Console) diagnosis(w io.Writer, color bool, d orchestrator.Diagnosis) {
 	who := map[string]string{"developer": "you can mend this", "ops": "ops can mend this", "retry": "trying again may be enough"}
 	for _, cause := range d.Causes {
 		fmt.Fprintf(w, "%s %s\n", paint(color, "✗", text.FgRed), line(cause.Headline()))
+		if cause.Compared != nil {
+			fmt.Fprintf(w, "  %s\n", line(cause.Compared.Sentence))
+		}
 		if cause.Common != nil {
 			fmt.Fprintf(w, "  %s\n", line(cause.Common.Sentence))
 		}

@@ -426,6 +426,9 @@ func diagnosisParts(d o.Diagnosis, e o.Environment) []Part {
 			spans = append(spans, strong(place), plain(": "))
 		}
 		spans = append(spans, plain(c.Sentence+"\n"))
+		if c.Compared != nil {
+			spans = append(spans, plain(c.Compared.Sentence+"\n"))
+		}
 		if c.Common != nil {
 			spans = append(spans, plain(c.Common.Sentence+"\n"))
 		}

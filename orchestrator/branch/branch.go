@@ -94,6 +94,9 @@ type forge interface {
 	// commit gives the full ID of a commit that a branch contains. It answers
 	// errNoCommit if there is none of that name, errStray if no branch has it.
 	commit(ctx context.Context, id, likely string) (string, error)
+	// between gives the newest commits that to has and from has not, and how
+	// many there are.
+	between(ctx context.Context, from, to string, most int) (commits []orchestrator.Commit, total int, err error)
 	// pull gives the branch that a pull request asks to merge.
 	pull(ctx context.Context, app orchestrator.App, number int) (pullRequest, error)
 }

@@ -233,14 +233,50 @@ func (r *gitRepository) commit(ctx context.Context, id, _ string) (string, error
 	return r.inHistory(ctx, id)
 }
 
-// inHistory fetches the branches' commits, without files where the host can,
-// into a repository that lives for the moment.
+// inHistory looks for a commit among all that the branches contain.
 func (r *gitRepository) inHistory(ctx context.Context, id string) (full string, err error) {
-	dir, err := os.MkdirTemp("", "berth-history-")
+	dir, err := r.history(ctx)
+	if err != nil {
+		return "", err
+	}
+	defer os.RemoveAll(dir)
+	// Every commit that a branch contains, and none that none does.
+	cmd := r.git.command(ctx, r.repo, func(string) []string { return []string{"-C", dir, "rev-list", "--branches"} })
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	out, err := cmd.StdoutPipe()
+	if err == nil {
+		err = cmd.Start()
+	}
+	if err != nil {
+		return "", &gitError{err: err}
+	}
+	found := oneCommit{prefix: id}
+	for lines := bufio.NewScanner(out); lines.Scan(); {
+		found.see(lines.Text())
+	}
+	if err := cmd.Wait(); err != nil {
+		if ctx.Err() != nil {
+			return "", ctx.Err()
+		}
+		return "", &gitError{stderr: withoutPasswords(stderr.String()), err: err}
+	}
+	return found.answer()
+}
+
+// history fetches the branches' commits, without files where the host can,
+// into a repository that whoever asked removes.
+func (r *gitRepository) history(ctx context.Context) (dir string, err error) {
+	dir, err = os.MkdirTemp("", "berth-history-")
 	if err != nil {
 		return "", fmt.Errorf("making a folder for the repository's history: %w", err)
 	}
-	defer os.RemoveAll(dir)
+	made := dir
+	defer func() {
+		if err != nil {
+			os.RemoveAll(made)
+		}
+	}()
 	fixed := func(args ...string) func(string) []string { return func(string) []string { return args } }
 	if _, _, err := r.git.run(ctx, r.repo, fixed("init", "--quiet", "--bare", "--template=", dir)); err != nil {
 		return "", err
@@ -271,29 +307,7 @@ func (r *gitRepository) inHistory(ctx context.Context, id string) (full string, 
 	if err != nil {
 		return "", err
 	}
-
-	// Every commit that a branch contains, and none that none does.
-	cmd := r.git.command(ctx, r.repo, fixed("-C", dir, "rev-list", "--branches"))
-	var stderr bytes.Buffer
-	cmd.Stderr = &stderr
-	out, err := cmd.StdoutPipe()
-	if err == nil {
-		err = cmd.Start()
-	}
-	if err != nil {
-		return "", &gitError{err: err}
-	}
-	found := oneCommit{prefix: id}
-	for lines := bufio.NewScanner(out); lines.Scan(); {
-		found.see(lines.Text())
-	}
-	if err := cmd.Wait(); err != nil {
-		if ctx.Err() != nil {
-			return "", ctx.Err()
-		}
-		return "", &gitError{stderr: withoutPasswords(stderr.String()), err: err}
-	}
-	return found.answer()
+	return dir, nil
 }
 
 // cannotFilter is what git says when a fetch without files did not work out.

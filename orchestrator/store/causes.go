@@ -2,7 +2,9 @@ package store
 
 import (
 	"context"
+	"database/sql"
 	"encoding/json"
+	"errors"
 	"slices"
 	"strings"
 	"time"
@@ -193,4 +195,27 @@ func (s *Store) ForgetOccurrences(ctx context.Context, before time.Time) error {
 		c.quiet = true
 		return c.exec(ctx, `DELETE FROM occurrences WHERE at < ?`, micros(before))
 	})
+}
+
+// LastGood gives the commit of a branch of an app that was deployed last with
+// success, in any environment; empty for none.
+func (s *Store) LastGood(ctx context.Context, app, branch string) (commit string, err error) {
+	err = s.read.QueryRowContext(ctx, `SELECT c.value ->> 'commit' FROM operations o, json_each(o.changes) c
+		WHERE o.status = 'succeeded' AND c.value ->> 'app' = ? AND c.value ->> 'branch' = ? ORDER BY o.ended_at DESC, o.seq DESC LIMIT 1`, app, branch).Scan(&commit)
+	if errors.Is(err, sql.ErrNoRows) {
+		return "", nil
+	}
+	return commit, s.fail(err)
+}
+
+// GoodNow gives the name of a live environment whose app is ready at a commit,
+// another one than that of a server; empty for none.
+func (s *Store) GoodNow(ctx context.Context, app, commit, exceptServer string) (environment string, err error) {
+	err = s.read.QueryRowContext(ctx, `SELECT e.name FROM servers v JOIN environments e ON e.id = v.environment_id
+		WHERE v.app = ? AND v.revision = ? AND v.status = 'ready' AND v.id <> ? AND v.destroyed_at IS NULL AND e.destroyed_at IS NULL ORDER BY e.created_at DESC LIMIT 1`,
+		app, commit, exceptServer).Scan(&environment)
+	if errors.Is(err, sql.ErrNoRows) {
+		return "", nil
+	}
+	return environment, s.fail(err)
 }

@@ -327,7 +327,20 @@ func (h *Hub) serveRepository(w http.ResponseWriter, r *http.Request, repo Repos
 		case merge == baseID:
 			status = "ahead"
 		}
-		answer(w, 200, map[string]any{"status": status, "base_commit": commit(baseID), "merge_base_commit": commit(merge)})
+		// Oldest first, in pages, as GitHub gives them.
+		out, _ := exec.Command("git", "-C", repo.Dir, "log", "--reverse", "-z", "--format=%H%n%an%n%B", baseID+".."+head).Output()
+		list := []any{}
+		for _, one := range strings.Split(strings.TrimSuffix(string(out), "\x00"), "\x00") {
+			if parts := strings.SplitN(one, "\n", 3); len(parts) == 3 {
+				list = append(list, map[string]any{"sha": parts[0], "commit": map[string]any{"author": map[string]any{"name": parts[1]}, "message": strings.TrimSpace(parts[2])}})
+			}
+		}
+		total := len(list)
+		per, _ := strconv.Atoi(r.URL.Query().Get("per_page"))
+		page, _ := strconv.Atoi(r.URL.Query().Get("page"))
+		per, page = min(max(per, 1), 100), max(page, 1)
+		list = list[min((page-1)*per, total):min(page*per, total)]
+		answer(w, 200, map[string]any{"status": status, "total_commits": total, "commits": list, "base_commit": commit(baseID), "merge_base_commit": commit(merge)})
 	case strings.HasPrefix(rest, "git/ref/tags/"):
 		name, _ := url.PathUnescape(strings.TrimPrefix(rest, "git/ref/"))
 		out, err := exec.Command("git", "-C", repo.Dir, "rev-parse", "--verify", "--quiet", "--end-of-options", "refs/"+name).Output()
