@@ -2,6 +2,7 @@ package diagnose
 
 import (
 	"path"
+	"slices"
 	"strings"
 )
 
@@ -15,13 +16,13 @@ var commandRecords = join(
 			return f.exit == "124" && re(`(?:^|[\s;&|/])timeout\s`).MatchString(f.vars["fullcmd"])
 		}, sentence: `The command "{cmd}" (step "{step}") took too long and was stopped.`, next: tryAgain,
 			samples: []sample{{step: "cmd.run timeout 60 ./tides", says: "Command \"timeout 60 ./tides\" run", exit: 124, names: []string{"timeout 60 ./tides"}}}},
-		{code: "disk_full", who: ops, in: "cmd module", text: both, re: later(diskFull), sentence: `The server's disk is full: the command "{cmd}" had no space left.`, next: nextDisk,
+		{code: "disk_full", who: ops, in: "cmd module", text: both, re: later(diskFull), when: tells(diskFull), sentence: `The server's disk is full: the command "{cmd}" had no space left.`, next: nextDisk,
 			samples: []sample{{step: "cmd.run make", says: "Command \"make\" run", prints: "cc1: fatal error: closing dependency file: No space left on device", exit: 2, names: []string{"make"}}}},
-		{code: "out_of_memory", who: ops, in: "cmd module", text: both, re: later(outOfMemory), sentence: `The command "{cmd}" (step "{step}") ran out of memory.`, next: `Ask ops to give this size more memory, or let the build use less memory; then "berth env retry NAME".`,
+		{code: "out_of_memory", who: ops, in: "cmd module", text: both, re: later(outOfMemory), when: tells(outOfMemory), sentence: `The command "{cmd}" (step "{step}") ran out of memory.`, next: `Ask ops to give this size more memory, or let the build use less memory; then "berth env retry NAME".`,
 			samples: []sample{{step: "cmd.run npm run build", says: "Command \"npm run build\" run", prints: "FATAL ERROR: Reached heap limit Allocation failed - JavaScript heap out of memory", exit: 134, names: []string{"npm run build"}}}},
 		{code: "out_of_memory", who: ops, in: "cmd module", when: func(f *failure) bool { return f.exit == "137" || f.exit == "-9" }, sentence: `The command "{cmd}" (step "{step}") was killed, most likely because the server ran out of memory.`, next: `Ask ops to give this size more memory; then "berth env retry NAME".`,
 			samples: []sample{{step: "cmd.run make", says: "Command \"make\" run", exit: 137, names: []string{"make", "memory"}}}},
-		{code: "port_in_use", who: ops, in: "cmd module", text: both, re: later(portInUse), refine: findPort, sentence: `The command "{cmd}" failed: the port{port} is already taken on the server.`, next: askOps,
+		{code: "port_in_use", who: ops, in: "cmd module", text: both, re: later(portInUse), when: tells(portInUse), refine: findPort, sentence: `The command "{cmd}" failed: the port{port} is already taken on the server.`, next: askOps,
 			samples: []sample{{step: "cmd.run node server.js", says: "Command \"node server.js\" run", prints: "Error: listen EADDRINUSE: address already in use :::9000", exit: 1, names: []string{"9000"}}}},
 		{code: "command_failed", who: developer, in: "cmd", re: later(`^check_cmd determined the state failed`), refine: checkCommand, sentence: `The command "{cmd}" ran, but the check after it (step "{step}") did not pass{because}`, next: pushAgain,
 			samples: []sample{{step: "cmd.run make site", says: "check_cmd determined the state failed", names: []string{"make site", "check"}}}},
@@ -115,6 +116,22 @@ func neverRan(f *failure) bool {
 // only its comment is left.
 func ownWord(f *failure) bool {
 	return silent(f) && f.exit == "" && f.comment != "" && !re(`^(?:Command ['"](?s:.*)['"] (?:run|failed)|Command (?:run|failed))`).MatchString(f.comment)
+}
+
+// passed is a test that went well, whatever its name says.
+var passed = re(`^\s*(?:✓|✔|√|ok\b|PASS(?:ED)?\b|--- PASS|\[ *OK *\])|\.\.\. ok$|\bPASSED\b`)
+
+// tells says whether a line that is not of a passed test holds a text.
+func tells(pattern string) func(*failure) bool {
+	return func(f *failure) bool {
+		if re(pattern).MatchString(f.comment) {
+			return true
+		}
+		if !re(pattern).MatchString(f.output()) {
+			return false
+		}
+		return slices.ContainsFunc(lines(f.output()), func(l string) bool { return re(pattern).MatchString(l) && !passed.MatchString(l) })
+	}
 }
 
 func exit(codes ...string) func(*failure) bool {
