@@ -3,10 +3,11 @@
 // three servers compares with a script that does the same by hand with bare
 // Terraform and salt-call.
 //
-//	go run ./.ci/bench [-work DIR] [-rounds N] [-only slack|list] [-seconds N] [-report]
+//	go run ./.ci/bench [-work DIR] [-rounds N] [-only slack|list|large] [-seconds N] [-report]
 //
 // With -only slack it measures the door to Slack alone, which needs no set-up;
-// with -only list what listing many environments costs. It fails when a figure
+// with -only list what listing many environments costs; with -only large what
+// diagnosing a large result of Salt costs, which needs no set-up either. It fails when a figure
 // is over its limit, unless it is to report alone.
 //
 // The figures of the database and of Terraform alone are Go benchmarks; make
@@ -78,12 +79,20 @@ blueprint "shop" {
 func main() {
 	work := flag.String("work", ".berth", "the folder that set-up filled")
 	rounds := flag.Int("rounds", 5, "how often each is measured")
-	only := flag.String("only", "", "measure this alone: slack or list")
+	only := flag.String("only", "", "measure this alone: slack, list or large")
 	report := flag.Bool("report", false, "print the figures, whatever they are")
 	seconds := flag.Int("seconds", 30, "how long Slack's load lasts")
 	app := flag.Bool("answer", false, "be the app of a measurement")
 	told := flag.String("slack-door", "", "be the Berth of Slack's load")
+	shape := flag.Int("large", -1, "be the measurement of this large result")
 	flag.Parse()
+	if *shape >= 0 {
+		if err := large(*shape); err != nil {
+			fmt.Fprintln(os.Stderr, "bench:", err)
+			os.Exit(1)
+		}
+		return
+	}
 	if *told != "" {
 		if err := slackDoor(*told); err != nil {
 			fmt.Fprintln(os.Stderr, "bench:", err)
@@ -128,6 +137,11 @@ func run(work, only string, rounds, seconds int) (err error) {
 	work, err = filepath.Abs(work)
 	if err != nil {
 		return err
+	}
+	if only == "" || only == "large" {
+		if err := largeResults(); err != nil || only == "large" {
+			return err
+		}
 	}
 	if only == "slack" {
 		dir, err := os.MkdirTemp("", "berth-bench-")

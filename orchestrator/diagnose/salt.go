@@ -155,7 +155,7 @@ func (s *saltRun) states(name string, v salt.Server) {
 // understand one takes a thousand times as long as to count it.
 const (
 	alikeTold = 20
-	maxCauses = 200
+	maxCauses = 50
 )
 
 // addRoot adds a root's cause, or counts it at one that stands for it, and
