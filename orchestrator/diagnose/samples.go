@@ -12,8 +12,8 @@ import (
 // record before it does. Adding a cause is one record with its samples: the
 // tests run each of them, and the list of causes is written from them.
 type sample struct {
-	// step is what failed, as "module.function NAME"; empty in tables that are
-	// not asked about steps.
+	// step is what failed, as "module.function NAME"; for machines, "machine
+	// ADDRESS"; empty in tables that are not asked about steps.
 	step string
 	// says is the comment of the step; elsewhere the message or the log.
 	says string
@@ -42,6 +42,13 @@ func (s sample) failure(c context) (*failure, masker) {
 		return f, newMasker(s.says)
 	}
 	what, name, _ := strings.Cut(s.step, " ")
+	if what == "machine" {
+		summary, detail, _ := strings.Cut(s.says, "\n")
+		if strings.Contains(s.says, "status code: ") { // one that has a summary alone
+			summary, detail = s.says, ""
+		}
+		return diagnostic{Summary: summary, Detail: detail, Address: name}.failure(false), newMasker(s.says)
+	}
 	module, function, _ := strings.Cut(what, ".")
 	st := salt.State{Module: module, Function: function, ID: sampleID, SLS: "shop", Name: name, Comment: s.says, Outcome: salt.Failed, Changes: map[string]string{}}
 	if s.prints != "" || s.exit != 0 {

@@ -237,7 +237,7 @@ func plain(s string) string {
 type vars map[string]string
 
 // limits of the single values; "line" gets the room that is left.
-var limits = map[string]int{"step": 48, "cmd": 64, "name": 90, "path": 100, "repo": 60, "branch": 100, "host": 70, "pkg": 80, "recipe": 60, "reason": 140, "image": 90, "what": 150}
+var limits = map[string]int{"step": 48, "cmd": 64, "name": 90, "path": 100, "repo": 60, "branch": 100, "host": 70, "pkg": 80, "recipe": 60, "reason": 140, "image": 90, "what": 150, "said": room + 10, "why": 120, "from": 100}
 
 // names are said as they are; everything else is a message and is put plainly.
 var names = map[string]bool{"step": true, "cmd": true, "name": true, "path": true, "repo": true, "branch": true, "host": true, "pkg": true, "recipe": true, "app": true, "user": true, "image": true, "url": true, "svc": true}
