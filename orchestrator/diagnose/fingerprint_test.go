@@ -131,13 +131,13 @@ func TestFingerprintsOfRecordedRuns(t *testing.T) {
 			t.Fatal(err)
 		}
 		key := string(about)
-		if len(truth.Where) == 0 { // of Terraform, each recorded once
-			key += filepath.Base(c.Dir)
-		}
 		if was, ok := first[cause.Fingerprint]; ok && was.truth != key && was.sentence != cause.Sentence {
 			t.Errorf("%s and %s are one cause:\n%s\n%s", was.dir, filepath.Base(c.Dir), was.sentence, cause.Sentence)
 		}
 		first[cause.Fingerprint] = seen{filepath.Base(c.Dir), key, cause.Sentence}
+		if len(truth.Where) == 0 { // of Terraform, each recorded once
+			key += filepath.Base(c.Dir)
+		}
 		if prints[key] == nil {
 			prints[key] = map[string]bool{}
 		}
