@@ -7,6 +7,11 @@ import (
 
 // pipRecords are pip's texts.
 var pipRecords = []record{
+	{code: "python_dependency", who: ops, text: both, re: later(untrusted + `|invalid peer certificate|UnknownIssuer`), refine: uvIndex,
+		sentence: `The server doesn't trust the certificate of the Python package index{index}, so the packages could not be installed.`, next: askOps,
+		samples: []sample{
+			{step: "pip.installed shop", says: "Error installing 'six': WARNING: Retrying (Retry(total=0)) after connection broken by 'SSLError(SSLCertVerificationError(1, '[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: self-signed certificate (_ssl.c:1016)'))': /simple/six/\nERROR: Could not find a version that satisfies the requirement six", names: []string{"certificate"}},
+			{step: "pip.installed shop", says: "error: Request failed after 3 retries in 6.3s\n  Caused by: Failed to fetch: `https://pypi.acme.io/simple/six/`\n  Caused by: error sending request for url (https://pypi.acme.io/simple/six/)\n  Caused by: client error (Connect)\n  Caused by: invalid peer certificate: UnknownIssuer", names: []string{"certificate", "pypi.acme.io"}}}},
 	{code: "python_dependency", who: retry, text: both, re: later(`NewConnectionError|ConnectTimeoutError|Failed to establish a new connection|Temporary failure in name resolution|Read timed out|ConnectionResetError|ProxyError|SSLError|Max retries exceeded|(?i:5\d\d (?:server|bad gateway|service unavailable))`), refine: pipIndex,
 		sentence: `The Python package index{index} can't be reached, so the packages could not be installed.`, next: tryAgain,
 		samples: []sample{{step: "pip.installed shop", says: "Error installing 'six': ERROR: Looking in indexes: http://pypi.acme.io/simple\nWARNING: Retrying after connection broken by 'NewConnectionError: Failed to establish a new connection: [Errno 111] Connection refused'", names: []string{"pypi.acme.io"}}}},
