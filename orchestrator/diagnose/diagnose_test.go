@@ -319,6 +319,22 @@ func TestCloudInit(t *testing.T) {
 		{"checksum", "Cloud-init v. 22.4.2\nsha256sum: WARNING: 1 computed checksum did NOT match\n", "checksum_mismatch"},
 		{"unknown", "Cloud-init v. 22.4.2\n2026 - util.py[WARNING]: Failed to run module scripts-user\n", "unknown"},
 		{"fine", "Cloud-init v. 22.4.2 finished at Mon\n", ""},
+		{"the log of cloud-init itself", "2026-11-24 10:00:01,123 - util.py[DEBUG]: Running command ['echo', 'No space left on device'] with allowed return codes [0]\n2026-11-24 10:00:02,001 - schema.py[WARNING]: Invalid cloud-config provided: Please run 'sudo cloud-init schema --system' to see the schema errors.\n", "module_invalid"},
+		{"for debugging alone", "2026-11-24 10:00:01,123 - util.py[DEBUG]: Running command ['false'] failed\nTraceback (most recent call last):\nOSError: [Errno 28] No space left on device\n2026-11-24 10:00:02,001 - util.py[DEBUG]: Cloud-init v. 22.4.2 finished\n", ""},
+		{"the trace of a warning", "2026-11-24 10:00:01,123 - cc_scripts_user.py[WARNING]: Failed to run module scripts-user\n2026-11-24 10:00:01,124 - util.py[WARNING]: Running module scripts-user failed\n2026-11-24 10:00:01,125 - util.py[DEBUG]: Running module scripts-user failed\nTraceback (most recent call last):\nOSError: [Errno 28] No space left on device\n", "disk_full"},
+		{"journal", "Nov 24 10:00:01 web cloud-init[812]: E: Unable to locate package gcc\nNov 24 10:00:02 web cloud-init[812]: Failed running /var/lib/cloud/instance/scripts/runcmd [100]\n", "package_not_found"},
+		{"journal with full times", "2026-11-24T10:00:01.123456+00:00 web cloud-init[812]: curl: (6) Could not resolve host: berth.x.io\n", "cloud_unreachable"},
+		{"console", "[   86.456237] cloud-init[693]: 2026-11-24 10:00:01,802 - schema.py[WARNING]: Invalid cloud-config provided: see the schema errors.\n", "module_invalid"},
+		{"the agent's journal", "Nov 24 10:00:01 web systemd[1]: Started berth-agent.service - Berth's agent.\nNov 24 10:00:02 web berth[900]: level=WARN msg=\"trying again\" what=enrolling error=\"Berth answered 403 Forbidden: refused\"\n", "enrolment_refused"},
+		{"tried again and overcome", "Cloud-init v. 22.4.2 running\nE: Could not get lock /var/lib/dpkg/lock-frontend\nCreated symlink /etc/systemd/system/multi-user.target.wants/berth-agent.service → /etc/systemd/system/berth-agent.service.\nCloud-init v. 22.4.2 finished at Mon\n", ""},
+		{"failed after it came up", "Cloud-init v. 22.4.2 running\nE: Could not get lock /var/lib/dpkg/lock-frontend\nCreated symlink /etc/systemd/system/multi-user.target.wants/berth-agent.service → /etc/systemd/system/berth-agent.service.\nCloud-init v. 22.4.2 running 'modules:final'\nberth-agent.service: Main process exited, code=exited, status=1/FAILURE\n", "service_failed"},
+		{"what stands last", "Cloud-init v. 22.4.2 running\nE: Could not get lock /var/lib/dpkg/lock-frontend\n" + strings.Repeat("Setting up a package ...\n", 40) + "sha256sum: WARNING: 1 computed checksum did NOT match\nFailed running /var/lib/cloud/instance/scripts/runcmd [1]\n", "checksum_mismatch"},
+		{"status", "status: error\nextended_status: error - done\nboot_status_code: enabled-by-generator\ndetail: DataSourceNoCloud [seed=/var/lib/cloud/seed]\nerrors:\n\t- ('scripts-user', RuntimeError('Runparts: 1 failures (runcmd) in 1 attempted commands'))\n", "command_failed"},
+		{"status of what was not done", "status: disabled\nboot_status_code: disabled-by-marker-file\ndetail: Cloud-init disabled by /etc/cloud/cloud-init.disabled\n", "start_data_missing"},
+		{"status, all well", "status: done\nboot_status_code: enabled-by-generator\ndetail: DataSourceNoCloud\nerrors: []\nrecoverable_errors: {}\n", ""},
+		{"status, data not taken", "status: done\nextended_status: degraded done\ndetail: DataSourceNoCloud\nerrors: []\nrecoverable_errors:\nWARNING:\n\t- Failed loading yaml blob. Invalid format at line 3 column 1\n", "module_invalid"},
+		{"Salt's own script", "bootstrap-salt.sh -- Version 2024.01.04\n *  INFO: System Information:\n * ERROR: Failed to run install_debian_onedir()!!!\n", "salt_missing"},
+		{"Salt's own script, in the end", "bootstrap-salt.sh -- Version 2024.01.04\n * ERROR: Failed to run an attempt\n *  INFO: Salt installed!\n", ""},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
