@@ -117,11 +117,15 @@ func (c context) problem(r orchestrator.Report) orchestrator.Diagnosis {
 var problemRecords = []record{
 	{code: "salt_missing", who: ops, re: later(`(?i)salt`), when: func(f *failure) bool {
 		return re(`(?i)not found|missing|not installed|no such file|cannot be (?:found|run)|isn't`).MatchString(f.comment)
-	}, sentence: `The program that sets up the server is not there: "{line}"`, next: askOps},
-	{code: "disk_full", who: ops, re: later(diskFull), sentence: `The server's disk is full: {line}`, next: nextDisk},
+	}, sentence: `The program that sets up the server is not there: "{line}"`, next: askOps,
+		samples: []sample{{says: "salt-call was not found in PATH", names: []string{"salt-call"}}, {says: "fork/exec /opt/berth/salt/bin/salt-call: no such file or directory", names: []string{"/opt/berth/salt/bin/salt-call"}}}},
+	{code: "disk_full", who: ops, re: later(diskFull), sentence: `The server's disk is full: {line}`, next: nextDisk,
+		samples: []sample{{says: "write /var/lib/berth/desired.json: no space left on device", names: []string{"/var/lib/berth"}}}},
 	{code: "permission_denied", who: ops, re: later(`(?i)permission denied|not permitted|read-only|unwritable|not writable`),
-		sentence: `The server could not begin its setup, a permission is missing: {line}`, next: askOps},
-	{code: "workdir_missing", who: ops, re: later(`(?i)no such file or directory`), sentence: `The server could not begin its setup, a folder is missing: {line}`, next: askOps},
+		sentence: `The server could not begin its setup, a permission is missing: {line}`, next: askOps,
+		samples: []sample{{says: "The folder /srv/shop is not writable: permission denied", names: []string{"/srv/shop"}}, {says: "open /etc/berth/agent.json: permission denied", names: []string{"/etc/berth/agent.json"}}}},
+	{code: "workdir_missing", who: ops, re: later(`(?i)no such file or directory`), sentence: `The server could not begin its setup, a folder is missing: {line}`, next: askOps,
+		samples: []sample{{says: "open /var/lib/berth/states: no such file or directory", names: []string{"/var/lib/berth/states"}}}},
 }
 
 // health is the cause when everything was set up and the app is not well.
@@ -140,6 +144,7 @@ func (c context) health(r orchestrator.Report) orchestrator.Cause {
 	}
 	if r.Later {
 		what = "it ran, but is not well any more"
+		f.vars["later"] = "yes"
 	}
 	f.vars["what"] = what
 	found := match(healthRecords, f)
@@ -164,14 +169,148 @@ func (c context) health(r orchestrator.Report) orchestrator.Cause {
 	return cause
 }
 
+const nextMemory = `Make the app use less memory, push, then "berth env deploy NAME"; or ask ops to give this size more memory.`
+
 const nextHealth = `Look at its output with "berth env logs NAME", mend the app, then "berth env deploy NAME".`
 
+const (
+	nextReach = `Ask ops whether what it needs runs, and whether its setting has the right address; then "berth env retry NAME".`
+	// endedHow is how an agent says that an app ended.
+	endedHow = `^the app (?P<how>ended with exit status \d+|was ended by signal \d+)(?: \((?P<n>\d+) times\))?`
+)
+
+// healthRecords are why an app that was set up and started is not well. They
+// look at what its agent saw, or at what the app printed.
 var healthRecords = []record{
-	{code: "port_in_use", who: ops, text: output, re: later(portInUse), sentence: `{app} could not start: its port{port} is already taken on the server.`, next: askOps, refine: findPort},
-	{code: "out_of_memory", who: ops, text: output, re: later(outOfMemory), sentence: `{app} could not stay alive: the server ran out of memory.`, next: `Make the app use less memory, push, then "berth env deploy NAME"; or ask ops to give this size more memory.`},
-	{code: "disk_full", who: ops, text: output, re: later(diskFull), sentence: `{app} could not start: the server's disk is full.`, next: nextDisk},
-	{code: "settings_error", who: ops, text: output, re: later(`KeyError: '(?P<key>[A-Z][A-Z0-9_]{2,})'|(?i:environment variable|env var)\W+(?P<key2>[A-Z][A-Z0-9_]{2,})\W+(?i:is )?(?i:not set|missing|required|undefined)|(?P<key3>[A-Z][A-Z0-9_]{2,}) (?i:is not set|must be set|is required)`),
-		sentence: `{app} was started and misses the setting "{key}{key2}{key3}".`, next: `Ask ops to put it into the settings of the app; then "berth env retry NAME".`},
+	{code: "port_in_use", who: ops, text: output, re: later(portInUse), sentence: `{app} could not start: its port{port} is already taken on the server.`, next: askOps, refine: findPort,
+		samples: []sample{{says: "the app ended with exit status 1", prints: "OSError: [Errno 98] Address already in use: ('', 8080)", names: []string{"shop", "8080"}}, {says: "nothing listened on port 3000 within 1m0s", prints: "Error: listen EADDRINUSE: address already in use :::3000", names: []string{"3000"}}}},
+	{code: "out_of_memory", who: ops, text: output, re: later(outOfMemory), sentence: `{app} could not stay alive: the server ran out of memory.`, next: nextMemory,
+		samples: []sample{{says: "the app was ended by signal 6 (2 times)", prints: "FATAL ERROR: Reached heap limit Allocation failed - JavaScript heap out of memory", names: []string{"shop"}}}},
+	{code: "disk_full", who: ops, text: output, re: later(diskFull), sentence: `{app} could not start: the server's disk is full.`, next: nextDisk,
+		samples: []sample{{says: "the app ended with exit status 1", prints: "OSError: [Errno 28] No space left on device: '/srv/shop/cache'", names: []string{"shop"}}}},
+	{code: "settings_error", who: ops, text: output, re: later(`KeyError: '(?P<key>[A-Z][A-Z0-9_]{2,})'|(?i:environment variable|env var)\W+(?P<key2>[A-Z][A-Z0-9_]{2,})\W+(?i:is )?(?i:not set|missing|required|undefined)|(?P<key3>[A-Z][A-Z0-9_]{2,}):? (?i:is not set|must be set|is required|is missing|not set|parameter not set)|key not found: "(?P<key4>[A-Z][A-Z0-9_]{2,})"|(?i:missing|required) (?i:required )?(?i:environment variable|env var|setting)s?:? ['"]?(?P<key5>[A-Z][A-Z0-9_]{2,})|could not find environment variable "(?P<key6>[A-Z][A-Z0-9_]{2,})"`), refine: func(f *failure, _ *finding) { coalesce(f, "key", "key2", "key3", "key4", "key5", "key6") },
+		sentence: `{app} was started and misses the setting "{key}".`, next: `Ask ops to put it into the settings of the app; then "berth env retry NAME".`,
+		samples: []sample{
+			{says: "the app ended with exit status 1", prints: "Traceback (most recent call last):\n  File \"app.py\", line 1\nKeyError: 'DATABASE_URL'", names: []string{"DATABASE_URL"}},
+			{says: "the app ended with exit status 1", prints: "Error: Missing required environment variable: STRIPE_KEY", names: []string{"STRIPE_KEY"}},
+			{says: "the app ended with exit status 2", prints: "/bin/sh: 1: SMTP_HOST: parameter not set", names: []string{"SMTP_HOST"}},
+			{says: "the app ended with exit status 1", prints: "config.rb:3:in 'fetch': key not found: \"REDIS_URL\" (KeyError)", names: []string{"REDIS_URL"}},
+		}},
+	{code: "settings_error", who: ops, text: output, re: later(`(?m)^.*(?:password authentication failed for user|Access denied for user|NOAUTH|WRONGPASS|SCRAM authentication failed|role "[^"\n]+" does not exist|database "[^"\n]+" does not exist|Unknown database).*$`), when: notRefusing, refine: outputLine,
+		sentence: `{app} was started, but its database does not let it in: {line}`, next: `Ask ops to check the database's name, user and password in the settings of the app; then "berth env retry NAME".`,
+		samples: []sample{
+			{says: "the app ended with exit status 1 (4 times)", prints: `psycopg.OperationalError: connection failed: FATAL:  password authentication failed for user "shop"`, names: []string{"shop", "password authentication failed"}},
+			{says: "GET /healthz answered 503 within 1m0s", prints: `pq: database "shop_qa" does not exist`, names: []string{"shop_qa"}},
+		}},
+	{code: "dependency_unreachable", who: ops, text: output, re: later(`(?m)^.*(?:connect E(?:CONNREFUSED|TIMEDOUT|HOSTUNREACH) \S+|getaddrinfo (?:ENOTFOUND|EAI_AGAIN) \S+|dial tcp:? [^\n]*(?:refused|no such host|i/o timeout|unreachable|misbehaving)|connection to server at [^\n]*failed|[Cc]ould not (?:connect to server|translate host name)|Can't connect to (?:MySQL|MariaDB|local) |[Ee]rror -?\d+ connecting to \S+|\[Errno (?:110|111|113|-2|-3)\]|Connection(?: to \S+)? refused|Name or service not known|Temporary failure in name resolution|Max retries exceeded with url|Mongo\w*ServerSelectionError|ServerSelectionTimeoutError).*$`), when: notRefusing, refine: outputLine,
+		sentence: `{app} was started, but does not reach what it needs: {line}`, next: nextReach,
+		samples: []sample{
+			{says: "the app ended with exit status 1 (5 times); nothing listened on port 41001", prints: "Error: connect ECONNREFUSED 127.0.0.1:5432\n    at TCPConnectWrap.afterConnect [as oncomplete] (node:net:1555:16)", names: []string{"127.0.0.1:5432"}},
+			{says: "the app ended with exit status 1", prints: `psycopg2.OperationalError: connection to server at "db" (10.0.0.3), port 5432 failed: Connection refused`, names: []string{"port 5432"}},
+			{says: "GET /healthz answered 503 within 1m0s", prints: "redis.exceptions.ConnectionError: Error 111 connecting to cache:6379. Connection refused.", names: []string{"cache:6379"}},
+			{says: "the app ended with exit status 1", prints: "panic: dial tcp: lookup orders-api on 127.0.0.53:53: no such host", names: []string{"orders-api"}},
+			{says: "the app ended with exit status 1", prints: "Error: getaddrinfo ENOTFOUND mongo.acme.io", names: []string{"mongo.acme.io"}},
+		}},
+	{code: "health_failed", who: developer, re: later(`^there is nothing to start`), sentence: `{app} was set up, but nothing says how it is started.`, next: `Give its Makefile a target "run" or "start" and push, or ask ops to set its start command; then "berth env deploy NAME".`,
+		samples: []sample{{says: "there is nothing to start: the catalog has no start for this app, and its Makefile no target run or start", names: []string{"shop"}}}},
+	{code: "health_failed", who: developer, text: output, re: later(`(?m)^(?:/bin/)?(?:ba|da)?sh: (?:line )?(?:\d+: )?(?:exec: )?(?P<cmd>[^\s:]+): (?:command )?(?:not found|[Pp]ermission denied)|^make: (?P<c2>[^\s:]+): No such file or directory`), when: func(f *failure) bool { return re(endedHow).MatchString(f.comment) }, refine: func(f *failure, _ *finding) { coalesce(f, "cmd", "c2") },
+		sentence: `{app} could not be started: its start command needs "{cmd}", which is not on the server or can't be run.`, next: `Mend the start command, or let the build install what it needs; push, then "berth env deploy NAME".`,
+		samples: []sample{
+			{says: "the app ended with exit status 127 (6 times); nothing listened on port 41001", prints: "/bin/sh: 1: gunicorn: not found", names: []string{"gunicorn"}},
+			{says: "the app ended with exit status 126", prints: "/bin/sh: 1: ./start.sh: Permission denied", names: []string{"./start.sh"}},
+			{says: "the app ended with exit status 2", prints: "make: uvicorn: No such file or directory\nmake: *** [Makefile:4: run] Error 127", names: []string{"uvicorn"}},
+		}},
+	{code: "out_of_memory", who: ops, re: later(`^the app was ended by signal 9(?: \((?P<n>\d+) times\))?`), refine: times,
+		sentence: `{app} does not stay up: it was killed from outside{times}, most likely for want of memory.`, next: nextMemory,
+		samples: []sample{{says: "the app was ended by signal 9 (3 times); nothing listened on port 41001", prints: "Loading model ...", names: []string{"3 times", "memory"}}}},
+	{code: "health_failed", who: developer, re: later(`^the app ended with exit status 0(?: \((?P<n>\d+) times\))?(?:;.*)?$`), refine: times,
+		sentence: `{app} does not stay up: it ended without an error{times} (exit status 0). Its start command has to stay in the foreground.`, next: nextHealth,
+		samples: []sample{{says: "the app ended with exit status 0 (4 times); it has to stay in the foreground; nothing listened on port 41001", prints: "started in the background", names: []string{"4 times", "foreground"}}}},
+	{code: "health_failed", who: developer, re: later(endedHow), refine: func(f *failure, x *finding) {
+		times(f, x)
+		lastWords(f, x)
+	}, sentence: `{app} does not stay up: it {how}{times}.`, next: nextHealth,
+		samples: []sample{
+			{says: "the app ended with exit status 3 (7 times); nothing listened on port 41001", prints: "RuntimeError: no such table: orders", names: []string{"exit status 3", "7 times", "no such table: orders"}},
+			{says: "the app was ended by signal 11; nothing listened on port 41001", names: []string{"signal 11"}},
+		}},
+	{code: "health_failed", who: developer, re: later(`^nothing (?:listened|took a connection) on port (?P<port>\d+)`), when: elsewhere, sentence: `{app} runs, but listens on {where} instead of port {port}: it has to take its port from PORT.`, next: `Let the app listen on the port that the variable PORT has, push, then "berth env deploy NAME".`,
+		samples: []sample{
+			{says: "nothing listened on port 41001 within 1m0s", prints: "Server listening on port 3000", names: []string{"port 3000", "41001"}},
+			{says: "nothing listened on port 41001 within 1m0s", prints: "[2026-11-24 10:00:00 +0000] [7] [INFO] Listening at: http://127.0.0.1:8000 (7)", names: []string{"port 8000"}},
+			{says: "nothing took a connection on port 41001 within 1m0s", prints: "  > Local:    http://localhost:5173/", names: []string{"port 5173"}},
+		}},
+	{code: "health_failed", who: developer, re: later(`^nothing (?:listened|took a connection) on port (?P<port>\d+)`), when: atAnother, sentence: `{app} runs, but listens on the address {where} alone: it has to listen on 0.0.0.0 or 127.0.0.1, port {port}.`, next: `Let the app listen on 0.0.0.0, push, then "berth env deploy NAME".`,
+		samples: []sample{{says: "nothing listened on port 41001 within 1m0s", prints: "Listening on http://10.0.0.5:41001", names: []string{"10.0.0.5", "41001"}}}},
+	{code: "health_failed", who: developer, re: later(`^GET (?P<path>\S+) answered (?P<status>404|405|410)\b`), when: atFirst,
+		sentence: `{app} runs, but does not know "{path}", by which Berth sees whether it is well: it answered {status}.`, next: `Let the app answer there, or ask ops to set another health path; then "berth env deploy NAME".`,
+		samples: []sample{{says: "GET /healthz answered 404 within 1m0s", names: []string{"/healthz", "404"}}}},
+	{code: "health_failed", who: developer, re: later(`^GET (?P<path>\S+) answered (?P<status>401|403|407)\b`), when: atFirst,
+		sentence: `{app} runs, but wants a sign-in at "{path}", by which Berth sees whether it is well: it answered {status}.`, next: `Let the app answer there without a sign-in, or ask ops to set another health path; then "berth env deploy NAME".`,
+		samples: []sample{{says: "GET /healthz answered 401 within 1m0s", names: []string{"/healthz", "401"}}}},
+	{code: "health_failed", who: developer, re: later(`^GET (?P<path>\S+) answered (?P<status>\d+)`), when: atFirst, refine: lastWords,
+		sentence: `{app} runs, but "{path}" answered {status}.`, next: nextHealth,
+		samples: []sample{
+			{says: "GET /healthz answered 500 within 1m0s", prints: "RuntimeError: no such table: orders", names: []string{"/healthz", "500", "no such table: orders"}},
+			{says: "GET /healthz answered 503 within 1m0s", names: []string{"503"}},
+		}},
+	{code: "health_failed", who: developer, re: later(`^GET (?P<path>\S+) on port (?P<port>\d+) gave no answer(?P<within> within \S+)?`), when: atFirst, refine: lastWords,
+		sentence: `{app} takes connections on port {port}, but "{path}" gave no answer{within}.`, next: nextHealth,
+		samples: []sample{{says: "GET /healthz on port 41001 gave no answer within 1m0s", prints: "waiting for migrations", names: []string{"/healthz", "41001", "1m0s"}}}},
+}
+
+// notRefusing says that the app is not just asked for what it does not serve.
+func notRefusing(f *failure) bool { return !re(`\banswered 4\d\d\b`).MatchString(f.comment) }
+
+// atFirst says that the app has not been well before.
+func atFirst(f *failure) bool { return f.vars["later"] == "" }
+
+// outputLine quotes the line of the app's output that the record knew.
+func outputLine(f *failure, x *finding) {
+	line, _, _ := strings.Cut(x.of.re.get().FindString(f.output()), "\n")
+	f.vars["line"] = strings.TrimSpace(prefixes.ReplaceAllString(strings.TrimSpace(line), ""))
+}
+
+// times says how often an app ended.
+func times(f *failure, _ *finding) {
+	if f.vars["times"] = ""; f.vars["n"] != "" {
+		f.vars["times"] = " (" + f.vars["n"] + " times)"
+	}
+}
+
+// lastWords adds the most telling line of the app's output.
+func lastWords(f *failure, x *finding) {
+	f.told = true
+	if f.vars["line"] = telling(f.stderr, ""); f.vars["line"] != "" && f.vars["line"] != f.comment {
+		x.sentence += ` Its last words: "{line}"`
+	}
+}
+
+// listens is how servers say where they listen.
+const listens = `(?i)(?:listening|running|serving|started|ready|available|local|bound|network)\b[^\n]{0,60}?(?:https?://)?(?P<host>\[[0-9a-f:]*\]|localhost|\*|\d+\.\d+\.\d+\.\d+|)(?::|\bport:? ?)(?P<port>\d{2,5})\b`
+
+// listening is where the app said last that it listens.
+func listening(f *failure) (host, port string) {
+	all := re(listens).FindAllStringSubmatch(f.output(), -1)
+	if len(all) == 0 {
+		return "", ""
+	}
+	last := all[len(all)-1]
+	return last[1], last[2]
+}
+
+// elsewhere says that the app listens on another port than it should.
+func elsewhere(f *failure) bool {
+	_, port := listening(f)
+	f.vars["where"] = "port " + port
+	return port != "" && !strings.Contains(f.comment+" ", " on port "+port+" ")
+}
+
+// atAnother says that the app listens on another address than it should.
+func atAnother(f *failure) bool {
+	host, port := listening(f)
+	f.vars["where"] = host
+	return port != "" && re(`^\d`).MatchString(host) && !re(`^(?:0\.0\.0\.0|127\.)`).MatchString(host)
 }
 
 // compiled keeps the expressions of refinements, which run once for each failure.

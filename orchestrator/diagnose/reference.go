@@ -35,6 +35,7 @@ var kinds = []struct {
 		{"python_dependency", "A Python package could not be installed."},
 		{"node_dependency", "An npm or yarn package could not be installed."},
 		{"health_failed", "The app was set up and started, and is not well: its health path or port does not answer, or it ended."},
+		{"dependency_unreachable", "The app was started and does not reach a database or another service that it needs."},
 		{"port_in_use", "Another program listens on the port that is needed."},
 		{"out_of_memory", "Something used more memory than the server has."},
 		{"disk_full", "A disk is full."},
