@@ -688,11 +688,11 @@ func (r *run) overdue(v Server, started time.Time) *Cause {
 	var c Cause
 	switch {
 	case v.LastSeen == nil && waited > r.CallHome:
-		c = ownNeverHeard.of(nameOf(v), Duration(waited))
+		c = ownNeverHeard.awaited(v, Duration(waited), started)
 	case v.LastSeen != nil && waited > r.CallHome && r.Now().Sub(*v.LastSeen) > r.CallHome:
-		c = ownSilent.of(nameOf(v), Duration(r.Now().Sub(*v.LastSeen)))
+		c = ownSilent.awaited(v, Duration(r.Now().Sub(*v.LastSeen)), started)
 	case waited > r.Converge:
-		c = ownSlow.of(nameOf(v), Duration(r.Converge))
+		c = ownSlow.awaited(v, Duration(r.Converge), started)
 	default:
 		return nil
 	}

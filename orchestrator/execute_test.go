@@ -361,8 +361,8 @@ func TestSilence(t *testing.T) {
 			t.Fatal(err)
 		}
 		c := op.Diagnosis.Causes[0]
-		if c.Server != name+"/web" || c.Sentence != "The server "+name+"/web has fallen silent: it was last heard of 4 min ago." || c.Who != "retry" ||
-			!strings.HasPrefix(c.Next, "berth env retry "+name+";") {
+		if c.Server != name+"/web" || c.Sentence != "The server "+name+"/web (192.0.2.1) has fallen silent: it was last heard of 4 min ago." || c.Who != "retry" ||
+			!strings.HasPrefix(c.Next, "berth env retry "+name+";") || !strings.Contains(c.Evidence, "last heard of: 2026-03-01T12:00:00Z") {
 			t.Errorf("as %s: %+v", name, c)
 		}
 		e, err := w.Environment(t.Context(), name)
@@ -379,6 +379,40 @@ func TestSilence(t *testing.T) {
 		t.Fatal(err)
 	}
 	told("blue")
+}
+
+// A machine that was made and whose agent never called home is told with what is
+// known of it, and is the same failure wherever the machine is.
+func TestNeverCalledHome(t *testing.T) {
+	w := newWorks(t)
+	w.submit(storetest.NewEnvironment("qa", "maria", "web"))
+	done := w.begin(context.Background(), "o-qa")
+	w.isWoken("web") // from now on it waits
+	w.clock.Advance(w.x.CallHome + 2*time.Minute)
+	w.tick <- time.Time{}
+	w.ended(done)
+	w.is("o-qa", orchestrator.OperationFailed, orchestrator.StatusFailed, "timeout")
+	op, err := w.Operation(t.Context(), "o-qa")
+	if err != nil {
+		t.Fatal(err)
+	}
+	v, err := w.Server(t.Context(), "s-qa-web")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := op.Diagnosis.Causes[0]
+	if c.Sentence != "The server qa/web ("+v.Address+") was made, but it has not been heard of for 5 min." || v.Address == "" || c.Who != "retry" ||
+		!strings.HasPrefix(c.Next, "berth env retry qa;") || !strings.Contains(c.Next, "cloud-init-output.log") {
+		t.Errorf("%+v at %q", c, v.Address)
+	}
+	for _, known := range []string{"server: s-qa-web", "address: " + v.Address, "last heard of: never"} {
+		if !strings.Contains(c.Evidence, known) {
+			t.Errorf("%q does not tell %q", c.Evidence, known)
+		}
+	}
+	if want := orchestrator.Fingerprint("timeout", "web", "The server \ue000 was made, but it has not been heard of for 9 min."); c.Fingerprint != want {
+		t.Errorf("the fingerprint is %q, not %q", c.Fingerprint, want)
+	}
 }
 
 // Whoever is told that something went wrong is told how to go on.

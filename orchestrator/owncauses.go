@@ -1,6 +1,10 @@
 package orchestrator
 
-import "strings"
+import (
+	"fmt"
+	"strings"
+	"time"
+)
 
 // ownCause is a cause that Berth sees for itself, in no program's output. In
 // its texts NAME is the environment, {server} the server that it is about and
@@ -17,9 +21,9 @@ var (
 	ownLost = ownCause{"killed", "retry", "The work was interrupted from outside, and Berth cannot tell how far it came.",
 		"berth env retry NAME"}
 	ownNeverHeard = ownCause{"timeout", "retry", "The server {server} was made, but it has not been heard of for {value}.",
-		"berth env retry NAME; if it stays silent, ask ops to look at the machine's own log"}
+		"berth env retry NAME; if it stays silent, ask ops to look at the machine's own log and at its way to Berth; berth diagnose FILE reads /var/log/cloud-init-output.log"}
 	ownSilent = ownCause{"timeout", "retry", "The server {server} has fallen silent: it was last heard of {value} ago.",
-		"berth env retry NAME; if it stays silent, ask ops to look at the machine"}
+		"berth env retry NAME; if it stays silent, ask ops whether the machine still runs, what journalctl -u berth-agent says on it, and whether it reaches Berth"}
 	ownSlow = ownCause{"timeout", "retry", "{server} has not finished its set-up within {value}.",
 		"berth env retry NAME; berth env logs NAME shows how far it came"}
 	ownNoReport = ownCause{"unknown", "retry", "{server} failed and left no report.",
@@ -33,6 +37,25 @@ var (
 func (o ownCause) of(server, value string) Cause {
 	fill := strings.NewReplacer("{server}", server, "{value}", value, "NAME", itself).Replace
 	return Cause{Code: o.code, Who: o.who, Server: server, Sentence: fill(o.sentence), Next: fill(o.next)}
+}
+
+// awaited is the cause about a server that is waited for since then, with what
+// is known of it: where it is, and when it was heard of.
+func (o ownCause) awaited(v Server, value string, since time.Time) Cause {
+	c := o.of(nameOf(v), value)
+	heard, where := "never", v.Address
+	if v.LastSeen != nil {
+		heard = v.LastSeen.UTC().Format(time.RFC3339)
+	}
+	if where == "" {
+		where = "not known"
+	} else if where != "127.0.0.1" {
+		// The address is another one each time, or may be missing.
+		c.Telling = strings.ReplaceAll(c.Sentence, nameOf(v), itself)
+		c.Sentence = strings.Replace(c.Sentence, nameOf(v), nameOf(v)+" ("+where+")", 1)
+	}
+	c.Evidence = fmt.Sprintf("server: %s\naddress: %s\nwaited for since: %s\nlast heard of: %s", v.ID, where, since.UTC().Format(time.RFC3339), heard)
+	return c
 }
 
 // OwnCauses are examples of the causes that Berth sees for itself, for the list
