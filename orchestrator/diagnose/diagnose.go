@@ -128,11 +128,15 @@ var problemRecords = []record{
 		samples: []sample{{says: "open /var/lib/berth/states: no such file or directory", names: []string{"/var/lib/berth/states"}}}},
 }
 
+// ofAgentItself is what the agent notes among the app's own output.
+var ofAgentItself = later(`(?m)^\[berth\] .*$`)
+
 // health is the cause when everything was set up and the app is not well.
 func (c context) health(r orchestrator.Report) orchestrator.Cause {
 	m := c.masker(r.HealthDetail + r.AppLog + r.Stdout)
-	line := telling(r.AppLog, "")
-	f := &failure{module: "app", comment: r.HealthDetail, stderr: r.AppLog, vars: vars{"app": c.app.Name, "detail": r.HealthDetail, "line": line, "step": c.app.Name, "name": c.app.Name, "cmd": c.app.Start, "path": c.app.Health}}
+	said := ofAgentItself.get().ReplaceAllString(r.AppLog, "")
+	line := telling(said, "")
+	f := &failure{module: "app", comment: r.HealthDetail, stderr: said, vars: vars{"app": c.app.Name, "detail": r.HealthDetail, "line": line, "step": c.app.Name, "name": c.app.Name, "cmd": c.app.Start, "path": c.app.Health}}
 	what := "it was set up and started, but is not well"
 	switch {
 	case c.app.Health != "":
@@ -188,11 +192,12 @@ var healthRecords = []record{
 		samples: []sample{{says: "the app was ended by signal 6 (2 times)", prints: "FATAL ERROR: Reached heap limit Allocation failed - JavaScript heap out of memory", names: []string{"shop"}}}},
 	{code: "disk_full", who: ops, text: output, re: later(diskFull), sentence: `{app} could not start: the server's disk is full.`, next: nextDisk,
 		samples: []sample{{says: "the app ended with exit status 1", prints: "OSError: [Errno 28] No space left on device: '/srv/shop/cache'", names: []string{"shop"}}}},
-	{code: "settings_error", who: ops, text: output, re: later(`KeyError: '(?P<key>[A-Z][A-Z0-9_]{2,})'|(?i:environment variable|env var)\W+(?P<key2>[A-Z][A-Z0-9_]{2,})\W+(?i:is )?(?i:not set|missing|required|undefined)|(?P<key3>[A-Z][A-Z0-9_]{2,}):? (?i:is not set|must be set|is required|is missing|not set|parameter not set)|key not found: "(?P<key4>[A-Z][A-Z0-9_]{2,})"|(?i:missing|required) (?i:required )?(?i:environment variable|env var|setting)s?:? ['"]?(?P<key5>[A-Z][A-Z0-9_]{2,})|could not find environment variable "(?P<key6>[A-Z][A-Z0-9_]{2,})"`), refine: func(f *failure, _ *finding) { coalesce(f, "key", "key2", "key3", "key4", "key5", "key6") },
+	{code: "settings_error", who: ops, text: output, re: later(`KeyError: '(?P<key>[A-Z][A-Z0-9_]{2,})'|(?i:environment variable|env var)\W+(?P<key2>[A-Z][A-Z0-9_]{2,})\W+(?i:is )?(?i:not set|missing|required|undefined)|(?P<key3>[A-Z][A-Z0-9_]{2,}):? (?i:is not set|must be set|is required|is missing|not set|parameter not set)|key not found: "(?P<key4>[A-Z][A-Z0-9_]{2,})"|(?i:missing|required) (?i:required )?(?i:environment variable|env var|setting)s?:? ['"]?(?P<key5>[A-Z][A-Z0-9_]{2,})|could not find environment variable "(?P<key6>[A-Z][A-Z0-9_]{2,})"|(?P<key7>[A-Z][A-Z0-9_]{2,})['"]? (?i:(?:environment|env) var(?:iable)?) (?i:is )?(?i:not set|missing|required|undefined)`), refine: func(f *failure, _ *finding) { coalesce(f, "key", "key2", "key3", "key4", "key5", "key6", "key7") },
 		sentence: `{app} was started and misses the setting "{key}".`, next: `Ask ops to put it into the settings of the app; then "berth env retry NAME".`,
 		samples: []sample{
 			{says: "the app ended with exit status 1", prints: "Traceback (most recent call last):\n  File \"app.py\", line 1\nKeyError: 'DATABASE_URL'", names: []string{"DATABASE_URL"}},
 			{says: "the app ended with exit status 1", prints: "Error: Missing required environment variable: STRIPE_KEY", names: []string{"STRIPE_KEY"}},
+			{says: "the app ended with exit status 1", prints: "Configuration error: API_BASE environment variable is not set", names: []string{"API_BASE"}},
 			{says: "the app ended with exit status 2", prints: "/bin/sh: 1: SMTP_HOST: parameter not set", names: []string{"SMTP_HOST"}},
 			{says: "the app ended with exit status 1", prints: "config.rb:3:in 'fetch': key not found: \"REDIS_URL\" (KeyError)", names: []string{"REDIS_URL"}},
 		}},
@@ -220,6 +225,8 @@ var healthRecords = []record{
 			{says: "the app ended with exit status 126", prints: "/bin/sh: 1: ./start.sh: Permission denied", names: []string{"./start.sh"}},
 			{says: "the app ended with exit status 2", prints: "make: uvicorn: No such file or directory\nmake: *** [Makefile:4: run] Error 127", names: []string{"uvicorn"}},
 		}},
+	{code: "health_failed", who: developer, re: later(`^the app could not be started: (?P<why>[^;]+?)(?: \(\d+ times\))?(?:;.*)?$`), sentence: `{app} could not be started: {why}.`, next: nextHealth,
+		samples: []sample{{says: "the app could not be started: the folder /srv/shop is not there (3 times); nothing listened on port 41001", names: []string{"/srv/shop is not there"}}}},
 	{code: "out_of_memory", who: ops, re: later(`^the app was ended by signal 9(?: \((?P<n>\d+) times\))?`), refine: times,
 		sentence: `{app} does not stay up: it was killed from outside{times}, most likely for want of memory.`, next: nextMemory,
 		samples: []sample{{says: "the app was ended by signal 9 (3 times); nothing listened on port 41001", prints: "Loading model ...", names: []string{"3 times", "memory"}}}},
@@ -238,6 +245,7 @@ var healthRecords = []record{
 		samples: []sample{
 			{says: "nothing listened on port 41001 within 1m0s", prints: "Server listening on port 3000", names: []string{"port 3000", "41001"}},
 			{says: "nothing listened on port 41001 within 1m0s", prints: "[2026-11-24 10:00:00 +0000] [7] [INFO] Listening at: http://127.0.0.1:8000 (7)", names: []string{"port 8000"}},
+			{says: "nothing listened on port 41001 within 1m0s", prints: "Tomcat started on port(s): 8080 (http) with context path ''", names: []string{"port 8080"}},
 			{says: "nothing took a connection on port 41001 within 1m0s", prints: "  > Local:    http://localhost:5173/", names: []string{"port 5173"}},
 		}},
 	{code: "health_failed", who: developer, re: later(`^nothing (?:listened|took a connection) on port (?P<port>\d+)`), when: atAnother, sentence: `{app} runs, but listens on the address {where} alone: it has to listen on 0.0.0.0 or 127.0.0.1, port {port}.`, next: `Let the app listen on 0.0.0.0, push, then "berth env deploy NAME".`,
@@ -254,9 +262,14 @@ var healthRecords = []record{
 			{says: "GET /healthz answered 500 within 1m0s", prints: "RuntimeError: no such table: orders", names: []string{"/healthz", "500", "no such table: orders"}},
 			{says: "GET /healthz answered 503 within 1m0s", names: []string{"503"}},
 		}},
-	{code: "health_failed", who: developer, re: later(`^GET (?P<path>\S+) on port (?P<port>\d+) gave no answer(?P<within> within \S+)?`), when: atFirst, refine: lastWords,
+	{code: "health_failed", who: developer, re: later(`^GET (?P<path>\S+) on port (?P<port>\d+) gave no answer(?: within (?P<for>\S+))?`), when: atFirst, refine: func(f *failure, x *finding) {
+		if f.vars["within"] = ""; f.vars["for"] != "" {
+			f.vars["within"] = " within " + f.vars["for"]
+		}
+		lastWords(f, x)
+	},
 		sentence: `{app} takes connections on port {port}, but "{path}" gave no answer{within}.`, next: nextHealth,
-		samples: []sample{{says: "GET /healthz on port 41001 gave no answer within 1m0s", prints: "waiting for migrations", names: []string{"/healthz", "41001", "1m0s"}}}},
+		samples: []sample{{says: "GET /healthz on port 41001 gave no answer within 1m0s", prints: "waiting for migrations", names: []string{"/healthz", "41001", "no answer within 1m0s"}}}},
 }
 
 // notRefusing says that the app is not just asked for what it does not serve.
@@ -287,7 +300,7 @@ func lastWords(f *failure, x *finding) {
 }
 
 // listens is how servers say where they listen.
-const listens = `(?i)(?:listening|running|serving|started|ready|available|local|bound|network)\b[^\n]{0,60}?(?:https?://)?(?P<host>\[[0-9a-f:]*\]|localhost|\*|\d+\.\d+\.\d+\.\d+|)(?::|\bport:? ?)(?P<port>\d{2,5})\b`
+const listens = `(?im)(?:\b(?:listening|running|serving|started|available|bound)(?: [\w'-]+){0,2}? ?(?:on|at|to):? +(?:port(?:\(s\))?:? *)?|\b(?:local|network):\s+)(?:\w+://)?(?:(\[[0-9a-f:]*\]|localhost|\*|\d+\.\d+\.\d+\.\d+|):)?([1-9]\d{1,4})(?:[/\s,;)(.]|$)`
 
 // listening is where the app said last that it listens.
 func listening(f *failure) (host, port string) {
