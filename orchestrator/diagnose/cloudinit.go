@@ -165,8 +165,8 @@ var bootRecords = []record{
 			{says: "E: You don't have enough free space in /var/cache/apt/archives/."},
 			{says: "curl: (23) Failure writing output to destination\ncp: error writing '/usr/local/bin/berth': No space left on device"},
 		}},
-	{code: "out_of_memory", who: ops, re: later(`Out of memory: Killed process|(?i)cannot allocate memory|\bMemoryError\b|invoked oom-killer|^Killed$`), sentence: `The machine had too little memory for its first start.`, next: `Ask ops to give this size more memory; then "berth env retry NAME".`,
-		samples: []sample{{says: "[  41.2] Out of memory: Killed process 812 (pip) total-vm:912340kB"}, {says: "fork: Cannot allocate memory"}}},
+	{code: "out_of_memory", who: ops, re: later(`Out of memory: Killed process|(?i)cannot allocate memory|\bMemoryError\b|invoked oom-killer|(?m:^Killed$)`), sentence: `The machine had too little memory for its first start.`, next: `Ask ops to give this size more memory; then "berth env retry NAME".`,
+		samples: []sample{{says: "[  41.2] Out of memory: Killed process 812 (pip) total-vm:912340kB"}, {says: "fork: Cannot allocate memory"}, {says: "Collecting salt==3008.3\nKilled\nFailed running /var/lib/cloud/instance/scripts/runcmd [137]"}}},
 	{code: "clock_wrong", who: ops, re: later(`is not valid yet \(invalid for|certificate is not (?:yet valid|active)|current time \S+ is before|time is too far from Berth's|not live until`), refine: bootLine,
 		sentence: `The machine's clock is wrong, so nothing that it fetches is trusted: {line}`, next: `Ask ops to set the machine's clock (its time service); then "berth env retry NAME".`,
 		samples: []sample{
