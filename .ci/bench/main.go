@@ -253,12 +253,12 @@ func (b *bench) lists() error {
 		return err
 	}
 	for _, args := range [][]string{nil, {"--json"}} {
-		p50, p99, err := b.list(100, args...)
+		p50, p99, err := b.list(300, args...)
 		if err != nil {
 			return err
 		}
 		limit(strings.Join(append([]string{"berth env list"}, args...), " ")+" (p99)", ms(p99), 50, "ms")
-		fmt.Printf("berth env list %v with %d environments of two servers: p50 %d ms, p99 %d ms (100 runs of the whole command)\n", args, environments, p50.Milliseconds(), p99.Milliseconds())
+		fmt.Printf("berth env list %v with %d environments of two servers: p50 %d ms, p99 %d ms (300 runs of the whole command)\n", args, environments, p50.Milliseconds(), p99.Milliseconds())
 	}
 	return nil
 }
