@@ -1,6 +1,7 @@
 package app
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"encoding/json"
@@ -108,7 +109,8 @@ type greeting struct {
 }
 
 func (g *greeting) Write(p []byte) (int, error) {
-	n, err := fmt.Fprintf(g.out, "Berth is %s", p)
+	// Its address looks like a page to open, and is none.
+	n, err := fmt.Fprintf(g.out, "Berth is %s, for the berth command.\n", bytes.TrimRight(p, "\n"))
 	if err == nil && !g.done {
 		g.done = true
 		_, err = io.WriteString(g.out, g.text)

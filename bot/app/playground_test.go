@@ -93,7 +93,7 @@ func startPlayground(t *testing.T) *playing {
 			t.Fatalf("the playground said %q, %v: %s", said, err, errs.String())
 		}
 	}
-	if !strings.Contains(said, "Berth is listening on http://127.0.0.1:") {
+	if !regexp.MustCompile(`(?m)^Berth is listening on http://127\.0\.0\.1:\d+, for the berth command\.$`).MatchString(said) {
 		t.Errorf("it does not say where Berth is: %q", said)
 	}
 	go func() {
