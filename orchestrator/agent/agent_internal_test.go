@@ -14,6 +14,7 @@ import (
 	"errors"
 	"io"
 	"log"
+	"math"
 	"math/big"
 	"net/http"
 	"net/http/httptest"
@@ -300,5 +301,19 @@ func TestBackoff(t *testing.T) {
 	}
 	if differ < 90 || long < 80 {
 		t.Errorf("%d of 100 pauses differ, %d are long", differ, long)
+	}
+}
+
+// In a container a process may have session 0: its leader stands outside. That
+// is not the session of an app that has not started yet.
+func TestSessionOutside(t *testing.T) {
+	t.Parallel()
+	p := &app{agent: &agent{}, run: "run"}
+	outside := process{PID: math.MaxInt32}
+	if p.own(0)(outside, nil) {
+		t.Error("a process whose session stands outside is the app's before it has started")
+	}
+	if outside.Session = 7; !p.own(7)(outside, nil) {
+		t.Error("a process of the app's session is none of its own")
 	}
 }

@@ -198,7 +198,9 @@ func (p *app) own(session int) func(q process, descend []process) bool {
 		switch {
 		case q.PID == os.Getpid():
 			return false
-		case q.Session == session:
+		// Before the app has started its session is 0, and so is every session
+		// whose leader stands outside this container.
+		case session > 0 && q.Session == session:
 			return true
 		case q.uid() == os.Getuid() && q.marked(appRunVariable+"="+p.run):
 			return true
