@@ -3,6 +3,7 @@ package view
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -281,7 +282,7 @@ func EnvironmentView(e o.Environment, now time.Time) View {
 			{"Target", []Span{plain(e.Target)}},
 			{"Made", []Span{when(e.CreatedAt)}},
 		}},
-		serverLines(e.Servers),
+		detailLines(e.Servers),
 	}}
 	if e.Status == o.StatusFailed && e.Diagnosis != nil {
 		v.Parts = append(v.Parts, diagnosisParts(*e.Diagnosis, e)...)
@@ -303,6 +304,17 @@ func serverLines(all []o.Server) Lines {
 	return l
 }
 
+// detailLines are serverLines with the settings that come from other servers.
+func detailLines(all []o.Server) Lines {
+	l := serverLines(all)
+	for i, s := range all {
+		for _, key := range slices.Sorted(maps.Keys(s.Needs)) {
+			l.Lines[i].Spans = append(l.Lines[i].Spans, plain("\n"+key+" "), code(s.Needs[key]))
+		}
+	}
+	return l
+}
+
 func serverLine(s o.Server) []Span {
 	spans := []Span{strong(s.Name), plain(" — " + string(s.Status) + " "), code(running(s))}
 	if s.URL != "" && s.Status == o.StatusReady {
@@ -314,14 +326,6 @@ func serverLine(s o.Server) []Span {
 			spans = append(spans, plain(" since "), when(*s.LastSeen))
 		}
 		spans = append(spans, plain(")"))
-	}
-	keys := make([]string, 0, len(s.Needs))
-	for key := range s.Needs {
-		keys = append(keys, key)
-	}
-	slices.Sort(keys)
-	for _, key := range keys {
-		spans = append(spans, plain("\n"+key+" "), code(s.Needs[key]))
 	}
 	return spans
 }
@@ -354,6 +358,9 @@ func ServerView(e o.Environment, s o.Server, now time.Time) View {
 	}
 	if s.URL != "" {
 		facts = append(facts, Fact{"Address", []Span{link(s.URL, s.URL)}})
+	}
+	for _, key := range slices.Sorted(maps.Keys(s.Needs)) {
+		facts = append(facts, Fact{key, []Span{code(s.Needs[key])}})
 	}
 	return View{Text: fmt.Sprintf("%s is %s and runs %s.", s.Name, s.Status, running(s)), Parts: []Part{
 		Heading{s.Name + " — " + string(s.Status)}, Facts{facts},
@@ -406,12 +413,21 @@ func WhyAllView(e o.Environment, tree string) View {
 // whoCan says who can mend a cause.
 var whoCan = map[string]string{"developer": "You can mend this.", "ops": "Ops can mend this.", "retry": "Trying again may be enough."}
 
+// manyCauses is how many causes are told where there is little room.
+const manyCauses = 5
+
 func diagnosisText(d o.Diagnosis) string {
 	var out []string
-	for _, c := range d.Causes {
+	for _, c := range d.Causes[:min(len(d.Causes), manyCauses)] {
 		out = append(out, c.Sentence)
 		if c.Common != nil {
 			out = append(out, c.Common.Sentence)
+		}
+	}
+	if n := len(d.Causes) - manyCauses; n > 0 {
+		out = append(out, fmt.Sprintf("There are %d more causes.", n))
+		if n == 1 {
+			out[len(out)-1] = "There is 1 more cause."
 		}
 	}
 	return strings.Join(out, " ")
@@ -419,8 +435,7 @@ func diagnosisText(d o.Diagnosis) string {
 
 func diagnosisParts(d o.Diagnosis, e o.Environment) []Part {
 	var parts []Part
-	const most = 5
-	for _, c := range d.Causes[:min(len(d.Causes), most)] {
+	for _, c := range d.Causes[:min(len(d.Causes), manyCauses)] {
 		spans := []Span{}
 		if place := c.Place(); place != "" {
 			spans = append(spans, strong(place), plain(": "))
@@ -446,8 +461,8 @@ func diagnosisParts(d o.Diagnosis, e o.Environment) []Part {
 		spans = append(spans, history(c.History)...)
 		parts = append(parts, Lines{[]Line{{State: StateBad, Spans: spans}}})
 	}
-	if n := len(d.Causes) - most; n > 0 {
-		parts = append(parts, Note{[]Span{commands(fmt.Sprintf("… and %d more; env why %s shows all.", n, e.Name))}})
+	if n := len(d.Causes) - manyCauses; n > 0 {
+		parts = append(parts, Note{[]Span{commands(fmt.Sprintf("… and %d more; env why %s all shows them.", n, e.Name))}})
 	}
 	if back := o.GoBack(e); back != "" {
 		parts = append(parts, Note{[]Span{plain("To go back to what ran before: "), typed(back)}})

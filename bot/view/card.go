@@ -217,12 +217,29 @@ func EndView(op o.Operation, e o.Environment) View {
 		text = e.Name + " failed: " + diagnosisText(*op.Diagnosis)
 	}
 	spans = append(spans, plain(text))
+	if op.Diagnosis != nil && op.Status == o.OperationFailed {
+		spans = append(spans, endHistory(*op.Diagnosis)...)
+	}
 	for _, s := range e.Servers {
 		if op.Status == o.OperationSucceeded && s.URL != "" && s.Status == o.StatusReady {
 			spans = append(spans, plain("\n"+s.App+" "), link(s.URL, s.URL))
 		}
 	}
 	return View{Text: text, Public: true, Parts: []Part{Paragraph{spans}}}
+}
+
+// endHistory is what is known from before of the causes that diagnosisText
+// tells. Where it tells several, each history says what of.
+func endHistory(d o.Diagnosis) []Span {
+	var spans []Span
+	for _, c := range d.Causes[:min(len(d.Causes), manyCauses)] {
+		h := history(c.History)
+		if len(h) > 0 && len(d.Causes) > 1 {
+			h[0].Text = "\n" + short(c.Headline(), 100) + " — " + strings.TrimPrefix(h[0].Text, "\n")
+		}
+		spans = append(spans, h...)
+	}
+	return spans
 }
 
 // WarningView warns an owner of an environment's end.

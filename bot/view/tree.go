@@ -138,6 +138,12 @@ func (t *tree) cause(depth int, c o.Cause) {
 		head = clean(c.Where) + " (" + c.Code + ")"
 	}
 	lines := []string{t.style.Paint(StateBad, "✗ "+head), "  " + oneLine(clean(c.Sentence))}
+	if c.Compared != nil {
+		lines = append(lines, "  "+oneLine(clean(c.Compared.Sentence)))
+	}
+	if c.Common != nil {
+		lines = append(lines, "  "+oneLine(clean(c.Common.Sentence)))
+	}
 	if !c.Canceled() {
 		lines = append(lines, "  "+whoCan[c.Who])
 	}

@@ -414,7 +414,7 @@ func TestHistory(t *testing.T) {
 		Note: &o.CauseNote{Text: "Use *main*, run env list <!channel>", By: "olga"}}
 	e.Diagnosis = &o.Diagnosis{Outcome: o.OutcomeFailed, Total: 1, Causes: []o.Cause{{Code: "command_failed", Who: "developer", Server: "qa/web", Sentence: "It failed.", History: h}}}
 	op := o.Operation{ID: "o1", Kind: o.KindDeploy, Status: o.OperationFailed, Actor: "maria", Text: "env deploy qa", Diagnosis: e.Diagnosis}
-	for name, v := range map[string]View{"card": CardView(op, e, nil, now), "why": WhyView(e), "show": EnvironmentView(e, now)} {
+	for name, v := range map[string]View{"card": CardView(op, e, nil, now), "why": WhyView(e), "show": EnvironmentView(e, now), "end": EndView(op, e)} {
 		check(t, v)
 		text := words(v)
 		for _, want := range []string{"\nSeen 5 times since Monday, last mended by tom with berth env deploy qa web=\"a b\".", "\nOps say: Use *main*, run env list <!channel>"} {
@@ -436,6 +436,12 @@ func TestHistory(t *testing.T) {
 	tree := Tree(e, o.Evidence{Servers: []o.ServerEvidence{{Server: "qa/web"}}}, TreeStyle{})
 	if !strings.Contains(tree, "last mended by tom with berth env deploy qa web=") || !strings.Contains(tree, "Ops say: Use *main*, run env list <!channel>") {
 		t.Errorf("the tree:\n%s", tree)
+	}
+	// Of several, each is said what of.
+	two := op
+	two.Diagnosis = &o.Diagnosis{Causes: append([]o.Cause{{Sentence: "Other.", Code: "x", Who: "ops"}}, e.Diagnosis.Causes...)}
+	if text := words(EndView(two, e)); !strings.Contains(text, "\nqa/web: It failed. — Seen 5 times since Monday, last mended by tom with ") || strings.Count(text, " — ") != 1 {
+		t.Errorf("the end of two causes:\n%s", text)
 	}
 	// The first time there is nothing of it.
 	e.Diagnosis.Causes[0].History = nil
@@ -460,5 +466,52 @@ func TestOneReason(t *testing.T) {
 	}
 	if !strings.Contains(v.Text, "4 environments are affected") {
 		t.Errorf("the text alone: %s", v.Text)
+	}
+	// All of it says no less than the short answer.
+	e.Diagnosis.Causes[0].Compared = &o.Compared{Sentence: "It worked with 0123456789 of the same branch; 1 commit since: abcdef0123 \"go\x1bfast\" (tom)."}
+	clean := func(s string) string { return strings.ReplaceAll(s, "\x1b", "") }
+	tree := Tree(e, o.Evidence{Servers: []o.ServerEvidence{{Server: "qa/api"}, {Server: "qa/web"}}}, TreeStyle{Clean: clean})
+	for _, want := range []string{"since 10:42 UTC; 4 environments are affected.", `1 commit since: abcdef0123 "gofast" (tom).`} {
+		if !strings.Contains(tree, want) {
+			t.Errorf("the tree does not say %q:\n%s", want, tree)
+		}
+	}
+}
+
+// Where there are many causes, few are told and the rest are counted.
+func TestManyCauses(t *testing.T) {
+	t.Parallel()
+	e := qa(o.StatusFailed)
+	e.Diagnosis = &o.Diagnosis{Outcome: o.OutcomeFailed}
+	for i := range 60 {
+		e.Diagnosis.Causes = append(e.Diagnosis.Causes, o.Cause{Code: "command_failed", Who: "developer", Server: "qa/web", Sentence: fmt.Sprintf("Step %d failed.", i)})
+	}
+	op := o.Operation{ID: "o1", Kind: o.KindDeploy, Status: o.OperationFailed, Actor: "maria", Text: "env deploy qa", Diagnosis: e.Diagnosis}
+	for name, v := range map[string]View{"card": CardView(op, e, nil, now), "end": EndView(op, e), "why": WhyView(e)} {
+		if !strings.Contains(v.Text, "Step 4 failed. There are 55 more causes.") || strings.Contains(words(v), "Step 5 ") {
+			t.Errorf("%s:\n%s", name, words(v))
+		}
+	}
+	if whole := words(WhyView(e)); !strings.Contains(whole, "… and 55 more; berth env why qa all shows them.") {
+		t.Errorf("%s", whole)
+	}
+}
+
+// A developer needs links: what one server is told of another stands with the
+// details.
+func TestNeeds(t *testing.T) {
+	t.Parallel()
+	e := qa(o.StatusReady)
+	e.Servers[1].Needs = o.Needs{"API_URL": "http://127.0.0.1:1/", "B_URL": "http://127.0.0.1:2/"}
+	op := o.Operation{ID: "o1", Kind: o.KindCreate, Status: o.OperationSucceeded, Actor: "maria", Text: "env create qa"}
+	for name, v := range map[string]View{"card": CardView(op, e, nil, now), "list": ServersView(e.Servers)} {
+		if strings.Contains(words(v), "API_URL") {
+			t.Errorf("%s:\n%s", name, words(v))
+		}
+	}
+	for name, v := range map[string]View{"env show": EnvironmentView(e, now), "server show": ServerView(e, e.Servers[1], now)} {
+		if !strings.Contains(words(v), "API_URL http://127.0.0.1:1/\nB_URL http://127.0.0.1:2/\n") {
+			t.Errorf("%s:\n%s", name, words(v))
+		}
 	}
 }
