@@ -1,7 +1,7 @@
 # `make help` lists the targets. Everything that these make lies in one folder,
 # ignored by git: .berth (see .ci/work).
 .DEFAULT_GOAL := help
-.PHONY: help check setup salt terraform build demo demo-stop playground test score corpus pictures fuzz bench salt-lock clean
+.PHONY: help check setup salt terraform build demo demo-stop playground test score corpus pictures fuzz bench clouds salt-lock moto-lock clean
 
 WORK      := $(or $(BERTH_WORK),$(shell .ci/work))
 SALT_CALL := $(WORK)/salt/bin/salt-call
@@ -12,7 +12,7 @@ FUZZTIME  ?= 10s
 # Recorded results beside the checkout, more than testdata/salt holds.
 CORPUS    := $(or $(BERTH_CORPUS),$(abspath $(wildcard ../shared/corpus)))
 SOURCES   := . ./bot/... ./orchestrator/... ./templates/... ./modules/...
-TOOLS     := ./.ci/setup ./.ci/demo ./.ci/bench ./.ci/score ./.ci/corpus ./testdata/apps ./testdata/browser
+TOOLS     := ./.ci/setup ./.ci/demo ./.ci/bench ./.ci/score ./.ci/corpus ./testdata/apps ./testdata/browser ./testdata/awsfake ./testdata/mirror
 
 help: ## List the targets
 	@.ci/check || true
@@ -49,13 +49,14 @@ playground: setup build ## Use Berth in a browser, as in Slack, without an accou
 
 test: ## Everything that CI runs
 	@.ci/check
-	@$(SETUP) -pinned salt terraform chromium tools
+	@$(SETUP) -pinned salt terraform chromium tools moto aws-provider
 	@unformatted=$$(git ls-files -co --exclude-standard -- '*.go' | xargs gofmt -l); \
 	if [ -n "$$unformatted" ]; then echo "Not formatted (gofmt -w mends it):"; echo "$$unformatted"; exit 1; fi
 	$(GO) vet $(SOURCES) $(TOOLS)
 	BERTH_REQUIRE_SALT=1 BERTH_SALT_CALL=$(SALT_CALL) BERTH_TERRAFORM=$$(cat $(WORK)/terraform.path) \
 	BERTH_REQUIRE_BROWSER=1 BERTH_CHROMIUM=$$(cat $(WORK)/chromium.path) \
 	BERTH_REQUIRE_TOOLS=1 BERTH_CORPUS=$(CORPUS) \
+	BERTH_WORK=$(WORK) BERTH_REQUIRE_AWS=$(if $(filter Linux/x86_64,$(shell uname -s)/$(shell uname -m)),1) \
 		$(GO) test -race -timeout 20m -p 2 $(SOURCES) $(TOOLS)
 	@$(MAKE) --no-print-directory score
 
@@ -88,12 +89,21 @@ bench: setup build ## Measure Berth on this machine; fails over a limit (REPORT=
 		$(GO) test -run '^$$' -bench . -benchmem $(SOURCES)
 	$(GO) run ./.ci/bench -work $(WORK) $(if $(REPORT),-report)
 
+clouds: ## Install what the clouds' tests need: stand-ins and providers
+	@.ci/check
+	@$(SETUP) terraform moto aws-provider
+
 salt-lock: ## Resolve .ci/salt.in anew into .ci/salt.lock, and the older Salt's
 	@$(SETUP) salt
 	$(WORK)/uv/bin/uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes \
 		--custom-compile-command 'make salt-lock' -o .ci/salt.lock .ci/salt.in
 	$(WORK)/uv/bin/uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes \
 		--custom-compile-command 'make salt-lock' -o .ci/salt-3006.lock .ci/salt-3006.in
+
+moto-lock: ## Resolve .ci/moto.in anew into .ci/moto.lock
+	@$(SETUP) moto
+	$(WORK)/uv/bin/uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes \
+		--custom-compile-command 'make moto-lock' -o .ci/moto.lock .ci/moto.in
 
 clean: ## Remove everything that these targets made
 	@if [ -e $(WORK)/demo ]; then echo "The demo has left something; make demo-stop ends it first."; exit 1; fi

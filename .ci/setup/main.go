@@ -3,18 +3,18 @@
 // older Salt of .ci/salt-3006.lock is only for recording runs (.ci/corpus). Both
 // are made at the same time, the first time; after that it takes a moment. The
 // tests want Chromium too, and the shells that people complete in (tools); those
-// are the distribution's.
+// are the distribution's. The clouds' tests want a stand-in for AWS (moto) and
+// its provider (aws-provider).
 //
-//	go run ./.ci/setup [-work DIR] [-pinned] salt salt-3006 terraform chromium tools
+//	go run ./.ci/setup [-work DIR] [-pinned] PART…
 //
-// It leaves DIR/salt/bin/salt-call, and the paths of Terraform and Chromium in
-// DIR/terraform.path and DIR/chromium.path.
+// It leaves DIR/salt/bin/salt-call, the paths of Terraform and Chromium in
+// DIR/terraform.path and DIR/chromium.path, DIR/moto/bin/python, and providers
+// in DIR/providers, a mirror that Terraform reads as it is.
 package main
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"flag"
@@ -30,10 +30,7 @@ import (
 	"time"
 )
 
-const (
-	terraformVersion = "1.5.7"  // the last under the MPL; what CI runs
-	uvVersion        = "0.13.9" // installs the set in a quarter of pip's time
-)
+const terraformVersion = "1.5.7" // the last under the MPL; what CI runs
 
 func main() {
 	work := flag.String("work", ".berth", "the folder to install into")
@@ -72,8 +69,12 @@ func run(work string, pinned bool, parts []string) error {
 				errs[i] = t.alone(ctx, t.chromium)
 			case "tools":
 				errs[i] = t.alone(ctx, t.tools)
+			case "moto":
+				errs[i] = t.alone(ctx, t.moto)
+			case "aws-provider":
+				errs[i] = t.alone(ctx, t.awsProvider)
 			default:
-				errs[i] = fmt.Errorf("setup knows salt, salt-3006, terraform, chromium and tools, not %q", part)
+				errs[i] = fmt.Errorf("setup knows salt, salt-3006, terraform, chromium, tools, moto and aws-provider, not %q", part)
 			}
 		})
 	}
@@ -85,7 +86,7 @@ func run(work string, pinned bool, parts []string) error {
 type task struct{ name, work string }
 
 func (t *task) say(format string, args ...any) {
-	fmt.Printf("%-10s %s\n", t.name, fmt.Sprintf(format, args...))
+	fmt.Printf("%-12s %s\n", t.name, fmt.Sprintf(format, args...))
 }
 
 func (t *task) path(parts ...string) string {
@@ -106,98 +107,6 @@ func (t *task) alone(ctx context.Context, f func(context.Context) error) error {
 		}
 	}
 	return f(ctx)
-}
-
-// salt makes the virtual environment, unless the one that is there was made
-// from the same lock file and interpreter.
-func (t *task) salt(ctx context.Context) error {
-	out, err := exec.CommandContext(ctx, ".ci/python").Output()
-	if err != nil {
-		return errors.New("salt: no Python to install it with; `make check` says more")
-	}
-	python := strings.TrimSpace(string(out))
-	lock, err := os.ReadFile(t.lock())
-	if err != nil {
-		return err
-	}
-	version := "?"
-	for line := range strings.Lines(string(lock)) {
-		if v, ok := strings.CutPrefix(line, "salt=="); ok {
-			version = strings.Fields(v)[0]
-		}
-	}
-	sum := sha256.Sum256(append([]byte(python+"\n"), lock...))
-	want := hex.EncodeToString(sum[:])
-	venv, stamp := t.path(t.name), t.path(t.name, "stamp")
-	if got, err := os.ReadFile(stamp); err == nil && string(got) == want {
-		if _, err := os.Stat(filepath.Join(venv, "bin", "salt-call")); err == nil {
-			t.say("%s is there", version)
-			return nil
-		}
-	}
-	start := time.Now()
-	t.say("installing Salt %s with %s (about a minute)", version, python)
-	if err := os.RemoveAll(venv); err != nil {
-		return err
-	}
-	if err := t.saltWithUV(ctx, python, venv); err != nil {
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
-		t.say("not with uv (%v); with pip it takes two minutes", err)
-		if err := os.RemoveAll(venv); err != nil {
-			return err
-		}
-		if err := t.do(ctx, nil, python, "-m", "venv", venv); err != nil {
-			return err
-		}
-		if err := t.do(ctx, nil, filepath.Join(venv, "bin", "pip"), "install", "--disable-pip-version-check", "--require-hashes", "-r", t.lock()); err != nil {
-			return err
-		}
-	}
-	if err := t.do(ctx, nil, filepath.Join(venv, "bin", "salt-call"), "--version"); err != nil {
-		return err
-	}
-	if err := os.WriteFile(stamp, []byte(want), 0o644); err != nil {
-		return err
-	}
-	t.say("%s installed (%d s)", version, int(time.Since(start).Seconds()))
-	return nil
-}
-
-// lock is the file with the versions to install.
-func (t *task) lock() string { return ".ci/" + t.name + ".lock" }
-
-func (t *task) saltWithUV(ctx context.Context, python, venv string) error {
-	uv := t.path("uv", "bin", "uv")
-	install := func(ctx context.Context) error {
-		if out, err := exec.CommandContext(ctx, uv, "--version").Output(); err == nil && strings.HasPrefix(string(out), "uv "+uvVersion) {
-			return nil
-		}
-		if err := os.RemoveAll(t.path("uv")); err != nil {
-			return err
-		}
-		if err := t.do(ctx, nil, python, "-m", "venv", t.path("uv")); err != nil {
-			return err
-		}
-		return t.do(ctx, nil, t.path("uv", "bin", "pip"), "install", "-q", "--disable-pip-version-check", "uv=="+uvVersion)
-	}
-	if err := (&task{name: "uv", work: t.work}).alone(ctx, install); err != nil {
-		return err
-	}
-	// Copies, for links into a cache of the user's may be closed to others; an
-	// index that pip is told to use is uv's too.
-	env := []string{"UV_LINK_MODE=copy", "UV_PYTHON_DOWNLOADS=never", "UV_NO_CONFIG=1"}
-	if index := os.Getenv("PIP_INDEX_URL"); index != "" && os.Getenv("UV_DEFAULT_INDEX") == "" {
-		env = append(env, "UV_DEFAULT_INDEX="+index)
-	}
-	if cert := os.Getenv("PIP_CERT"); cert != "" && os.Getenv("SSL_CERT_FILE") == "" {
-		env = append(env, "SSL_CERT_FILE="+cert)
-	}
-	if err := t.do(ctx, env, uv, "venv", "-q", "--python", python, venv); err != nil {
-		return err
-	}
-	return t.do(ctx, env, uv, "pip", "sync", "--python", filepath.Join(venv, "bin", "python"), "--require-hashes", "--compile-bytecode", t.lock())
 }
 
 // terraform finds Terraform as serve does (BERTH_TERRAFORM, then PATH), and
