@@ -49,7 +49,7 @@ playground: setup build ## Use Berth in a browser, as in Slack, without an accou
 
 test: ## Everything that CI runs
 	@.ci/check
-	@$(SETUP) -pinned salt terraform chromium tools moto aws-provider
+	@$(SETUP) -pinned salt terraform chromium tools moto aws-provider hcloud-provider
 	@unformatted=$$(git ls-files -co --exclude-standard -- '*.go' | xargs gofmt -l); \
 	if [ -n "$$unformatted" ]; then echo "Not formatted (gofmt -w mends it):"; echo "$$unformatted"; exit 1; fi
 	$(GO) vet $(SOURCES) $(TOOLS)
@@ -91,7 +91,7 @@ bench: setup build ## Measure Berth on this machine; fails over a limit (REPORT=
 
 clouds: ## Install what the clouds' tests need: stand-ins and providers
 	@.ci/check
-	@$(SETUP) terraform moto aws-provider
+	@$(SETUP) terraform moto aws-provider hcloud-provider
 
 salt-lock: ## Resolve .ci/salt.in anew into .ci/salt.lock, and the older Salt's
 	@$(SETUP) salt

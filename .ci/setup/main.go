@@ -4,7 +4,7 @@
 // are made at the same time, the first time; after that it takes a moment. The
 // tests want Chromium too, and the shells that people complete in (tools); those
 // are the distribution's. The clouds' tests want a stand-in for AWS (moto) and
-// its provider (aws-provider).
+// the providers of AWS and Hetzner Cloud (aws-provider, hcloud-provider).
 //
 //	go run ./.ci/setup [-work DIR] [-pinned] PART…
 //
@@ -73,8 +73,10 @@ func run(work string, pinned bool, parts []string) error {
 				errs[i] = t.alone(ctx, t.moto)
 			case "aws-provider":
 				errs[i] = t.alone(ctx, t.awsProvider)
+			case "hcloud-provider":
+				errs[i] = t.alone(ctx, t.hcloudProvider)
 			default:
-				errs[i] = fmt.Errorf("setup knows salt, salt-3006, terraform, chromium, tools, moto and aws-provider, not %q", part)
+				errs[i] = fmt.Errorf("setup knows salt, salt-3006, terraform, chromium, tools, moto, aws-provider and hcloud-provider, not %q", part)
 			}
 		})
 	}
@@ -86,7 +88,7 @@ func run(work string, pinned bool, parts []string) error {
 type task struct{ name, work string }
 
 func (t *task) say(format string, args ...any) {
-	fmt.Printf("%-12s %s\n", t.name, fmt.Sprintf(format, args...))
+	fmt.Printf("%-15s %s\n", t.name, fmt.Sprintf(format, args...))
 }
 
 func (t *task) path(parts ...string) string {
