@@ -74,9 +74,10 @@ type State struct {
 	Comment  string
 	Outcome  Outcome
 	Order    int
-	// Changes holds the strings of what a state that failed by itself has
-	// changed, their two ends where they are long (a command's
-	// stdout, stderr and retcode among them); it is empty for others.
+	// Changes holds the stdout, stderr, retcode and comment of what a state that
+	// failed by itself has called, their two ends where they are long; it is
+	// empty for others. What else it has changed is not read: it may be large,
+	// and says nothing of a failure.
 	Changes  map[string]string
 	Warnings []string
 }
@@ -388,14 +389,17 @@ func state(tag string, val []byte, at int) (State, bool) {
 	})
 	if s.Outcome == Failed && !s.Blocked() && first(changes) == '{' {
 		s.Changes = map[string]string{}
-		for _, f := range object(changes) {
-			s.Changes[f.key] = text(f.val)
-			if f.key == "ret" && first(f.val) == '{' { // module.run, cmd.wait_call
-				for _, g := range object(f.val) {
-					s.Changes[g.key] = text(g.val)
-				}
+		fields(changes, func(k string, v []byte, _ bool) {
+			if tells(k) {
+				s.Changes[k] = text(v)
+			} else if first(v) == '{' { // module.run, cmd.wait_call: what the function gave
+				fields(v, func(k string, v []byte, _ bool) {
+					if tells(k) {
+						s.Changes[k] = text(v)
+					}
+				})
 			}
-		}
+		})
 	}
 	for _, w := range items(warnings) {
 		s.Warnings = append(s.Warnings, text(w))
@@ -407,6 +411,11 @@ func state(tag string, val []byte, at int) (State, bool) {
 }
 
 // joined is a comment: a string, or (some states) a list of strings.
+// tells reports a key of changes that says how a step went.
+func tells(key string) bool {
+	return key == "stdout" || key == "stderr" || key == "retcode" || key == "comment"
+}
+
 func joined(v []byte) string {
 	if first(v) != '[' {
 		return text(v)

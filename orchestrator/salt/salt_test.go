@@ -104,6 +104,9 @@ func TestStateFields(t *testing.T) {
 	if len(s) != 2 || s[1].ID != "a" || s[1].Name != "b_|-c" || s[1].Function != "symlink" || s[1].Comment != "one\ntwo" || s[1].Changes["stderr"] != "sé" || s[1].Changes["retcode"] != "3" || s[1].Warnings[0] != "w" {
 		t.Errorf("%+v", s)
 	}
+	if n := len(s[1].Changes); n != 2 {
+		t.Errorf("of what was changed, %d values are kept: %v", n, s[1].Changes)
+	}
 	if s[0].Key() != "db.d" {
 		t.Errorf("the recipe in the comment is not used: %q", s[0].Key())
 	}

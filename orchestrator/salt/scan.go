@@ -2,7 +2,9 @@ package salt
 
 import (
 	"bytes"
+	"encoding/binary"
 	"encoding/json"
+	"math/bits"
 	"strings"
 	"unicode/utf8"
 )
@@ -74,31 +76,41 @@ func skipWord(b []byte, i int) (int, verdict) {
 }
 
 func skipString(b []byte, i int) (int, verdict) {
-	start := i + 1
-	if start > len(b) {
-		return len(b), cut
+	for i++; ; {
+		i = special(b, i)
+		if i >= len(b) {
+			return len(b), cut
+		}
+		switch b[i] {
+		case '"':
+			return i + 1, whole
+		case '\n':
+			return i, broken
+		}
+		i++ // a backslash, and what it quotes
+		if i < len(b) && b[i] != '\n' {
+			i++
+		}
 	}
-	for i = start; ; i++ {
-		n := bytes.IndexByte(b[i:], '"')
-		end := len(b)
-		if n >= 0 {
-			end = i + n
+}
+
+// special is the index of the next quotation mark, backslash or newline, or
+// the text's length or more. It looks at eight bytes at a time: what programs
+// print is full of short pieces, for which a search for each costs more.
+func special(b []byte, i int) int {
+	const ones, highs = 0x0101010101010101, 0x8080808080808080
+	for ; i+8 <= len(b); i += 8 {
+		x := binary.LittleEndian.Uint64(b[i:])
+		quote, slash, line := x^'"'*ones, x^'\\'*ones, x^'\n'*ones
+		// The lowest bit that is set belongs to a byte that is zero.
+		if m := ((quote-ones)&^quote | (slash-ones)&^slash | (line-ones)&^line) & highs; m != 0 {
+			return i + bits.TrailingZeros64(m)/8
 		}
-		if k := bytes.IndexByte(b[i:end], '\n'); k >= 0 {
-			return i + k, broken
-		}
-		if n < 0 {
-			return end, cut
-		}
-		slashes := 0
-		for end-slashes > start && b[end-slashes-1] == '\\' {
-			slashes++
-		}
-		if slashes%2 == 0 {
-			return end + 1, whole
-		}
-		i = end
 	}
+	for i < len(b) && b[i] != '"' && b[i] != '\\' && b[i] != '\n' {
+		i++
+	}
+	return i
 }
 
 func skipArray(b []byte, i, depth int) (int, verdict) {
