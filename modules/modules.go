@@ -3,8 +3,8 @@
 //
 // Every module keeps one contract, a team's own modules too. Inputs:
 // environment_id (string), servers (map of app → object with id, app, port,
-// uid, user_data and variables; user_data is sensitive), tags (map of string),
-// and one input for each of the target's variables. Output: servers, a map of
+// uid, user_data, variables and needed_by, the apps of the set that need this
+// one; user_data is sensitive), tags (map of string), and one input for each of the target's variables. Output: servers, a map of
 // server ID → {address, private_address, provider_id}. Object attributes that
 // a module has no use for can be left out of its type.
 package modules

@@ -115,12 +115,21 @@ type Boot struct {
 	CA          string `json:"ca,omitempty"` // PEM to pin, empty: system roots
 }
 
+// The tags that Berth sets, all of them IDs: what a cloud is asked for by the
+// one who looks for machines that nobody knows of.
+const (
+	TagEnvironment  = "berth:environment"
+	TagOwner        = "berth:owner"
+	TagInstallation = "berth:installation"
+)
+
 // Workspace is everything that Terraform's folder is rendered from.
 type Workspace struct {
 	EnvironmentID string
 	Target        Target
 	Servers       []WorkspaceServer
-	// Tags go on every resource of a cloud.
+	// Tags go on every resource of a cloud; its module brings them into the
+	// cloud's alphabet. TagEnvironment and its like are their names.
 	Tags map[string]string
 }
 
@@ -134,6 +143,8 @@ type WorkspaceServer struct {
 	// the user that it runs as (0: the user that serve runs as).
 	Port int
 	UID  int
+	// NeededBy are the apps of the set that need this one: a cloud lets them in.
+	NeededBy []string
 }
 
 // Machine is what Terraform says of a server that it made.

@@ -503,7 +503,8 @@ func (r *run) provisioned(ctx context.Context, err error, elsewhere bool) error 
 
 func (r *run) workspace(ctx context.Context, target Target, without []string) (Workspace, error) {
 	c := r.Catalogs.Current()
-	w := Workspace{EnvironmentID: r.env.ID, Target: target, Tags: map[string]string{"berth-environment": r.env.ID, "berth-installation": r.InstallationID}}
+	w := Workspace{EnvironmentID: r.env.ID, Target: target, Tags: map[string]string{
+		TagEnvironment: r.env.ID, TagOwner: r.env.Owner, TagInstallation: r.InstallationID}}
 	size, _ := c.Size(r.env.Size)
 	ops, err := r.Operations.Operations(ctx, r.env.ID)
 	if err != nil {
@@ -526,7 +527,39 @@ func (r *run) workspace(ctx context.Context, target Target, without []string) (W
 		}
 		w.Servers = append(w.Servers, WorkspaceServer{ID: v.ID, App: v.App, Variables: size.Variables[target.Name], UserData: v.UserData, Port: v.Port, UID: v.UID})
 	}
+	for i := range w.Servers {
+		w.Servers[i].NeededBy = neededBy(c, r.env, w.Servers, w.Servers[i].App)
+	}
 	return w, nil
+}
+
+// neededBy names the apps of a set that need one of them. An app that has left
+// the catalog needs what its server was pointed at.
+func neededBy(c *Catalog, e Environment, set []WorkspaceServer, app string) []string {
+	var out []string
+	for _, s := range set {
+		a, known := c.App(s.App)
+		needs := slices.Contains(slices.Collect(maps.Values(a.Needs)), app)
+		if !known {
+			needs = e.pointed(s.App, app)
+		}
+		if s.App != app && needs {
+			out = append(out, s.App)
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
+// pointed reports whether one app's server has been given the address of
+// another's.
+func (e Environment) pointed(app, at string) bool {
+	this := slices.IndexFunc(e.Servers, func(v Server) bool { return v.App == app })
+	that := slices.IndexFunc(e.Servers, func(v Server) bool { return v.App == at })
+	if this < 0 || that < 0 || URLOf(e.Servers[that]) == "" {
+		return false
+	}
+	return slices.Contains(slices.Collect(maps.Values(e.Servers[this].Needs)), URLOf(e.Servers[that]))
 }
 
 // userData renders a server's user-data once, with a fresh enrolment token.

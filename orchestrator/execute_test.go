@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"path/filepath"
 	"reflect"
 	"slices"
@@ -33,6 +34,7 @@ type works struct {
 	mu      sync.Mutex
 	applies [][]string // the apps of each apply
 	runs    []string   // the name of each apply
+	last    orchestrator.Workspace
 	woken   chan string
 	apply   func(ctx context.Context) error
 }
@@ -50,7 +52,7 @@ func (w *works) Apply(ctx context.Context, ws orchestrator.Workspace, run string
 		apps = append(apps, v.App)
 	}
 	w.mu.Lock()
-	w.applies, w.runs = append(w.applies, apps), append(w.runs, run)
+	w.applies, w.runs, w.last = append(w.applies, apps), append(w.runs, run), ws
 	apply := w.apply
 	w.mu.Unlock()
 	if apply != nil {
@@ -494,5 +496,38 @@ func TestServerThatWaits(t *testing.T) {
 	e, err := w.Environment(t.Context(), "qa")
 	if err != nil || len(e.Servers) != 1 {
 		t.Errorf("servers: %+v, %v", e.Servers, err)
+	}
+}
+
+// A cloud is told whose its machines are and who needs whom; also of an app
+// that has left the catalog.
+func TestWhatACloudIsTold(t *testing.T) {
+	w := newWorks(t)
+	w.x.InstallationID = "b1"
+	c := w.x.Catalogs.Current()
+	c.Apps[0].Port, c.Apps[1].Port = 8080, 8081
+	c.Apps[1].Needs = map[string]string{"API_URL": "api"}
+	neededBy := func() map[string][]string {
+		out := map[string][]string{}
+		for _, s := range w.last.Servers {
+			out[s.App] = s.NeededBy
+		}
+		return out
+	}
+	w.made()
+	if want := map[string]string{"berth:environment": "e-qa", "berth:owner": "maria", "berth:installation": "b1"}; !maps.Equal(w.last.Tags, want) {
+		t.Errorf("tags: %v", w.last.Tags)
+	}
+	if got := neededBy(); !slices.Equal(got["api"], []string{"web"}) || len(got["web"]) != 0 {
+		t.Errorf("needed by: %v", got)
+	}
+	c.Apps = slices.Delete(c.Apps, 1, 2)
+	w.submit(storetest.Change("e-qa", "o1", orchestrator.KindCreate, "api"))
+	done := w.begin(context.Background(), "o1")
+	w.desired("api", "o1")
+	w.report("api", 0)
+	w.ended(done)
+	if got := neededBy(); len(w.applies) != 2 || !slices.Equal(got["api"], []string{"web"}) || len(got["web"]) != 0 {
+		t.Errorf("needed by once the catalog lacks web: %v", got)
 	}
 }

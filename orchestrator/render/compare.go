@@ -32,7 +32,7 @@ func (v values) compare(data []byte) error {
 		"servers": map[string]any{},
 	}
 	for app, s := range v.Servers {
-		want["servers"].(map[string]any)[app] = map[string]any{"id": s.ID, "app": s.App, "port": s.Port, "uid": s.UID, "variables": s.Variables}
+		want["servers"].(map[string]any)[app] = map[string]any{"id": s.ID, "app": s.App, "port": s.Port, "uid": s.UID, "variables": s.Variables, "needed_by": s.NeededBy}
 	}
 	if !slices.Equal(slices.Sorted(maps.Keys(attrs)), slices.Sorted(maps.Keys(want))) {
 		return differs("", "other names")

@@ -101,6 +101,7 @@ module "environment" {
     port      = server.port
     uid       = server.uid
     variables = server.variables
+    needed_by = server.needed_by
     user_data = var.user_data[app]
   } }
   tags = var.tags
@@ -298,6 +299,7 @@ type server struct {
 	Port      int            `json:"port"`
 	UID       int            `json:"uid"`
 	Variables map[string]any `json:"variables"`
+	NeededBy  []string       `json:"needed_by"`
 }
 
 func valuesOf(w orchestrator.Workspace, opt Options) (values, error) {
@@ -325,7 +327,7 @@ func valuesOf(w orchestrator.Workspace, opt Options) (values, error) {
 		if vars == nil {
 			vars = map[string]any{}
 		}
-		v.Servers[s.App] = server{ID: s.ID, App: s.App, Port: s.Port, UID: s.UID, Variables: vars}
+		v.Servers[s.App] = server{ID: s.ID, App: s.App, Port: s.Port, UID: s.UID, Variables: vars, NeededBy: append([]string{}, s.NeededBy...)}
 		v.UserData[s.App] = s.UserData
 	}
 	return v, nil

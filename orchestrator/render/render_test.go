@@ -33,7 +33,7 @@ func workspace(app, text string) orchestrator.Workspace {
 			"root": text,
 		}},
 		Servers: []orchestrator.WorkspaceServer{
-			{ID: text, App: app, UserData: text, Port: 41233, UID: 70001, Variables: map[string]any{
+			{ID: text, App: app, UserData: text, Port: 41233, UID: 70001, NeededBy: []string{"web", text}, Variables: map[string]any{
 				"text": text, "list": []any{text, 1, true, nil, 1.5}, "object": map[string]any{"k": text}, "big": int64(math.MaxInt64),
 			}},
 		},
@@ -50,6 +50,7 @@ type tfvars struct {
 		ID        string
 		Port, UID int
 		Variables map[string]any
+		NeededBy  []string `json:"needed_by"`
 	} `json:"servers"`
 }
 
@@ -92,7 +93,7 @@ func check(t interface {
 		t.Fatalf("%v", err)
 	}
 	if got.UserData[app] != text || got.Servers[app].ID != text || got.Tags["owner"] != text && text != "owner" ||
-		got.Servers[app].Variables["text"] != text || got.Target["root"] != text || got.EnvironmentID != text {
+		got.Servers[app].Variables["text"] != text || len(got.Servers[app].NeededBy) != 2 || got.Servers[app].NeededBy[1] != text || got.Target["root"] != text || got.EnvironmentID != text {
 		t.Fatalf("%q came back as %+v", text, got)
 	}
 }
