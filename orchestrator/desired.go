@@ -79,7 +79,8 @@ type Report struct {
 	Stderr     string    `json:"stderr"`
 	Exit       int       `json:"exit"`
 	// Problem is set when the agent could not come as far as running Salt
-	// (Salt missing, folder unwritable): one plain sentence.
+	// (Salt missing, folder unwritable, code unreadable): one plain sentence;
+	// Stderr may hold what a program said about it.
 	Problem string `json:"problem,omitempty"`
 	// Revision is the commit that the checkout stands at (empty: none).
 	Revision string `json:"revision"`

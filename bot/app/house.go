@@ -131,7 +131,7 @@ func newHouse(ctx context.Context, o serveOptions, ca string, source *catalog.So
 		Settings: catalog.Settings, Able: h.able, Explain: executor.Explain, Evidence: executor.Evidence, NewID: newID, Now: now, Hide: diagnose.Hide, Canonical: bot.Canonical,
 	}
 	h.fleet = &orchestrator.Fleet{Records: h.store, Environments: h.store, Events: h.store, Diagnoser: diagnoser, Catalogs: source,
-		Watcher: h.store, Logs: h.logs, Settings: catalog.Settings, Now: now}
+		Watcher: h.store, Logs: h.logs, Settings: catalog.Settings, Logins: h.checker, Now: now}
 	if err := h.openSlack(); err != nil {
 		return nil, err
 	}

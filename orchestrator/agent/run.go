@@ -544,7 +544,7 @@ func (a *agent) configure(ctx, soft context.Context, d *orchestrator.Desired, r 
 	err := check(d, a.config.Boot.ServerID)
 	if err == nil {
 		a.stream.add("configuring", "", "setting the server up")
-		err = a.prepare(ctx, d)
+		err = a.prepare(ctx, soft, d)
 	}
 	var res result
 	if err == nil {
@@ -555,7 +555,7 @@ func (a *agent) configure(ctx, soft context.Context, d *orchestrator.Desired, r 
 	}
 	switch {
 	case errors.As(err, &p):
-		r.Problem = p.text
+		r.Problem, r.Stderr = p.text, p.said
 		return nil
 	case err != nil:
 		return err
@@ -627,7 +627,7 @@ func (a *agent) restore(soft context.Context, good *orchestrator.Desired) bool {
 		return false
 	}
 	a.log.Info("restoring", "generation", good.Generation, "commit", good.Commit)
-	err := a.prepare(soft, good)
+	err := a.prepare(soft, soft, good)
 	if err == nil {
 		var res result
 		if res, err = a.applySalt(soft, good, true); err == nil && res.exit != 0 {
