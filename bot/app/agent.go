@@ -114,7 +114,7 @@ func newAgentRunCommand() *cobra.Command {
 				if err != nil {
 					return err
 				}
-				o.Boot = &boot
+				o.Boot, o.BootFile = &boot, file
 			}
 			ctx, stop := signal.NotifyContext(context.WithoutCancel(cmd.Context()), syscall.SIGTERM, syscall.SIGINT)
 			defer stop()

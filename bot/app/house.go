@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -42,13 +43,13 @@ const firstAppUID, appUIDs = 2_000_000, 60_000
 // house is a running Berth: every part, wired.
 type house struct {
 	options serveOptions
-	// ca is what agents pin, certificate what the network is shown; nil: no TLS.
-	ca          string
-	certificate *certificate
-	log         *slog.Logger
-	source      *catalog.Source
-	store       *store.Store
-	jobs        *jobs.Jobs
+	// ca is what agents pin, tls what the network is shown; nil: no TLS.
+	ca     string
+	tls    *tls.Config
+	log    *slog.Logger
+	source *catalog.Source
+	store  *store.Store
+	jobs   *jobs.Jobs
 	// provisioner knows which environments Terraform is at work on.
 	provisioner *terraform.Provisioner
 	logs        *logbook.Book
