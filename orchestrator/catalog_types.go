@@ -15,6 +15,7 @@ type Catalog struct {
 	People     []Person
 	Policy     PolicySettings
 	Terraform  string // version constraint, empty for the default
+	State      Backend
 }
 
 // Target is where servers run. Variables are JSON-like values for its module;

@@ -132,6 +132,9 @@ type Workspace struct {
 	// Tags go on every resource of a cloud; its module brings them into the
 	// cloud's alphabet. TagEnvironment and its like are their names.
 	Tags map[string]string
+	// State is where a new workspace keeps its state; one that is there stays
+	// where it is.
+	State Backend
 }
 
 // WorkspaceServer is one machine of a Workspace. Variables are the size's.

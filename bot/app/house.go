@@ -92,6 +92,8 @@ func newHouse(ctx context.Context, o serveOptions, ca string, source *catalog.So
 		Data:       o.Data,
 		Find:       terraform.FindOptions{Path: os.Getenv("BERTH_TERRAFORM"), Data: o.Data},
 		Constraint: func() string { return source.Current().Terraform },
+		Settle:     render.Backend,
+		Place:      render.Place,
 		Render: func(dir string, w orchestrator.Workspace) error {
 			return render.Write(dir, w, render.Options{
 				CatalogDir: source.Current().Dir, Berth: self, Root: h.serversDir(), SaltCall: os.Getenv("BERTH_SALT_CALL"), GitConfig: os.Getenv("GIT_CONFIG_GLOBAL"),
