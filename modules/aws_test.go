@@ -1,0 +1,296 @@
+package modules_test
+
+import (
+	"maps"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/berth-dev/berth/orchestrator"
+	"github.com/berth-dev/berth/orchestrator/render"
+	"github.com/berth-dev/berth/testdata/awsfake"
+)
+
+// workspace is one environment's, rendered as Berth renders it.
+type workspace struct {
+	*testing.T
+	dir   string
+	env   []string
+	model orchestrator.Workspace
+}
+
+func newWorkspace(t *testing.T, cloud *awsfake.Cloud, variables map[string]any) *workspace {
+	t.Helper()
+	w := &workspace{T: t, dir: t.TempDir(), env: cloud.Environ(), model: orchestrator.Workspace{
+		EnvironmentID: "e1",
+		Target:        orchestrator.Target{Name: "aws", Module: "aws", Variables: cloud.Variables()},
+		Tags:          map[string]string{orchestrator.TagEnvironment: "e1", orchestrator.TagOwner: "maría <m#1>", orchestrator.TagInstallation: "b1"},
+		Servers: []orchestrator.WorkspaceServer{
+			{ID: "s1", App: "api", Port: 8080, UserData: "#cloud-config\n{token: one}\n", NeededBy: []string{"web"}, Variables: map[string]any{}},
+			{ID: "s2", App: "web", Port: 8081, UserData: "#cloud-config\n{token: two}\n", Variables: map[string]any{"instance_type": "t3.micro", "disk_gb": 20}},
+		},
+	}}
+	maps.Copy(w.model.Target.Variables, map[string]any{"image_name": "debian-12-amd64-*", "image_owners": []any{"self"}, "max_retries": 1})
+	maps.Copy(w.model.Target.Variables, variables)
+	return w
+}
+
+// run renders the workspace and has Terraform do something in it; the answer is
+// its JSON log.
+func (w *workspace) run(args ...string) (string, error) {
+	w.Helper()
+	if err := render.Write(w.dir, w.model, render.Options{}); err != nil {
+		w.Fatal(err)
+	}
+	path := os.Getenv("BERTH_TERRAFORM")
+	if path == "" {
+		path = "terraform"
+	}
+	path, err := exec.LookPath(path)
+	if err != nil {
+		w.Skip("There is no Terraform here.")
+	}
+	terraform := func(args ...string) (string, error) {
+		cmd := exec.Command(path, args...)
+		cmd.Dir = w.dir
+		cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + w.dir, "CHECKPOINT_DISABLE=1"}, w.env...)
+		out, err := cmd.CombinedOutput()
+		return string(out), err
+	}
+	if out, err := terraform("init", "-input=false", "-no-color"); err != nil {
+		return out, err
+	}
+	return terraform(append(args, "-input=false", "-json")...)
+}
+
+// must is run that goes well.
+func (w *workspace) must(args ...string) string {
+	w.Helper()
+	out, err := w.run(args...)
+	if err != nil {
+		w.Fatalf("%v: %v\n%s", args, err, out)
+	}
+	return out
+}
+
+// clean makes sure that a plan has nothing to do.
+func (w *workspace) clean(after string) {
+	w.Helper()
+	out := w.must("plan")
+	if !strings.Contains(out, `"Plan: 0 to add, 0 to change, 0 to destroy."`) || !strings.Contains(out, `"outputs":{"servers":{"sensitive":false,"action":"noop"}}`) {
+		w.Errorf("after %s there is something to do:\n%s", after, out)
+	}
+}
+
+// instance is a machine as EC2 tells of it.
+type instance struct {
+	ID      string `xml:"instanceId"`
+	State   string `xml:"instanceState>name"`
+	Image   string `xml:"imageId"`
+	Type    string `xml:"instanceType"`
+	Key     string `xml:"keyName"`
+	Subnet  string `xml:"subnetId"`
+	Private string `xml:"privateIpAddress"`
+	Public  string `xml:"ipAddress"`
+	Tokens  string `xml:"metadataOptions>httpTokens"`
+	Hops    int    `xml:"metadataOptions>httpPutResponseHopLimit"`
+	Groups  []struct {
+		Name string `xml:"groupName"`
+	} `xml:"groupSet>item"`
+	Profile string `xml:"iamInstanceProfile>arn"`
+	Volumes []struct {
+		ID  string `xml:"ebs>volumeId"`
+		End string `xml:"ebs>deleteOnTermination"`
+	} `xml:"blockDeviceMapping>item"`
+	Tags tags `xml:"tagSet>item"`
+}
+
+type tags []struct {
+	Key   string `xml:"key"`
+	Value string `xml:"value"`
+}
+
+func (t tags) String() string {
+	var out []string
+	for _, tag := range t {
+		out = append(out, tag.Key+"="+tag.Value)
+	}
+	slices.Sort(out)
+	return strings.Join(out, " ")
+}
+
+// machines are the account's, by the server that they are.
+func machines(t *testing.T, cloud *awsfake.Cloud) map[string]instance {
+	t.Helper()
+	var answer struct {
+		Instances []instance `xml:"reservationSet>item>instancesSet>item"`
+	}
+	cloud.Ask(t, &answer, "DescribeInstances")
+	out := map[string]instance{}
+	for _, i := range answer.Instances {
+		if i.State == "terminated" {
+			continue
+		}
+		for _, tag := range i.Tags {
+			if tag.Key == "berth:server" {
+				out[tag.Value] = i
+			}
+		}
+	}
+	return out
+}
+
+// firewalls says, for each security group but the default one, who may come
+// in and go out: "api<web:8080".
+func firewalls(t *testing.T, cloud *awsfake.Cloud) map[string][]string {
+	t.Helper()
+	type permission struct {
+		Protocol string `xml:"ipProtocol"`
+		From     string `xml:"fromPort"`
+		To       string `xml:"toPort"`
+		Groups   []struct {
+			ID string `xml:"groupId"`
+		} `xml:"groups>item"`
+		Ranges []struct {
+			CIDR string `xml:"cidrIp"`
+		} `xml:"ipRanges>item"`
+		Ranges6 []struct {
+			CIDR string `xml:"cidrIpv6"`
+		} `xml:"ipv6Ranges>item"`
+	}
+	var answer struct {
+		Groups []struct {
+			ID   string       `xml:"groupId"`
+			Name string       `xml:"groupName"`
+			In   []permission `xml:"ipPermissions>item"`
+			Out  []permission `xml:"ipPermissionsEgress>item"`
+			Tags tags         `xml:"tagSet>item"`
+		} `xml:"securityGroupInfo>item"`
+	}
+	cloud.Ask(t, &answer, "DescribeSecurityGroups")
+	names := map[string]string{}
+	for _, g := range answer.Groups {
+		names[g.ID] = g.Name
+	}
+	out := map[string][]string{}
+	for _, g := range answer.Groups {
+		if g.Name == "default" {
+			continue
+		}
+		rules := []string{g.Tags.String()}
+		for way, permissions := range map[string][]permission{"in": g.In, "out": g.Out} {
+			for _, p := range permissions {
+				ports := p.Protocol + ":" + p.From + "-" + p.To
+				for _, x := range p.Groups {
+					rules = append(rules, way+" "+ports+" "+names[x.ID])
+				}
+				for _, x := range p.Ranges {
+					rules = append(rules, way+" "+ports+" "+x.CIDR)
+				}
+				for _, x := range p.Ranges6 {
+					rules = append(rules, way+" "+ports+" "+x.CIDR)
+				}
+			}
+		}
+		slices.Sort(rules)
+		out[g.Name] = rules
+	}
+	return out
+}
+
+const environmentTags = "berth:environment=e1 berth:installation=b1 berth:owner=maría _m_1_"
+
+// TestAWS is the whole life of an environment: what it asks of the cloud is
+// what was promised, and nothing is left of it.
+func TestAWS(t *testing.T) {
+	t.Parallel()
+	cloud := awsfake.Start(t)
+	w := newWorkspace(t, cloud, map[string]any{"subnet": cloud.Subnet, "public_ip": false, "ingress": []any{"10.0.0.0/8", "2001:db8::/32"}})
+	made := w.must("apply", "-auto-approve")
+	first := machines(t, cloud)
+	if len(first) != 2 {
+		t.Fatalf("machines: %+v\n%s", first, made)
+	}
+	for id, app := range map[string]string{"s1": "api", "s2": "web"} {
+		m := first[id]
+		if m.Tokens != "required" || m.Hops != 1 || m.Key != "" || m.Profile != "" || m.Subnet != cloud.Subnet || m.Public != "" || m.Image != cloud.Image ||
+			len(m.Groups) != 1 || m.Groups[0].Name != "berth-"+id || len(m.Volumes) != 1 || m.Volumes[0].End != "true" {
+			t.Errorf("%s: %+v", app, m)
+		}
+		want := "Name=" + id + " berth:app=" + app + " " + environmentTags + " berth:server=" + id
+		if got := m.Tags.String(); got != want {
+			t.Errorf("tags of %s: %s, want %s", app, got, want)
+		}
+		var volumes struct {
+			Volumes []struct {
+				Encrypted string `xml:"encrypted"`
+				Type      string `xml:"volumeType"`
+				Size      int    `xml:"size"`
+				Tags      tags   `xml:"tagSet>item"`
+			} `xml:"volumeSet>item"`
+		}
+		cloud.Ask(t, &volumes, "DescribeVolumes", "VolumeId.1", m.Volumes[0].ID)
+		if v := volumes.Volumes[0]; v.Encrypted != "true" || v.Type != "gp3" || v.Size != map[string]int{"api": 16, "web": 20}[app] || v.Tags.String() != want {
+			t.Errorf("volume of %s: %+v", app, v)
+		}
+		if !strings.Contains(made, `"`+id+`":{"address":"`+m.Private+`","private_address":"`+m.Private+`","provider_id":"`+m.ID+`"}`) {
+			t.Errorf("%s at %s (%s) is not in the outputs of:\n%s", id, m.Private, m.ID, made)
+		}
+	}
+	if first["s1"].Type != "t3.small" || first["s2"].Type != "t3.micro" {
+		t.Errorf("types: %s, %s", first["s1"].Type, first["s2"].Type)
+	}
+	open := []string{"out -1:- 0.0.0.0/0", "out -1:- ::/0"}
+	is := func(group string, rules ...string) {
+		t.Helper()
+		got := slices.DeleteFunc(firewalls(t, cloud)[group], func(s string) bool { return strings.HasPrefix(s, "Name=") })
+		if want := slices.Sorted(slices.Values(append(rules, open...))); !slices.Equal(got, want) {
+			t.Errorf("%s: %q, want %q", group, got, want)
+		}
+	}
+	is("berth-s1", "in tcp:8080-8080 10.0.0.0/8", "in tcp:8080-8080 2001:db8::/32", "in tcp:8080-8080 berth-s2")
+	is("berth-s2", "in tcp:8081-8081 10.0.0.0/8", "in tcp:8081-8081 2001:db8::/32")
+	if got := firewalls(t, cloud)["berth-s1"][0]; !strings.Contains(got, environmentTags) {
+		t.Errorf("tags of a firewall: %s", got)
+	}
+
+	// A newer image is for others.
+	newer := cloud.AddImage(t, "debian-12-amd64-20270101")
+	w.clean("the apply")
+
+	// One apply: a server more, one replaced, one of another size.
+	w.model.Servers[0].UserData = "#cloud-config\n{token: three}\n"
+	w.model.Servers[1].Variables = map[string]any{"instance_type": "t3.medium", "disk_gb": 20}
+	w.model.Servers = append(w.model.Servers, orchestrator.WorkspaceServer{ID: "s3", App: "db", Port: 5432, UserData: "#!/bin/sh\n", NeededBy: []string{"api"}})
+	w.must("apply", "-auto-approve")
+	second := machines(t, cloud)
+	if len(second) != 3 || second["s1"].ID == first["s1"].ID || second["s2"].ID != first["s2"].ID || second["s2"].Type != "t3.medium" {
+		t.Errorf("before: %+v\nafter: %+v", first, second)
+	}
+	if second["s1"].Image != cloud.Image || second["s3"].Image != cloud.Image {
+		t.Errorf("the new machines have the image %s and %s, not their environment's (%s; the newest is %s)", second["s1"].Image, second["s3"].Image, cloud.Image, newer)
+	}
+	is("berth-s3", "in tcp:5432-5432 10.0.0.0/8", "in tcp:5432-5432 2001:db8::/32", "in tcp:5432-5432 berth-s1")
+	is("berth-s1", "in tcp:8080-8080 10.0.0.0/8", "in tcp:8080-8080 2001:db8::/32", "in tcp:8080-8080 berth-s2")
+	w.clean("the second apply")
+
+	// It can be destroyed when its image is no longer to be had.
+	for _, id := range []string{cloud.Image, newer} {
+		cloud.Ask(t, nil, "DeregisterImage", "ImageId", id)
+	}
+	w.must("destroy", "-auto-approve")
+	if left := machines(t, cloud); len(left) != 0 {
+		t.Errorf("machines are left: %+v", left)
+	}
+	if left := firewalls(t, cloud); len(left) != 0 {
+		t.Errorf("firewalls are left: %v", left)
+	}
+	var volumes struct {
+		IDs []string `xml:"volumeSet>item>volumeId"`
+	}
+	if cloud.Ask(t, &volumes, "DescribeVolumes"); len(volumes.IDs) != 0 {
+		t.Errorf("volumes are left: %v", volumes.IDs)
+	}
+}
