@@ -12,7 +12,7 @@ FUZZTIME  ?= 10s
 # Recorded results beside the checkout, more than testdata/salt holds.
 CORPUS    := $(or $(BERTH_CORPUS),$(abspath $(wildcard ../shared/corpus)))
 SOURCES   := . ./bot/... ./orchestrator/... ./templates/... ./modules/...
-TOOLS     := ./.ci/setup ./.ci/demo ./.ci/bench ./.ci/score ./.ci/corpus ./testdata/apps ./testdata/browser ./testdata/awsfake ./testdata/mirror
+TOOLS     := ./.ci/setup ./.ci/demo ./.ci/bench ./.ci/score ./.ci/corpus ./testdata/apps ./testdata/browser ./testdata/awsfake ./testdata/mirror ./testdata/machines
 
 help: ## List the targets
 	@.ci/check || true
@@ -49,7 +49,7 @@ playground: setup build ## Use Berth in a browser, as in Slack, without an accou
 
 test: ## Everything that CI runs
 	@.ci/check
-	@$(SETUP) -pinned salt terraform chromium tools moto aws-provider hcloud-provider
+	@$(SETUP) -pinned salt terraform chromium tools moto aws-provider hcloud-provider image
 	@unformatted=$$(git ls-files -co --exclude-standard -- '*.go' | xargs gofmt -l); \
 	if [ -n "$$unformatted" ]; then echo "Not formatted (gofmt -w mends it):"; echo "$$unformatted"; exit 1; fi
 	$(GO) vet $(SOURCES) $(TOOLS)

@@ -42,9 +42,7 @@ type Fleet struct {
 	Watcher   Watcher
 	Logs      LogSink
 	Settings  SettingsReader
-	// Logins are for code that is not public; nil: there are none.
-	Logins Logins
-	Now    func() time.Time
+	Now       func() time.Time
 
 	masks masks
 }

@@ -4,7 +4,8 @@
 // are made at the same time, the first time; after that it takes a moment. The
 // tests want Chromium too, and the shells that people complete in (tools); those
 // are the distribution's. The clouds' tests want a stand-in for AWS (moto) and
-// the providers of AWS and Hetzner Cloud (aws-provider, hcloud-provider).
+// the providers of AWS and Hetzner Cloud (aws-provider, hcloud-provider), and
+// machines to boot in them (image).
 //
 //	go run ./.ci/setup [-work DIR] [-pinned] PART…
 //
@@ -75,8 +76,10 @@ func run(work string, pinned bool, parts []string) error {
 				errs[i] = t.alone(ctx, t.awsProvider)
 			case "hcloud-provider":
 				errs[i] = t.alone(ctx, t.hcloudProvider)
+			case "image":
+				errs[i] = t.alone(ctx, t.image)
 			default:
-				errs[i] = fmt.Errorf("setup knows salt, salt-3006, terraform, chromium, tools, moto, aws-provider and hcloud-provider, not %q", part)
+				errs[i] = fmt.Errorf("setup knows salt, salt-3006, terraform, chromium, tools, moto, aws-provider, hcloud-provider and image, not %q", part)
 			}
 		})
 	}

@@ -131,8 +131,7 @@ func FuzzConfig(f *testing.F) {
 		f.Add(text, text)
 	}
 	f.Fuzz(func(t *testing.T, source, name string) {
-		state := orchestrator.Backend{Type: name, Attributes: map[string]any{name: source, "nested": map[string]any{source: name}}}
-		out, err := render.Config(source, ">= 1.5.7", []string{name}, state, "e1")
+		out, err := render.Config(source, ">= 1.5.7", []string{name})
 		if err != nil {
 			return
 		}

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -441,16 +442,11 @@ func (p *Provisioner) open(ctx context.Context, dir string) (*tfexec.Terraform, 
 	if err != nil {
 		return nil, settings{}, err
 	}
-	f := paths{dir: dir}
-	state, err := stored(f)
-	if err != nil {
+	var t target
+	if err := readJSON((paths{dir: dir}).target(), &t); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, settings{}, err
 	}
-	names, err := variables(f, state)
-	if err != nil {
-		return nil, settings{}, err
-	}
-	env, err := environ(names, p.LookupEnv, "")
+	env, err := environ(t.Environment, p.LookupEnv, "")
 	if err != nil {
 		return nil, settings{}, err
 	}
