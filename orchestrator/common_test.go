@@ -16,7 +16,7 @@ import (
 // away diagnoses a git host that does not answer, in words about each app.
 type away struct{ host, who string }
 
-func (a away) Report(app orchestrator.App, _ string, r orchestrator.Report) orchestrator.Diagnosis {
+func (a away) Report(app orchestrator.App, _ string, r orchestrator.Report, _ func(string) string) orchestrator.Diagnosis {
 	if r.Exit == 0 {
 		return orchestrator.Diagnosis{Outcome: orchestrator.OutcomeOK}
 	}

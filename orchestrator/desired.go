@@ -32,6 +32,9 @@ type Desired struct {
 	Health        string `json:"health,omitempty"`
 	HealthTimeout int    `json:"health_timeout,omitempty"`
 	Port          int    `json:"port,omitempty"`
+	// Formerly are settings that the server was given before and that are other
+	// ones now. They serve to hide them in what it prints and are not sent to it.
+	Formerly []map[string]string `json:"formerly,omitempty"`
 }
 
 // Pillar is the data that recipes get under the key "berth".

@@ -66,7 +66,7 @@ func (x *Executor) Evidence(ctx context.Context, e Environment, app string, deta
 			continue
 		}
 		a, _ := x.Catalogs.Current().App(v.App)
-		mask := x.masks.of(a, x.Settings).text
+		mask := x.masks.server(a, v, x.Settings).text
 		reports, err := x.Servers.Reports(ctx, v.ID, v.Generation)
 		if err != nil {
 			return nil, err
@@ -105,7 +105,7 @@ func (x *Executor) serverEvidence(a App, v Server, reports []Report, mask func(s
 	out := ServerEvidence{Server: v.Name, App: v.App, Status: v.Status, Branch: v.Branch, Commit: v.Commit}
 	ran, last := newest(reports)
 	if ran != nil {
-		d := x.Diagnoser.Report(a, v.Branch, *ran)
+		d := x.Diagnoser.Report(a, v.Branch, *ran, mask)
 		out.Succeeded, out.Blocked, out.Total = d.Succeeded, d.Blocked, d.Total
 		out.Failed = max(0, d.Total-d.Succeeded-d.Blocked)
 		out.Exit, out.StartedAt, out.EndedAt = &ran.Exit, &ran.StartedAt, &ran.EndedAt
@@ -165,7 +165,7 @@ func (x *Executor) runFile(ctx context.Context, f *files, e Environment) error {
 		}
 		for _, v := range e.Servers {
 			a, _ := x.Catalogs.Current().App(v.App)
-			log = x.masks.of(a, x.Settings).text(log)
+			log = x.masks.server(a, v, x.Settings).text(log)
 		}
 		f.add(e.Name+"-machines.jsonl", "What Terraform logged in operation "+op.ID, log)
 		return nil

@@ -617,7 +617,7 @@ func (r *run) desireAll(ctx context.Context) error {
 			} else if s.Status != StatusCreating {
 				s.Status = StatusDeploying
 			}
-			d.Generation, d.Operation = s.Generation, r.op.ID
+			d.Generation, d.Operation, d.Formerly = s.Generation, r.op.ID, formerly(stored, d)
 			doc, err := json.Marshal(d)
 			s.Desired = doc
 			return err
@@ -784,8 +784,9 @@ func (r *run) diagnose(ctx context.Context, v Server) (Diagnosis, error) {
 		return Diagnosis{Outcome: OutcomeFailed, Total: 1, Causes: []Cause{ownNoReport.of(nameOf(v), "")}}, nil
 	}
 	a, _ := r.Catalogs.Current().App(v.App)
-	d := r.Diagnoser.Report(a, v.Branch, *report)
-	d.Causes = hide(d.Causes, v, r.masks.of(a, r.Settings).text)
+	mask := r.masks.server(a, v, r.Settings).text
+	d := r.Diagnoser.Report(a, v.Branch, *report, mask)
+	d.Causes = hide(d.Causes, v, mask)
 	if len(d.Causes) == 0 {
 		d.Causes = []Cause{ownNoReason.of(nameOf(v), "")}
 	}

@@ -74,7 +74,7 @@ func (w *works) Destroy(ctx context.Context, _, _ string, _ func(step, text stri
 // diagnoser finds nothing wrong.
 type diagnoser struct{}
 
-func (diagnoser) Report(_ orchestrator.App, _ string, r orchestrator.Report) orchestrator.Diagnosis {
+func (diagnoser) Report(_ orchestrator.App, _ string, r orchestrator.Report, _ func(string) string) orchestrator.Diagnosis {
 	if r.Problem != "" { // WHO CODE WAIT
 		var who, code string
 		var seconds int

@@ -50,7 +50,7 @@ type Fleet struct {
 // masker hides the settings of the app that v runs.
 func (f *Fleet) masker(v Server) *mask {
 	a, _ := f.Catalogs.Current().App(v.App)
-	return f.masks.of(a, f.Settings)
+	return f.masks.server(a, v, f.Settings)
 }
 
 // Next waits until the server's desired generation is above after, and gives
@@ -74,6 +74,7 @@ func (f *Fleet) Next(ctx context.Context, serverID string, after int) (*Desired,
 			if err := json.Unmarshal(v.Desired, &d); err != nil {
 				return nil, fmt.Errorf("reading the desired state of %s: %w", serverID, err)
 			}
+			d.Formerly = nil
 			return &d, nil
 		}
 		select {
@@ -144,8 +145,8 @@ func (f *Fleet) Report(ctx context.Context, serverID string, r Report) error {
 		return err
 	}
 	a, _ := f.Catalogs.Current().App(before.App)
-	diagnosis := f.Diagnoser.Report(a, before.Branch, r)
-	mask := f.masks.of(a, f.Settings).text
+	mask := f.masks.server(a, before, f.Settings).text
+	diagnosis := f.Diagnoser.Report(a, before.Branch, r, mask)
 	e, err := f.Environments.EnvironmentByID(ctx, before.EnvironmentID)
 	if err != nil {
 		return err

@@ -20,6 +20,9 @@ const (
 	// unwrapped is the length from which on a secret is looked for across the
 	// ends of lines.
 	unwrapped = 12
+	// fewEncoded is how many characters of a longer text in base64 are enough to
+	// know a secret in it.
+	fewEncoded = 5
 	// window is how much of a text is looked at in one go, in bytes.
 	window = 256 << 10
 )
@@ -37,7 +40,16 @@ type mask struct {
 
 type place struct{ pattern, at int }
 
-func newMask(values map[string]string, public []string) *mask {
+// isSecret says whether the value of a setting is to be hidden.
+func isSecret(key, value string, public []string) bool {
+	if strings.TrimSpace(value) == "" || slices.Contains(public, key) {
+		return false
+	}
+	return len(value) >= longSecret || secretKey.MatchString(key) && !slices.Contains(openValues, strings.ToLower(value))
+}
+
+// newMask makes the mask of all the settings, whose keys may be the same.
+func newMask(public []string, settings ...map[string]string) *mask {
 	m := &mask{byStart: map[[aloneBelow]byte][]int{}, grams: map[string][]place{}}
 	seen, alone := map[string]bool{}, map[string]bool{}
 	add := func(s string) {
@@ -48,27 +60,28 @@ func newMask(values map[string]string, public []string) *mask {
 			m.patterns = append(m.patterns, s)
 		}
 	}
-	for key, value := range values {
-		short := len(value) < longSecret
-		if strings.TrimSpace(value) == "" || slices.Contains(public, key) || short && (!secretKey.MatchString(key) || slices.Contains(openValues, strings.ToLower(value))) {
-			continue
-		}
-		m.spaces = m.spaces || strings.Contains(value, " ")
-		for _, form := range forms(value) {
-			add(form)
-		}
-		if !strings.Contains(value, "\n") {
-			continue
-		}
-		// Logs show a key of several lines line by line.
-		for line := range strings.Lines(value) {
-			switch line = strings.TrimSpace(line); {
-			case len(line) >= longSecret:
-				for _, form := range forms(line) {
-					add(form)
+	for _, values := range settings {
+		for key, value := range values {
+			if !isSecret(key, value, public) {
+				continue
+			}
+			m.spaces = m.spaces || strings.Contains(value, " ")
+			for _, form := range forms(value) {
+				add(form)
+			}
+			if !strings.Contains(value, "\n") {
+				continue
+			}
+			// Logs show a key of several lines line by line.
+			for line := range strings.Lines(value) {
+				switch line = strings.TrimSpace(line); {
+				case len(line) >= longSecret:
+					for _, form := range forms(line) {
+						add(form)
+					}
+				case len(line) >= aloneBelow:
+					alone[line] = true
 				}
-			case len(line) >= aloneBelow:
-				alone[line] = true
 			}
 		}
 	}
@@ -110,7 +123,7 @@ func forms(secret string) []string {
 		for before := range 3 {
 			// Six bits a character: those that hold bits of the secret alone.
 			from, to := (before*8+5)/6, (before+len(secret))*8/6
-			if to-from >= longSecret {
+			if to-from >= fewEncoded {
 				out = append(out, encoding.EncodeToString([]byte(strings.Repeat("\x00", before) + secret))[from:to])
 			}
 		}

@@ -55,7 +55,9 @@ func (e *ProvisionError) Unwrap() error { return e.Err }
 
 // Diagnoser turns evidence into causes.
 type Diagnoser interface {
-	Report(app App, branch string, r Report) Diagnosis
+	// Report explains what a server has reported; hide takes what is secret out
+	// of a text.
+	Report(app App, branch string, r Report, hide func(string) string) Diagnosis
 	Terraform(log string) Diagnosis
 }
 

@@ -102,10 +102,10 @@ func TestGoneSince(t *testing.T) {
 // finds diagnoses the same cause in every report.
 type finds orchestrator.Cause
 
-func (f finds) Report(orchestrator.App, string, orchestrator.Report) orchestrator.Diagnosis {
+func (f finds) Report(orchestrator.App, string, orchestrator.Report, func(string) string) orchestrator.Diagnosis {
 	return orchestrator.Diagnosis{Outcome: orchestrator.OutcomeFailed, Total: 1, Causes: []orchestrator.Cause{orchestrator.Cause(f)}}
 }
 
 func (f finds) Terraform(string) orchestrator.Diagnosis {
-	return f.Report(orchestrator.App{}, "", orchestrator.Report{})
+	return f.Report(orchestrator.App{}, "", orchestrator.Report{}, nil)
 }

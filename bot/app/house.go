@@ -99,7 +99,7 @@ func newHouse(ctx context.Context, o serveOptions, ca string, source *catalog.So
 	})
 	h.checker = branch.New(branch.Options{GitHubAPIURL: os.Getenv("BERTH_GITHUB_API_URL"), Token: o.Secrets.GitHubToken,
 		AppID: o.Secrets.GitHubAppID, AppKeyFile: o.Secrets.GitHubAppKey})
-	diagnoser := diagnose.Diagnoser{Mask: orchestrator.MaskerOf(catalog.Settings)}
+	diagnoser := diagnose.Diagnoser{}
 	executor := &orchestrator.Executor{
 		Checker: h.checker, History: h.checker, Works: h.store,
 		Logs: h.logText, RunLog: h.provisioner.Log,

@@ -22,20 +22,15 @@ const (
 )
 
 // Diagnoser implements orchestrator.Diagnoser.
-type Diagnoser struct {
-	// Mask gives what hides an app's settings; nil: only what looks like a
-	// secret is hidden.
-	Mask func(app orchestrator.App) func(string) string
-}
+type Diagnoser struct{}
 
 var _ orchestrator.Diagnoser = Diagnoser{}
 
-// Report diagnoses what a server's agent sent. branch is what was asked for.
-func (d Diagnoser) Report(app orchestrator.App, branch string, r orchestrator.Report) orchestrator.Diagnosis {
-	c := context{app: app, branch: branch, appLog: r.AppLog}
-	if d.Mask != nil {
-		c.settings = d.Mask(app)
-	}
+// Report diagnoses what a server's agent sent. branch is what was asked for,
+// hide takes the settings out of a text; nil: only what looks like a secret is
+// hidden.
+func (d Diagnoser) Report(app orchestrator.App, branch string, r orchestrator.Report, hide func(string) string) orchestrator.Diagnosis {
+	c := context{app: app, branch: branch, appLog: r.AppLog, settings: hide}
 	if r.Problem != "" {
 		return c.problem(r)
 	}

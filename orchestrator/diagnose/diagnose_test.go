@@ -263,9 +263,7 @@ func TestMask(t *testing.T) {
 func TestReport(t *testing.T) {
 	t.Parallel()
 	app := orchestrator.App{Name: "billing", Repository: "git@git.x.io:team/billing.git", Health: "/healthz", Port: 8080, Start: "python3 app.py"}
-	d := &Diagnoser{Mask: func(orchestrator.App) func(string) string {
-		return orchestrator.Masker(map[string]string{"A": "Zitronenfalter"}, nil)
-	}}
+	d, hide := &Diagnoser{}, orchestrator.Masker(map[string]string{"A": "Zitronenfalter"}, nil)
 	const good = `{"local":{"cmd_|-a_|-a_|-run":{"result":true,"comment":"","__sls__":"app","__id__":"a"}}}`
 	gone := strings.Repeat("ab", 20)
 	tests := []struct {
@@ -298,7 +296,7 @@ func TestReport(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			got := d.Report(app, tt.branch, tt.r)
+			got := d.Report(app, tt.branch, tt.r, hide)
 			if tt.code == "" {
 				if got.Outcome != orchestrator.OutcomeOK || len(got.Causes) != 0 {
 					t.Errorf("%+v", got)

@@ -16,9 +16,7 @@ import (
 func TestSettingsAreNotTold(t *testing.T) {
 	t.Parallel()
 	const secret = `S3cr3t/of+the=day "and night"`
-	d := Diagnoser{Mask: func(orchestrator.App) func(string) string {
-		return orchestrator.Masker(map[string]string{"DB": secret, "SHORT_TOKEN": "zq9!x", "PORT": "80808080"}, []string{"PORT"})
-	}}
+	d, hide := Diagnoser{}, orchestrator.Masker(map[string]string{"DB": secret, "SHORT_TOKEN": "zq9!x", "PORT": "80808080"}, []string{"PORT"})
 	app := orchestrator.App{Name: "shop", Repository: "git@git.x.io:team/shop.git", Health: "/healthz", Port: 8080, Start: "python3 app.py"}
 	quoted, _ := json.Marshal(secret)
 	const good = `{"local":{"cmd_|-a_|-a_|-run":{"result":true,"comment":"","__sls__":"app","__id__":"a"}}}`
@@ -51,7 +49,7 @@ func TestSettingsAreNotTold(t *testing.T) {
 			"the health":    {Stdout: good, HealthDetail: "it answered " + s},
 			"the app's log": {Stdout: good, HealthDetail: "it ended", AppLog: "Traceback (most recent call last):\nRuntimeError: " + s + "\n"},
 		} {
-			out := d.Report(app, "main", r)
+			out := d.Report(app, "main", r, hide)
 			if len(out.Causes) == 0 {
 				t.Errorf("%s in %s: no cause", how, where)
 				continue
@@ -67,14 +65,14 @@ func TestSettingsAreNotTold(t *testing.T) {
 	}
 	// Every place at which a text may be cut.
 	for pad := 0; pad < 300; pad += 7 {
-		out := d.Report(app, "main", orchestrator.Report{Exit: 2, Stdout: state("make", "build", `Command "make" run`, printed(1, "", "Error: "+strings.Repeat("x", pad)+" "+secret+" "+strings.Repeat("z", 600)))})
+		out := d.Report(app, "main", orchestrator.Report{Exit: 2, Stdout: state("make", "build", `Command "make" run`, printed(1, "", "Error: "+strings.Repeat("x", pad)+" "+secret+" "+strings.Repeat("z", 600)))}, hide)
 		for i := 0; i+14 <= len(secret); i++ {
 			if all, _ := json.Marshal(out); strings.Contains(string(all), secret[i:i+14]) {
 				t.Fatalf("after %d: %s", pad, out.Causes[0].Sentence)
 			}
 		}
 	}
-	open := d.Report(app, "main", orchestrator.Report{Stdout: good, HealthDetail: "port 80808080 takes no connection"})
+	open := d.Report(app, "main", orchestrator.Report{Stdout: good, HealthDetail: "port 80808080 takes no connection"}, hide)
 	if !strings.Contains(open.Causes[0].Sentence, "80808080") {
 		t.Errorf("what is public is hidden: %s", open.Causes[0].Sentence)
 	}
