@@ -12,7 +12,7 @@ FUZZTIME  ?= 10s
 # Recorded results beside the checkout, more than testdata/salt holds.
 CORPUS    := $(or $(BERTH_CORPUS),$(abspath $(wildcard ../shared/corpus)))
 SOURCES   := . ./bot/... ./orchestrator/... ./templates/... ./modules/...
-TOOLS     := ./.ci/setup ./.ci/demo ./.ci/bench ./.ci/score ./.ci/corpus ./testdata/apps ./testdata/browser ./testdata/awsfake ./testdata/mirror ./testdata/machines
+TOOLS     := ./.ci/setup ./.ci/demo ./.ci/bench ./.ci/score ./.ci/corpus ./testdata/apps ./testdata/browser ./testdata/awsfake ./testdata/hcloudfake ./testdata/mirror ./testdata/machines
 
 help: ## List the targets
 	@.ci/check || true
@@ -56,7 +56,7 @@ test: ## Everything that CI runs
 	BERTH_REQUIRE_SALT=1 BERTH_SALT_CALL=$(SALT_CALL) BERTH_TERRAFORM=$$(cat $(WORK)/terraform.path) \
 	BERTH_REQUIRE_BROWSER=1 BERTH_CHROMIUM=$$(cat $(WORK)/chromium.path) \
 	BERTH_REQUIRE_TOOLS=1 BERTH_CORPUS=$(CORPUS) \
-	BERTH_WORK=$(WORK) BERTH_REQUIRE_AWS=$(if $(filter Linux/x86_64,$(shell uname -s)/$(shell uname -m)),1) \
+	BERTH_WORK=$(WORK) BERTH_REQUIRE_HCLOUD=1 BERTH_REQUIRE_AWS=$(if $(filter Linux/x86_64,$(shell uname -s)/$(shell uname -m)),1) \
 		$(GO) test -race -timeout 20m -p 2 $(SOURCES) $(TOOLS)
 	@$(MAKE) --no-print-directory score
 

@@ -14,7 +14,7 @@ import (
 	"io/fs"
 )
 
-//go:embed local aws
+//go:embed local aws hcloud
 var files embed.FS
 
 // FS is the folder of modules: each entry of its root is one module.
