@@ -15,6 +15,7 @@ type Catalog struct {
 	People     []Person
 	Policy     PolicySettings
 	Terraform  string // version constraint, empty for the default
+	State      Backend
 }
 
 // Target is where servers run. Variables are JSON-like values for its module;
@@ -48,6 +49,25 @@ type App struct {
 	Start         string
 	Needs         map[string]string
 	Public        []string
+	// Credential is ops' own way to read the repository; nil: none.
+	Credential *Credential
+	// Submodules are further repositories that its servers may read as they
+	// read its own.
+	Submodules []string
+}
+
+// Credential is how ops let servers read code that is not public. Of Token, Key
+// and GitHubToken one is set. Files are absolute paths.
+type Credential struct {
+	Name     string
+	Username string // with Token
+	Token    string // file with a token or password
+	// Key is a file with a private key for ssh, KnownHosts one with the lines by
+	// which the hosts are known.
+	Key        string
+	KnownHosts string
+	// GitHubToken hands out the token that Berth itself asks GitHub with.
+	GitHubToken bool
 }
 
 // Blueprint is the set of apps that makes a full environment.

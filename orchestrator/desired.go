@@ -82,7 +82,8 @@ type Report struct {
 	Stderr     string    `json:"stderr"`
 	Exit       int       `json:"exit"`
 	// Problem is set when the agent could not come as far as running Salt
-	// (Salt missing, folder unwritable): one plain sentence.
+	// (Salt missing, folder unwritable, code unreadable): one plain sentence;
+	// Stderr may hold what a program said about it.
 	Problem string `json:"problem,omitempty"`
 	// Revision is the commit that the checkout stands at (empty: none).
 	Revision string `json:"revision"`
@@ -134,6 +135,9 @@ type Workspace struct {
 	// Tags go on every resource of a cloud; its module brings them into the
 	// cloud's alphabet. TagEnvironment and its like are their names.
 	Tags map[string]string
+	// State is where a new workspace keeps its state; one that is there stays
+	// where it is.
+	State Backend
 }
 
 // WorkspaceServer is one machine of a Workspace. Variables are the size's.

@@ -503,7 +503,7 @@ func (r *run) provisioned(ctx context.Context, err error, elsewhere bool) error 
 
 func (r *run) workspace(ctx context.Context, target Target, without []string) (Workspace, error) {
 	c := r.Catalogs.Current()
-	w := Workspace{EnvironmentID: r.env.ID, Target: target, Tags: map[string]string{
+	w := Workspace{EnvironmentID: r.env.ID, Target: target, State: c.State, Tags: map[string]string{
 		TagEnvironment: r.env.ID, TagOwner: r.env.Owner, TagInstallation: r.InstallationID}}
 	size, _ := c.Size(r.env.Size)
 	ops, err := r.Operations.Operations(ctx, r.env.ID)

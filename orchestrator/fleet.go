@@ -42,7 +42,9 @@ type Fleet struct {
 	Watcher   Watcher
 	Logs      LogSink
 	Settings  SettingsReader
-	Now       func() time.Time
+	// Logins are for code that is not public; nil: there are none.
+	Logins Logins
+	Now    func() time.Time
 
 	masks masks
 }

@@ -7,6 +7,7 @@ package templates
 import (
 	"archive/tar"
 	"bytes"
+	"compress/gzip"
 	"crypto/sha256"
 	"embed"
 	"encoding/base64"
@@ -31,8 +32,15 @@ var files embed.FS
 // header is the line by which cloud-init knows what it has been given.
 const header = "#cloud-config\n"
 
-// BootFile is where user-data puts the Boot on a machine.
-const BootFile = "/etc/berth/agent.json"
+// Where user-data puts what Berth gives a machine.
+const (
+	BootFile  = "/etc/berth/agent.json"
+	StartFile = "/etc/berth/start.py"
+)
+
+// MaxUserData is the most bytes that user-data may have: AWS takes no more
+// (16 KB, before its own base64), other clouds take twice as much and more.
+const MaxUserData = 16 << 10
 
 // maxStates limits the archive of recipes: it is held in memory and sent to
 // every server.
@@ -56,27 +64,20 @@ type writeFile struct {
 	Content     string `json:"content"`
 }
 
+// findPython starts the script with the Python that cloud-init itself runs on
+// where it is not on the PATH, as in RHEL 8 and what is made from it.
+const findPython = `for p in python3 /usr/libexec/platform-python; do command -v $p >/dev/null && exec $p ` + StartFile + `; done; echo "berth: python3: not found" >&2; exit 1`
+
 // UserData renders the user-data of one server: the Boot as a file that only
 // root can read, and a script that fetches Berth's agent and starts it. The
-// same Boot gives the same bytes.
+// same Boot gives the same bytes. It refuses what is larger than MaxUserData.
 func UserData(b orchestrator.Boot) (string, error) {
 	if err := checkBoot(b); err != nil {
 		return "", err
 	}
-	boot, err := json.Marshal(b)
-	if err != nil {
-		return "", fmt.Errorf("encoding the boot data of %s: %w", b.ServerID, err)
-	}
-	script, err := files.ReadFile("user-data/install.sh")
+	boot, start, err := parts(b)
 	if err != nil {
 		return "", err
-	}
-	unit, err := files.ReadFile("user-data/berth-agent.service")
-	if err != nil {
-		return "", err
-	}
-	file := func(name, mode string, content []byte) writeFile {
-		return writeFile{Path: name, Owner: "root:root", Permissions: mode, Encoding: "b64", Content: base64.StdEncoding.EncodeToString(content)}
 	}
 	var out bytes.Buffer
 	out.WriteString(header)
@@ -85,11 +86,10 @@ func UserData(b orchestrator.Boot) (string, error) {
 	e.SetIndent("", "  ")
 	if err := e.Encode(cloudConfig{
 		WriteFiles: []writeFile{
-			file(BootFile, "0600", boot),
-			file("/etc/berth/install.sh", "0700", script),
-			file("/etc/systemd/system/berth-agent.service", "0644", unit),
+			{Path: BootFile, Owner: "root:root", Permissions: "0600", Encoding: "gz+b64", Content: boot},
+			{Path: StartFile, Owner: "root:root", Permissions: "0644", Encoding: "gz+b64", Content: start},
 		},
-		RunCmd: [][]string{{"/bin/sh", "/etc/berth/install.sh"}},
+		RunCmd: [][]string{{"/bin/sh", "-c", findPython}},
 	}); err != nil {
 		return "", fmt.Errorf("rendering the user-data of %s: %w", b.ServerID, err)
 	}
@@ -100,7 +100,56 @@ func UserData(b orchestrator.Boot) (string, error) {
 	if again != b {
 		return "", fmt.Errorf("the user-data of %s reads back as something else", b.ServerID)
 	}
-	return out.String(), nil
+	return out.String(), checkSize(out.Len(), len(b.CA))
+}
+
+// parts are the Boot and the start script as write_files takes them with the
+// encoding gz+b64. They are packed for the sake of MaxUserData: an authority's
+// certificates are base64 already.
+func parts(b orchestrator.Boot) (boot, start string, err error) {
+	raw, err := json.Marshal(b)
+	if err != nil {
+		return "", "", fmt.Errorf("encoding the boot data of %s: %w", b.ServerID, err)
+	}
+	script, err := files.ReadFile("user-data/start.py")
+	if err != nil {
+		return "", "", err
+	}
+	return packed(raw), packed(script), nil
+}
+
+func packed(content []byte) string {
+	var b bytes.Buffer
+	w, _ := gzip.NewWriterLevel(&b, gzip.BestCompression) // the level is valid
+	_, _ = w.Write(content)                               // a buffer takes everything
+	_ = w.Close()
+	return base64.StdEncoding.EncodeToString(b.Bytes())
+}
+
+func unpacked(text string) ([]byte, error) {
+	raw, err := base64.StdEncoding.DecodeString(text)
+	if err != nil {
+		return nil, errors.New("it is not base64")
+	}
+	r, err := gzip.NewReader(bytes.NewReader(raw))
+	if err != nil {
+		return nil, errors.New("it is not packed with gzip")
+	}
+	out, err := io.ReadAll(io.LimitReader(r, 1<<20))
+	if err != nil {
+		return nil, errors.New("it is damaged")
+	}
+	return out, nil
+}
+
+// checkSize refuses user-data that a cloud would not take; ca is the size of
+// the pinned authority in it.
+func checkSize(size, ca int) error {
+	if size <= MaxUserData {
+		return nil
+	}
+	return orchestrator.Errorf(orchestrator.CodeInvalidValue, "The user-data of a server would have %d bytes; clouds take %d. The authority's certificates are %d bytes of PEM.", size, MaxUserData, ca).
+		WithHint("pin fewer certificates: --tls-ca needs the one authority that issued Berth's certificate, not a list of all that a machine knows")
 }
 
 // ParseUserData gives the Boot that user-data was rendered from; the local
@@ -122,30 +171,51 @@ func ParseUserData(text string) (orchestrator.Boot, error) {
 		if f.Path != BootFile {
 			continue
 		}
+		// Before it was packed, it was base64 alone: a local server may have
+		// been made then.
 		raw, err := base64.StdEncoding.DecodeString(f.Content)
-		if err != nil {
-			return bad("%s is not base64.", BootFile)
+		if f.Encoding == "gz+b64" {
+			raw, err = unpacked(f.Content)
 		}
-		return ParseBoot(raw)
+		if err != nil {
+			return bad("%s in it cannot be read: %v.", BootFile, err)
+		}
+		b, err := ParseBoot(raw)
+		if err == nil && b.Token == "" {
+			return bad("it has no enrolment token.")
+		}
+		return b, err
 	}
 	return bad("it has no file %s.", BootFile)
 }
 
-// ParseBoot reads a Boot file, as user-data puts it on a machine.
+// ParseBoot reads a Boot file, as user-data puts it on a machine. Its token is
+// gone after the first use.
 func ParseBoot(raw []byte) (orchestrator.Boot, error) {
 	var b orchestrator.Boot
 	if err := json.Unmarshal(raw, &b); err != nil {
 		return orchestrator.Boot{}, orchestrator.Errorf(orchestrator.CodeInvalidValue, "The boot data is not valid JSON: %v.", err)
 	}
-	return b, checkBoot(b)
+	return b, checkPlace(b)
 }
 
 func checkBoot(b orchestrator.Boot) error {
 	bad := func(format string, args ...any) error {
 		return orchestrator.Errorf(orchestrator.CodeInvalidValue, format, args...)
 	}
-	if b.ServerID == "" || b.Token == "" {
-		return bad("The boot data has no server ID or no enrolment token.")
+	if b.Token == "" {
+		return bad("The boot data has no enrolment token.")
+	}
+	return checkPlace(b)
+}
+
+// checkPlace checks what stays in a Boot.
+func checkPlace(b orchestrator.Boot) error {
+	bad := func(format string, args ...any) error {
+		return orchestrator.Errorf(orchestrator.CodeInvalidValue, format, args...)
+	}
+	if b.ServerID == "" {
+		return bad("The boot data has no server ID.")
 	}
 	u, err := url.Parse(b.URL)
 	if err != nil || (u.Scheme != "https" && u.Scheme != "http") || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {

@@ -22,7 +22,7 @@ const userDataVariable = "BERTH_USER_DATA"
 // newAgentCommand is `berth agent`: what runs on servers.
 func newAgentCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "agent", Short: "The program on each server"}
-	cmd.AddCommand(newAgentStartCommand(), newAgentStopCommand(), newAgentRunCommand(), newAgentExecCommand())
+	cmd.AddCommand(newAgentStartCommand(), newAgentStopCommand(), newAgentRunCommand(), newAgentExecCommand(), newAgentCredentialCommand())
 	return cmd
 }
 
@@ -114,7 +114,7 @@ func newAgentRunCommand() *cobra.Command {
 				if err != nil {
 					return err
 				}
-				o.Boot = &boot
+				o.Boot, o.BootFile = &boot, file
 			}
 			ctx, stop := signal.NotifyContext(context.WithoutCancel(cmd.Context()), syscall.SIGTERM, syscall.SIGINT)
 			defer stop()
@@ -151,6 +151,19 @@ func newAgentExecCommand() *cobra.Command {
 	f.StringArrayVar(&o.Set, "set", nil, "KEY=VALUE that holds whatever the file says; may be given again")
 	f.IntVar(&o.Port, "port", 0, "the app's PORT (default: none)")
 	return cmd
+}
+
+func newAgentCredentialCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "credential get",
+		Short: "Answer git, which asks how to log in where a server's code is",
+		Long: "Answer git, which asks how to log in where a server's code is. It is git's credential helper while\n" +
+			"the agent fetches code that is not public, and knows nothing when anything else starts it.",
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return internalError(agent.Credential(args[0], cmd.InOrStdin(), cmd.OutOrStdout()))
+		},
+	}
 }
 
 // internalError keeps an error's own words: whoever runs an agent by hand is

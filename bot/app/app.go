@@ -329,7 +329,7 @@ func dataFolderOr(dir string) string {
 // connect gives a client of BERTH_URL, or of the serve on this data folder.
 func connect(data string) *client.Client {
 	if url := os.Getenv("BERTH_URL"); url != "" {
-		return client.URL(url, os.Getenv("BERTH_TOKEN"))
+		return client.URL(url, os.Getenv("BERTH_TOKEN"), os.Getenv("BERTH_CA"))
 	}
 	return client.Socket(socketPath(data))
 }

@@ -36,8 +36,8 @@ func newDoctorCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use: "doctor", Short: "Check everything that Berth needs; each line says what to do",
 		Long: `Check everything that berth serve needs on this machine: the catalog, Terraform,
-Salt, git, GitHub, Slack, the data folder, the database and serve itself. Each
-line that fails says what to do; then the exit status is 1. Nothing is changed.
+Salt, git, GitHub, Slack, the data folder, the database, serve itself and its
+own certificate authority. Each line that fails says what to do; then the exit status is 1. Nothing is changed.
 It looks at the environment that it is started with: give it serve's.`,
 		Example: "  berth doctor\n  berth doctor --catalog ops/berth.hcl --json", Args: needWords(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -138,7 +138,23 @@ func examine(ctx context.Context, catalogPath, data, database string) []check {
 	} else {
 		add("serve", "answers at "+client.Where(), nil, "")
 	}
+	authority, err := ownAuthorityLine(data, now())
+	add("tls", authority, err, "")
 	return checks
+}
+
+// ownAuthorityLine says what is known of Berth's own certificate authority.
+func ownAuthorityLine(data string, at time.Time) (string, error) {
+	path := authorityPath(data)
+	if _, err := os.Stat(filepath.Dir(path)); err != nil {
+		return "Berth's own authority is not made yet: serve makes it when it listens beyond this machine without --tls-cert", nil
+	}
+	cert, _, err := readOwnAuthority(data)
+	if err != nil {
+		return "", err
+	}
+	a := &authority{cert: cert, path: path, now: func() time.Time { return at }}
+	return fmt.Sprintf("%s, Berth's own authority, holds until %s", path, cert.NotAfter.Format(time.DateOnly)), a.ended()
 }
 
 func toolVersion(ctx context.Context, name, path, flag string) (string, error) {

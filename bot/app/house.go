@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -42,13 +43,13 @@ const firstAppUID, appUIDs = 2_000_000, 60_000
 // house is a running Berth: every part, wired.
 type house struct {
 	options serveOptions
-	// ca is what agents pin, certificate what the network is shown; nil: no TLS.
-	ca          string
-	certificate *certificate
-	log         *slog.Logger
-	source      *catalog.Source
-	store       *store.Store
-	jobs        *jobs.Jobs
+	// ca is what agents pin, tls what the network is shown; nil: no TLS.
+	ca     string
+	tls    *tls.Config
+	log    *slog.Logger
+	source *catalog.Source
+	store  *store.Store
+	jobs   *jobs.Jobs
 	// provisioner knows which environments Terraform is at work on.
 	provisioner *terraform.Provisioner
 	logs        *logbook.Book
@@ -91,6 +92,8 @@ func newHouse(ctx context.Context, o serveOptions, ca string, source *catalog.So
 		Data:       o.Data,
 		Find:       terraform.FindOptions{Path: os.Getenv("BERTH_TERRAFORM"), Data: o.Data},
 		Constraint: func() string { return source.Current().Terraform },
+		Settle:     render.Backend,
+		Place:      render.Place,
 		Render: func(dir string, w orchestrator.Workspace) error {
 			return render.Write(dir, w, render.Options{
 				CatalogDir: source.Current().Dir, Berth: self, Root: h.serversDir(), SaltCall: os.Getenv("BERTH_SALT_CALL"), GitConfig: os.Getenv("GIT_CONFIG_GLOBAL"),
@@ -131,7 +134,7 @@ func newHouse(ctx context.Context, o serveOptions, ca string, source *catalog.So
 		Settings: catalog.Settings, Able: h.able, Explain: executor.Explain, Evidence: executor.Evidence, NewID: newID, Now: now, Hide: diagnose.Hide, Canonical: bot.Canonical,
 	}
 	h.fleet = &orchestrator.Fleet{Records: h.store, Environments: h.store, Events: h.store, Diagnoser: diagnoser, Catalogs: source,
-		Watcher: h.store, Logs: h.logs, Settings: catalog.Settings, Now: now}
+		Watcher: h.store, Logs: h.logs, Settings: catalog.Settings, Logins: h.checker, Now: now}
 	if err := h.openSlack(); err != nil {
 		return nil, err
 	}

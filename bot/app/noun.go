@@ -155,7 +155,8 @@ Flags:
                 programs printed
   -f, --follow  with logs: go on as lines arrive; with --json one object a line
   --data DIR    the data folder of the serve to talk to (BERTH_DATA); or
-                BERTH_URL and BERTH_TOKEN for one on another machine
+                BERTH_URL and BERTH_TOKEN for one on another machine, with
+                BERTH_CA=FILE where its certificate is from no public authority
 `
 }
 

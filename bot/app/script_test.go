@@ -99,7 +99,7 @@ func TestScripts(t *testing.T) {
 		// its stop ends the script, and well.
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
 			"serve": cmdServe, "halt": cmdHalt, "get": cmdGet, "field": cmdField, "push": cmdPush, "processes": cmdProcesses,
-			"crash": cmdCrash, "await": cmdAwait, "empty": cmdEmpty, "settled": cmdSettled, "tty": cmdTTY, "session": cmdSession, "status": cmdStatus, "paste": cmdPaste, "valid": cmdValid, "certify": cmdCertify, "until": cmdUntil, "github": cmdGitHub,
+			"crash": cmdCrash, "await": cmdAwait, "empty": cmdEmpty, "settled": cmdSettled, "tty": cmdTTY, "session": cmdSession, "status": cmdStatus, "paste": cmdPaste, "valid": cmdValid, "certify": cmdCertify, "until": cmdUntil, "github": cmdGitHub, "private": cmdPrivate,
 		},
 		RequireExplicitExec: true,
 		Condition: func(name string) (bool, error) {
@@ -326,7 +326,7 @@ func cmdServe(ts *testscript.TestScript, neg bool, args []string) {
 	log, err := os.OpenFile(ts.MkAbs("serve.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
 	ts.Check(err)
 	env := map[string]string{}
-	for _, name := range []string{"HOME", "PATH", "BERTH_DATA", "BERTH_CATALOG", "BERTH_SALT_CALL", "BERTH_TERRAFORM", "GIT_CONFIG_GLOBAL", "BERTH_GITHUB_TOKEN", "BERTH_GITHUB_API_URL", "TMPDIR"} {
+	for _, name := range []string{"HOME", "PATH", "BERTH_DATA", "BERTH_CATALOG", "BERTH_SALT_CALL", "BERTH_TERRAFORM", "GIT_CONFIG_GLOBAL", "BERTH_GITHUB_TOKEN", "BERTH_GITHUB_API_URL", "BERTH_GITHUB_APP_ID", "BERTH_GITHUB_APP_KEY_FILE", "TMPDIR"} {
 		env[name] = ts.Getenv(name)
 	}
 	env["BERTH_RETRY_AFTER"] = "0s" // most failures here are to be seen, not waited for

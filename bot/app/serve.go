@@ -9,7 +9,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"net/netip"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -23,6 +22,7 @@ import (
 
 	"github.com/berth-dev/berth/orchestrator"
 	"github.com/berth-dev/berth/orchestrator/catalog"
+	"github.com/berth-dev/berth/templates"
 )
 
 // retryAfter is how long Berth waits, unless told otherwise, before it tries
@@ -93,9 +93,18 @@ their own list too; else it is the last certificate of --tls-cert, or what
 --tls-ca names (also with --behind-proxy). A renewed certificate is picked up
 as it is written; one of another authority needs a restart, and servers on
 other machines do not follow it: keep the old authority in --tls-ca beside the
-new one until they have been replaced. People name a private authority with
-SSL_CERT_FILE, beside BERTH_URL and BERTH_TOKEN.`,
+new one until they have been replaced.
+
+Beyond this machine Berth always speaks TLS. Without --tls-cert and
+--behind-proxy it is its own authority: made at the first start, good for ten
+years, kept in the folder tls of the data folder (ca.key is the secret: back it
+up with the rest), with a certificate for the public URL's host and the listen
+address that it renews by itself. Servers pin that authority. People on other
+machines name a copy of tls/ca.pem, or a team's private authority, with
+BERTH_CA, beside BERTH_URL and BERTH_TOKEN. Browsers do not know it, and Slack's
+HTTP mode needs a certificate of a public authority; Socket Mode does not.`,
 		Example: `  berth serve --catalog ops/berth.hcl
+  berth serve --listen 0.0.0.0:7878 --public-url https://10.0.0.5:7878
   berth serve --listen 0.0.0.0:443 --tls-cert berth.pem --tls-key berth.key --public-url https://berth.example.com`,
 		Args: needWords(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -127,7 +136,7 @@ SSL_CERT_FILE, beside BERTH_URL and BERTH_TOKEN.`,
 	f := c.Flags()
 	f.String("catalog", "berth.hcl", "the catalog (BERTH_CATALOG)")
 	f.String("listen", "127.0.0.1:7878", "where agents and API clients call; port 0 takes a free one (BERTH_LISTEN)")
-	f.String("public-url", "", "the address that agents and Slack use (BERTH_PUBLIC_URL; default: the listen address)")
+	f.String("public-url", "", "the address that agents and Slack use; port 0 is the one listened on (BERTH_PUBLIC_URL; default: the listen address)")
 	f.String("database", "", "sqlite:PATH (BERTH_DATABASE_URL; default: berth.db in the data folder)")
 	f.String("tls-cert", "", "certificate file, with its chain; read again when it changes (BERTH_TLS_CERT)")
 	f.String("tls-key", "", "key file (BERTH_TLS_KEY)")
@@ -138,20 +147,25 @@ SSL_CERT_FILE, beside BERTH_URL and BERTH_TOKEN.`,
 	return c
 }
 
-// checkListen refuses to serve beyond this machine without TLS.
+// checkListen refuses an address, or a certificate, that nobody could use.
 func checkListen(o serveOptions) error {
-	host, _, err := net.SplitHostPort(o.Listen)
-	if err != nil {
+	if _, _, err := net.SplitHostPort(o.Listen); err != nil {
 		return orchestrator.Errorf(orchestrator.CodeInvalidValue, "%q is no address to listen on.", o.Listen).WithHint("--listen 127.0.0.1:7878")
 	}
 	if (o.TLSCert == "") != (o.TLSKey == "") {
 		return orchestrator.Errorf(orchestrator.CodeInvalidValue, "A certificate and its key go together.").WithHint("give both --tls-cert and --tls-key")
 	}
-	addr, err := netip.ParseAddr(host)
-	loopback := host == "localhost" || err == nil && addr.IsLoopback()
-	if !loopback && o.TLSCert == "" && !o.BehindProxy {
-		return orchestrator.Errorf(orchestrator.CodeInvalidValue, "Berth does not listen on %s without TLS: others could read what servers are told.", o.Listen).
-			WithHint("give --tls-cert and --tls-key, or --behind-proxy when a proxy in front ends TLS, or listen on 127.0.0.1")
+	if !ownAuthority(o) {
+		return nil
+	}
+	if o.TLSCA != "" {
+		return orchestrator.Errorf(orchestrator.CodeInvalidValue, "--tls-ca names an authority, and there is no certificate that it vouches for.").
+			WithHint("give --tls-cert and --tls-key too, or --behind-proxy when a proxy in front ends TLS; without any of them Berth is its own authority")
+	}
+	// Slack's HTTP mode calls Berth, and believes public authorities alone.
+	if o.Secrets.SlackSigningSecret != "" && o.Secrets.SlackAppToken == "" {
+		return orchestrator.Errorf(orchestrator.CodeInvalidValue, "Slack would call Berth, and does not believe the certificate that Berth makes for itself.").
+			WithHint("give --tls-cert and --tls-key of a public authority, or --behind-proxy when a proxy in front ends TLS; or use Socket Mode (BERTH_SLACK_APP_TOKEN)")
 	}
 	return nil
 }
@@ -262,22 +276,29 @@ func serve(ctx context.Context, o serveOptions) error {
 	}
 	defer listener.Close()
 	scheme := "http"
-	if o.TLSCert != "" {
+	if o.TLSCert != "" || ownAuthority(o) {
 		scheme = "https"
 	}
 	url := scheme + "://" + listener.Addr().String()
 	if o.PublicURL == "" {
 		o.PublicURL = url
+	} else if at, ok := strings.CutSuffix(o.PublicURL, ":0"); ok {
+		_, port, _ := net.SplitHostPort(listener.Addr().String())
+		o.PublicURL = at + ":" + port
 	}
 	shown, ca, err := openTLS(o, log)
 	if err != nil {
+		return err
+	}
+	// What no machine could be made with is told now, not at the first one.
+	if _, err := templates.UserData(orchestrator.Boot{ServerID: newID("s"), Token: rand.Text(), URL: o.PublicURL, SaltVersion: source.Current().Salt.Version, CA: ca}); err != nil {
 		return err
 	}
 	h, err := newHouse(ctx, o, ca, source, log)
 	if err != nil {
 		return err
 	}
-	h.certificate = shown
+	h.tls = shown
 	defer h.close()
 	return h.serve(ctx, listener, url)
 }
@@ -297,8 +318,8 @@ func (h *house) serve(ctx context.Context, listener net.Listener, url string) er
 	public := &http.Server{Handler: h.public(), ReadHeaderTimeout: 10 * time.Second, BaseContext: func(net.Listener) context.Context { return base }}
 	private := &http.Server{Handler: h.private(), ReadHeaderTimeout: 10 * time.Second, ConnContext: h.peers().context, BaseContext: func(net.Listener) context.Context { return base }}
 	go func() {
-		if h.certificate != nil {
-			public.TLSConfig = h.certificate.config()
+		if h.tls != nil {
+			public.TLSConfig = h.tls
 			failed <- public.ServeTLS(listener, "", "")
 		} else {
 			failed <- public.Serve(listener)

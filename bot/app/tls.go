@@ -205,9 +205,22 @@ func (c *certificate) config() *tls.Config {
 	return &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: c.current}
 }
 
-// openTLS gives the certificate that the options name, nil without one, and
-// what agents pin; it refuses what agents would turn away from.
-func openTLS(o serveOptions, log *slog.Logger) (c *certificate, ca string, err error) {
+// openTLS gives what the network is shown, nil without TLS, and what agents
+// pin; it refuses what agents would turn away from.
+func openTLS(o serveOptions, log *slog.Logger) (shown *tls.Config, ca string, err error) {
+	if ownAuthority(o) {
+		hosts, err := ownHosts(o.PublicURL, o.Listen)
+		if err != nil {
+			return nil, "", err
+		}
+		a, err := openAuthority(o.Data, hosts, now, log)
+		if err != nil {
+			return nil, "", err
+		}
+		log.Info("Berth is its own certificate authority; other machines' clients name it with BERTH_CA", "file", a.path, "sha256", fingerprint(a.cert))
+		return a.config(), a.pem(), nil
+	}
+	var c *certificate
 	if o.TLSCert != "" {
 		if c, err = openCertificate(o.TLSCert, o.TLSKey, log); err != nil {
 			return nil, "", err
@@ -215,12 +228,13 @@ func openTLS(o serveOptions, log *slog.Logger) (c *certificate, ca string, err e
 		if err := c.covers(o.PublicURL); err != nil {
 			return nil, "", err
 		}
+		shown = c.config()
 	}
 	if ca, err = pins(c, o.TLSCA); err != nil {
 		return nil, "", err
 	}
 	if c != nil && o.TLSCA != "" {
-		return c, ca, c.proven(ca)
+		return shown, ca, c.proven(ca)
 	}
-	return c, ca, nil
+	return shown, ca, nil
 }

@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -13,6 +14,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"os"
 	"strconv"
 	"strings"
 	"time"
@@ -27,6 +29,7 @@ type Client struct {
 	token string
 	http  *http.Client
 	where string // for messages
+	err   error  // why nothing can be asked
 }
 
 // Socket reaches the serve that listens on the Unix socket at path.
@@ -38,12 +41,29 @@ func Socket(path string) *Client {
 	return &Client{base: "http://berth", http: &http.Client{Transport: t}, where: path}
 }
 
-// URL reaches a Berth over HTTP(S) with an API token.
-func URL(base, token string) *Client {
-	for len(base) > 0 && base[len(base)-1] == '/' {
-		base = base[:len(base)-1]
+// URL reaches a Berth over HTTP(S) with an API token. ca is a file with the
+// certificates, in PEM form, that are believed alone; empty: those that this
+// machine knows.
+func URL(base, token, ca string) *Client {
+	base = strings.TrimRight(base, "/")
+	c := &Client{base: base, token: token, http: &http.Client{}, where: base}
+	if ca == "" {
+		return c
 	}
-	return &Client{base: base, token: token, http: &http.Client{}, where: base}
+	pool := x509.NewCertPool()
+	raw, err := os.ReadFile(ca)
+	switch {
+	case err != nil:
+		c.err = orchestrator.Errorf(orchestrator.CodeInvalidValue, "BERTH_CA names %s, which cannot be read.", ca).
+			WithHint("name a copy of Berth's certificate: tls/ca.pem in the data folder of its machine")
+	case !pool.AppendCertsFromPEM(raw):
+		c.err = orchestrator.Errorf(orchestrator.CodeInvalidValue, "BERTH_CA names %s, which holds no certificate in PEM form.", ca).
+			WithHint("name a copy of Berth's certificate: tls/ca.pem in the data folder of its machine")
+	}
+	t := http.DefaultTransport.(*http.Transport).Clone()
+	t.TLSClientConfig = &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}
+	c.http.Transport = t
+	return c
 }
 
 // Where says what this is a connection to, for people.
@@ -169,6 +189,9 @@ func (c *Client) Reload(ctx context.Context) error {
 }
 
 func (c *Client) call(ctx context.Context, method, path string, in, out any) error {
+	if c.err != nil {
+		return c.err
+	}
 	var body io.Reader
 	if in != nil {
 		raw, err := json.Marshal(in)
@@ -232,7 +255,7 @@ func (c *Client) unreachable(err error) error {
 	switch {
 	case errors.As(err, &certificate):
 		e := orchestrator.Errorf(orchestrator.CodeNoBerth, "What answers at %s cannot prove that it is Berth (%s).", c.where, strings.TrimPrefix(certificate.Unwrap().Error(), "x509: ")).
-			WithHint("check BERTH_URL; where your team has an authority of its own, name its certificate with SSL_CERT_FILE")
+			WithHint("check BERTH_URL; where Berth or your team is its own authority, name that certificate: BERTH_CA=FILE (Berth's is tls/ca.pem in the data folder of its machine)")
 		e.Cause = err
 		return e
 	case errors.As(err, &plain):

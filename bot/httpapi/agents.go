@@ -25,6 +25,7 @@ type Fleet interface {
 	Next(ctx context.Context, serverID string, after int) (*orchestrator.Desired, error)
 	Progress(ctx context.Context, serverID string, lines []orchestrator.Progress) error
 	Report(ctx context.Context, serverID string, r orchestrator.Report) error
+	Login(ctx context.Context, serverID string, ask orchestrator.LoginRequest) (*orchestrator.Login, error)
 }
 
 // Enroller binds enrolment tokens to keys.
@@ -57,6 +58,7 @@ func (a *Agents) Handler() http.Handler {
 	mux.HandleFunc("POST "+agent.PathEnroll, a.enroll)
 	mux.Handle("GET "+agent.PathDesired, a.signed(a.desired))
 	mux.Handle("GET "+agent.PathStates+"{digest}", a.signed(a.states))
+	mux.Handle("POST "+agent.PathCredential, a.signed(a.credential))
 	mux.Handle("POST "+agent.PathProgress, a.signed(a.progress))
 	mux.Handle("POST "+agent.PathReport, a.signed(a.report))
 	mux.HandleFunc("GET "+agent.PathBinary+"{name}", a.binary)
@@ -179,6 +181,42 @@ func (a *Agents) states(w http.ResponseWriter, r *http.Request, _ string, _ []by
 	}
 	w.Header().Set("Content-Type", "application/x-tar")
 	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(tar))
+}
+
+// credential hands out what a server reads its code with. Neither the answer nor
+// what was in it is logged.
+func (a *Agents) credential(w http.ResponseWriter, r *http.Request, serverID string, body []byte) {
+	var ask orchestrator.LoginRequest
+	if err := json.Unmarshal(body, &ask); err != nil {
+		http.Error(w, "not a request for a credential", http.StatusBadRequest)
+		return
+	}
+	login, err := a.Fleet.Login(r.Context(), serverID, ask)
+	var refused *orchestrator.Error
+	switch {
+	case errors.As(err, &refused):
+		status := http.StatusUnprocessableEntity
+		switch refused.Code {
+		case orchestrator.CodeNotAllowed:
+			status = http.StatusForbidden
+		case orchestrator.CodeState:
+			status = http.StatusConflict
+		}
+		a.Log.Warn("a server was given no credential", "server", serverID, "repository", ask.Repository, "from", r.RemoteAddr, "reason", refused.Message, "error", refused.Cause)
+		text := refused.Message
+		if refused.Hint != "" {
+			text += " (" + refused.Hint + ")"
+		}
+		http.Error(w, text, status)
+	case err != nil:
+		a.broken(w, r, err)
+	case login == nil:
+		w.WriteHeader(http.StatusNoContent)
+	default:
+		a.Log.Info("a server was given a credential", "server", serverID, "repository", ask.Repository)
+		w.Header().Set("Cache-Control", "no-store")
+		reply(w, http.StatusOK, login)
+	}
 }
 
 func (a *Agents) progress(w http.ResponseWriter, r *http.Request, serverID string, body []byte) {

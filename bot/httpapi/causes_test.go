@@ -66,7 +66,7 @@ func TestCauses(t *testing.T) {
 		Person: func(name string) orchestrator.Actor { return orchestrator.Actor{Name: name} }}
 	server := httptest.NewServer(api.Handler())
 	defer server.Close()
-	ops, jo := client.URL(server.URL, "ops"), client.URL(server.URL, "jo")
+	ops, jo := client.URL(server.URL, "ops", ""), client.URL(server.URL, "jo", "")
 
 	all, err := ops.Causes(t.Context(), orchestrator.CauseFilter{App: "api", Code: "disk_full", Since: now})
 	if err != nil || len(all) != 1 || all[0].Fingerprint != print || all[0].Count != 1 || !all[0].Last.Equal(now) {

@@ -36,7 +36,17 @@ func TestMain(m *testing.M) {
 		f.StringVar(&o.Dir, "dir", "", "")
 		f.BoolVar(&o.Detached, "detached", false, "")
 		f.IntVar(&o.UID, "uid", 0, "")
+		f.StringVar(&o.BootFile, "boot", "", "")
 		_ = f.Parse(os.Args[3:])
+		if o.BootFile != "" {
+			raw, err := os.ReadFile(o.BootFile)
+			boot, badBoot := templates.ParseBoot(raw)
+			if err = errors.Join(err, badBoot); err != nil {
+				fmt.Fprintln(os.Stderr, err)
+				os.Exit(1)
+			}
+			o.Boot = &boot
+		}
 		ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 		defer stop()
 		if err := agent.Main(ctx, o); err != nil {
@@ -82,6 +92,7 @@ type berth struct {
 	refused  chan struct{}
 	progress []orchestrator.Progress
 	fetched  int
+	asked    int // how often for the desired state
 }
 
 func newBerth(t *testing.T) *berth {
@@ -152,6 +163,9 @@ func (b *berth) signed(next func(http.ResponseWriter, *http.Request, []byte)) ht
 
 func (b *berth) serveDesired(w http.ResponseWriter, r *http.Request, _ []byte) {
 	after, _ := strconv.Atoi(r.URL.Query().Get(agent.QueryAfter))
+	b.mu.Lock()
+	b.asked++
+	b.mu.Unlock()
 	for {
 		b.mu.Lock()
 		d, changed, gone := b.desired, b.changed, b.gone

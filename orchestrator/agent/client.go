@@ -43,6 +43,9 @@ func (e *statusError) Error() string {
 	return fmt.Sprintf("Berth answered %d %s: %s", e.Status, http.StatusText(e.Status), e.Text)
 }
 
+// maxRefusal is how much is kept of an answer that is none.
+const maxRefusal = 1000
+
 // maxStates is the most that the recipes may be.
 const maxStates = 65 << 20
 
@@ -149,7 +152,7 @@ func (c *client) do(ctx context.Context, method, target string, in any, limit in
 			c.offset.Store(int64(time.Until(at)))
 		}
 	}
-	return nil, &statusError{resp.StatusCode, strings.TrimSpace(string(answer[:min(len(answer), 300)]))}
+	return nil, &statusError{resp.StatusCode, strings.TrimSpace(string(answer[:min(len(answer), maxRefusal)]))}
 }
 
 // enroll presents the token with this agent's key.
@@ -182,6 +185,19 @@ func (c *client) states(ctx context.Context, digest string) ([]byte, error) {
 		return nil, fmt.Errorf("the recipes that Berth sent are not those with the digest %s", digest)
 	}
 	return raw, nil
+}
+
+// login asks for what a repository is read with; nil: nothing is needed.
+func (c *client) login(ctx context.Context, ask orchestrator.LoginRequest) (*orchestrator.Login, error) {
+	raw, err := c.do(ctx, http.MethodPost, PathCredential, ask, 1<<20, time.Minute)
+	if err != nil || raw == nil {
+		return nil, err
+	}
+	var l orchestrator.Login
+	if err := json.Unmarshal(raw, &l); err != nil {
+		return nil, errors.New("Berth's credential cannot be read") // the error could quote it
+	}
+	return &l, nil
 }
 
 func (c *client) progress(ctx context.Context, lines []orchestrator.Progress) error {

@@ -38,6 +38,8 @@ type config struct {
 	SaltCall  string            `json:"salt_call,omitempty"`
 	GitConfig string            `json:"git_config,omitempty"`
 	Systemd   bool              `json:"systemd,omitempty"`
+	// BootFile is the file that user-data has put the Boot in.
+	BootFile string `json:"boot_file,omitempty"`
 	// GitConfigText stands for a GitConfig that the server's own user may not
 	// read.
 	GitConfigText string `json:"git_config_text,omitempty"`

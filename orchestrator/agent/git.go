@@ -14,17 +14,25 @@ import (
 	"time"
 )
 
-// gitConfig is the global configuration of this server's git: the one that
-// Berth was given, if any, and leave to read the app's repository when that is
-// a folder of another user on this machine.
-func (a *agent) gitConfig(ctx context.Context, repository string) []byte {
-	var b strings.Builder
+// givenConfig is the git configuration that Berth was given, if any.
+func (a *agent) givenConfig() string {
 	switch {
 	case a.config.GitConfigText != "":
-		b.WriteString(a.config.GitConfigText + "\n")
+		return a.config.GitConfigText + "\n"
 	case a.config.GitConfig != "":
-		fmt.Fprintf(&b, "[include]\n\tpath = %s\n", gitQuote(a.config.GitConfig))
+		return fmt.Sprintf("[include]\n\tpath = %s\n", gitQuote(a.config.GitConfig))
 	}
+	return ""
+}
+
+// gitConfig is the global configuration of this server's git: the one that
+// Berth was given, if any, leave to read the app's repository when that is
+// a folder of another user on this machine, and the mirrors in place of what
+// they mirror.
+func (a *agent) gitConfig(ctx context.Context, repository string, mirrors []mirror) []byte {
+	var b strings.Builder
+	b.WriteString(a.givenConfig())
+	b.WriteString(inPlace(mirrors))
 	if !a.named {
 		// A user without an entry in passwd is as good as always this server's
 		// own: other users' repositories, and which ones submodules name is not
@@ -41,7 +49,11 @@ func (a *agent) gitConfig(ctx context.Context, repository string) []byte {
 		}
 	}
 	// The checkout is the app's user's, not the agent's, where that is root.
-	for _, folder := range append(localFolders(repository), a.checkout()) {
+	folders := append(localFolders(repository), a.checkout())
+	for _, m := range mirrors {
+		folders = append(folders, m.dir)
+	}
+	for _, folder := range folders {
 		fmt.Fprintf(&b, "[safe]\n\tdirectory = %s\n", gitQuote(folder))
 	}
 	return []byte(b.String())

@@ -27,6 +27,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/berth-dev/berth/orchestrator"
+	"github.com/berth-dev/berth/templates"
 )
 
 // errStop is a desired state that asks the agent to stop.
@@ -82,6 +83,9 @@ type RunOptions struct {
 	// a Boot the folder has one.
 	Boot    *orchestrator.Boot
 	Systemd bool
+	// BootFile is where the Boot came from: its token is taken out of there
+	// when it is dead.
+	BootFile string
 	// Detached is how Start calls it: configuration on standard input, word of
 	// the start on descriptor 3, then nothing shared with the caller.
 	Detached bool
@@ -98,7 +102,7 @@ func Main(ctx context.Context, o RunOptions) error {
 		return runDetached(ctx, dir, o.UID)
 	}
 	if o.Boot != nil {
-		c := config{Boot: *o.Boot, Systemd: o.Systemd}
+		c := config{Boot: *o.Boot, Systemd: o.Systemd, BootFile: o.BootFile}
 		if err := c.check(); err != nil {
 			return err
 		}
@@ -320,7 +324,12 @@ func (a *agent) enroll(ctx context.Context) error {
 	sum := sha256.Sum256([]byte(a.config.Boot.Token))
 	name, want := filepath.Join(a.dir, enrolledFile), hex.EncodeToString(sum[:])
 	if raw, err := os.ReadFile(name); err == nil && (string(raw) == want || a.config.Boot.Token == "") {
+		a.forgetToken()
 		return nil
+	}
+	if a.config.Boot.Token == "" {
+		return orchestrator.Errorf(orchestrator.CodeNotAllowed, "The server %s has neither signed in to Berth nor a token to do so.", a.config.Boot.ServerID).
+			WithHint("Destroy the server and create it again.")
 	}
 	refusals := 0
 	err := retry(ctx, a.warn("enrolling"), func() error {
@@ -337,7 +346,45 @@ func (a *agent) enroll(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return writeFile(name, []byte(want))
+	if err := writeFile(name, []byte(want)); err != nil {
+		return err
+	}
+	a.forgetToken()
+	return nil
+}
+
+// cloudInitCopies are cloud-init's own copies of the user-data that it can do
+// without: it fetches them anew at each start.
+var cloudInitCopies = []string{
+	"/var/lib/cloud/instance/user-data.txt", "/var/lib/cloud/instance/user-data.txt.i", "/var/lib/cloud/instance/cloud-config.txt",
+}
+
+// forgetToken takes the token, which is dead now, from where it lies on a
+// machine of its own. On Berth's machine it says which agent a folder is of.
+func (a *agent) forgetToken() {
+	file := a.config.BootFile
+	if file == "" || a.config.Boot.Token == "" {
+		return
+	}
+	boot := a.config.Boot
+	boot.Token = ""
+	err := writeJSON(file, boot)
+	if err == nil {
+		err = rewrite(a.dir, func(c *config) bool { c.Boot.Token = ""; return true })
+	}
+	if err != nil {
+		a.log.Warn("the dead token was not removed", "error", err)
+		return
+	}
+	a.config.Boot.Token = ""
+	if file != templates.BootFile {
+		return // this is no machine that cloud-init has made
+	}
+	for _, name := range cloudInitCopies {
+		if err := os.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			a.log.Warn("a copy of the user-data was not removed", "error", err)
+		}
+	}
 }
 
 // poll asks for what the server should be, again and again.
@@ -544,7 +591,7 @@ func (a *agent) configure(ctx, soft context.Context, d *orchestrator.Desired, r 
 	err := check(d, a.config.Boot.ServerID)
 	if err == nil {
 		a.stream.add("configuring", "", "setting the server up")
-		err = a.prepare(ctx, d)
+		err = a.prepare(ctx, soft, d)
 	}
 	var res result
 	if err == nil {
@@ -555,7 +602,7 @@ func (a *agent) configure(ctx, soft context.Context, d *orchestrator.Desired, r 
 	}
 	switch {
 	case errors.As(err, &p):
-		r.Problem = p.text
+		r.Problem, r.Stderr = p.text, p.said
 		return nil
 	case err != nil:
 		return err
@@ -627,7 +674,7 @@ func (a *agent) restore(soft context.Context, good *orchestrator.Desired) bool {
 		return false
 	}
 	a.log.Info("restoring", "generation", good.Generation, "commit", good.Commit)
-	err := a.prepare(soft, good)
+	err := a.prepare(soft, soft, good)
 	if err == nil {
 		var res result
 		if res, err = a.applySalt(soft, good, true); err == nil && res.exit != 0 {

@@ -52,12 +52,13 @@ grp.getgrgid = _known(grp.getgrgid, _group, _gid)
 grp.getgrnam = _known(grp.getgrnam, _group, _name)
 `
 
-// problem is what kept the agent from running Salt, in one plain sentence.
-type problem struct{ text string }
+// problem is what kept the agent from running Salt, in one plain sentence, and
+// what a program said about it.
+type problem struct{ text, said string }
 
 func (p problem) Error() string { return p.text }
 
-func problemf(format string, args ...any) error { return problem{fmt.Sprintf(format, args...)} }
+func problemf(format string, args ...any) error { return problem{text: fmt.Sprintf(format, args...)} }
 
 // result is what salt-call gave.
 type result struct {
@@ -84,8 +85,9 @@ func check(d *orchestrator.Desired, serverID string) error {
 
 func (a *agent) checkout() string { return filepath.Join(a.dir, "root", "app") }
 
-// prepare brings recipes, pillar and configuration in place.
-func (a *agent) prepare(ctx context.Context, d *orchestrator.Desired) error {
+// prepare brings recipes, pillar, configuration and what is not public of the
+// code in place. That last may take its time, and ends with soft.
+func (a *agent) prepare(ctx, soft context.Context, d *orchestrator.Desired) error {
 	for _, name := range []string{"etc", "salt", "home", "tmp", "states", "pillar", "root", spoolFolder} {
 		if err := os.MkdirAll(filepath.Join(a.dir, name), 0o700); err != nil {
 			return problemf("The server's folder cannot be written: %v.", err)
@@ -105,18 +107,29 @@ func (a *agent) prepare(ctx context.Context, d *orchestrator.Desired) error {
 	if err != nil {
 		return err
 	}
+	mirrors, err := a.fetchCode(soft, d)
+	if err != nil {
+		return err
+	}
 	files := map[string][]byte{
 		envFile:                                  env,
 		filepath.Join("pillar", "berth.sls"):     pillar,
 		filepath.Join("pillar", "top.sls"):       []byte("base:\n  '*': [berth]\n"),
 		filepath.Join("etc", "sitecustomize.py"): []byte(passwd),
-		"gitconfig":                              a.gitConfig(ctx, d.Repository),
+		"gitconfig":                              a.gitConfig(ctx, d.Repository, mirrors),
 	}
 	if files[filepath.Join("etc", "minion")], err = a.minion(roots); err != nil {
 		return err
 	}
 	for name, content := range files {
 		if err := writeFile(filepath.Join(a.dir, name), content); err != nil {
+			return problemf("The server's folder cannot be written: %v.", err)
+		}
+	}
+	if a.config.Systemd {
+		// Recipes run git as the app's user. On a machine of its own there are
+		// no settings of other people in it.
+		if err := os.Chmod(filepath.Join(a.dir, "gitconfig"), 0o644); err != nil {
 			return problemf("The server's folder cannot be written: %v.", err)
 		}
 	}

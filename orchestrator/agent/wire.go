@@ -21,6 +21,10 @@ import (
 //	GET  Desired   ?after=GENERATION, long poll → 200 orchestrator.Desired, or
 //	               204 when PollTime has passed
 //	GET  States    + DIGEST → 200, a tar archive (see templates.States)
+//	POST Credential orchestrator.LoginRequest → 200 orchestrator.Login; 204:
+//	               the repository needs none; 403: it is not this server's; 409:
+//	               there is a newer desired state; 422: why there is none, in
+//	               words
 //	POST Progress  []orchestrator.Progress → 204
 //	POST Report    orchestrator.Report → 204
 //	GET  Binary    + linux-amd64, linux-arm64 and the same + .sha256 → the
@@ -30,12 +34,13 @@ import (
 // an agent stop its app and itself. A signature whose time is too far off
 // (ErrClock) is 403: the agent then sets its clock by the answer's Date.
 const (
-	PathEnroll   = "/agent/v1/enroll"
-	PathDesired  = "/agent/v1/desired"
-	PathStates   = "/agent/v1/states/"
-	PathProgress = "/agent/v1/progress"
-	PathReport   = "/agent/v1/report"
-	PathBinary   = "/agent/v1/binary/"
+	PathEnroll     = "/agent/v1/enroll"
+	PathDesired    = "/agent/v1/desired"
+	PathStates     = "/agent/v1/states/"
+	PathCredential = "/agent/v1/credential"
+	PathProgress   = "/agent/v1/progress"
+	PathReport     = "/agent/v1/report"
+	PathBinary     = "/agent/v1/binary/"
 
 	// QueryAfter is the parameter of PathDesired.
 	QueryAfter = "after"

@@ -67,7 +67,7 @@ func newGitHub(o Options) *github {
 	case o.Token != "":
 		g.client = g.client.WithAuthToken(o.Token)
 	case o.AppID != "":
-		g.app = &installations{client: g.client, id: o.AppID, keyFile: o.AppKeyFile, now: o.Now, known: map[string]*installation{}}
+		g.app = &installations{client: g.client, id: o.AppID, keyFile: o.AppKeyFile, now: o.Now}
 	}
 	return g
 }
@@ -521,10 +521,17 @@ func (g *github) refusal(app orchestrator.App, repo repository, e *api.ErrorResp
 		return g.limited(app, retryAt(e.Response, g.now()))
 	case code == http.StatusUnauthorized:
 		return g.unauthorized(app, repo)
+	case strings.Contains(said, "has been suspended"):
+		return orchestrator.Errorf(orchestrator.CodeGitAuth, "Berth's GitHub App is suspended where %s (app %s) is.", repo.name, app.Name).
+			WithHint("ops: lift the suspension among the installed GitHub Apps of the repository's owner")
+	case strings.Contains(said, "permissions requested are not granted"), strings.Contains(said, "not accessible by integration"):
+		return orchestrator.Errorf(orchestrator.CodeGitAuth, "Berth's GitHub App lacks the permission to read the contents of %s (app %s).", repo.name, app.Name).
+			WithHint("ops: give the app the permission \"Contents: read-only\", and accept the new permission where it is installed")
+	case strings.Contains(said, "not accessible to the parent installation"):
+		return g.notInstalled(app, repo)
 	case code == http.StatusNotFound:
 		if e.Response.Request != nil && strings.HasSuffix(e.Response.Request.URL.Path, "/installation") {
-			return orchestrator.Errorf(orchestrator.CodeGitAuth, "Berth's GitHub App is not installed for %s (app %s), or there is no such repository.", repo.name, app.Name).
-				WithHint("ops: install the app for %s, or mend its name in the catalog", repo.name)
+			return g.notInstalled(app, repo)
 		}
 		with := "Berth's GitHub token"
 		if g.app != nil {
@@ -544,6 +551,11 @@ func (g *github) refusal(app orchestrator.App, repo repository, e *api.ErrorResp
 	}
 	return orchestrator.Errorf(orchestrator.CodeGitUnreachable, "GitHub answered %d about %s (app %s), which Berth did not expect.", code, repo.name, app.Name).
 		WithHint("try again in a minute; if it stays so, ops should check BERTH_GITHUB_API_URL")
+}
+
+func (g *github) notInstalled(app orchestrator.App, repo repository) *orchestrator.Error {
+	return orchestrator.Errorf(orchestrator.CodeGitAuth, "Berth's GitHub App is not installed for %s (app %s), or there is no such repository.", repo.name, app.Name).
+		WithHint("ops: install the app for %s, or mend its name in the catalog", repo.name)
 }
 
 func (g *github) unauthorized(app orchestrator.App, repo repository) *orchestrator.Error {

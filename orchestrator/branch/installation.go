@@ -8,6 +8,7 @@ import (
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/base64"
+	"encoding/hex"
 	"encoding/json"
 	"encoding/pem"
 	"errors"
@@ -22,26 +23,34 @@ import (
 )
 
 // installations makes Berth speak as a GitHub App: for each repository a token
-// that may read that repository alone, and that lives for an hour.
+// that may read that repository alone, and that lives for an hour. Servers get
+// another one, which may read the repository's contents and nothing else.
 type installations struct {
 	client  *api.Client
 	id      string
 	keyFile string
 	now     func() time.Time
 
-	mu    sync.Mutex
-	known map[string]*installation
+	mu     sync.Mutex
+	known  map[string]*installation
+	handed map[string]*installation
 }
 
 // installation is the token of one repository.
 type installation struct {
 	mu     sync.Mutex
 	client *api.Client
+	token  string
 	until  time.Time
 }
 
-// margin is how long before its end a token is not begun with any more.
-const margin = 2 * time.Minute
+const (
+	// margin is how long before its end a token is not begun with any more.
+	margin = 2 * time.Minute
+	// cloning is how long a token has to last that a server begins with: a
+	// large clone takes its time, and then asks for large files.
+	cloning = 20 * time.Minute
+)
 
 // keyError is a private key that cannot be used.
 type keyError struct{ what string }
@@ -51,35 +60,15 @@ func (e *keyError) Error() string { return e.what }
 // clientFor gives a client that may read the repository, with the token that
 // it has or with a new one.
 func (a *installations) clientFor(ctx context.Context, owner, repo string) (*api.Client, error) {
-	a.mu.Lock()
-	id := strings.ToLower(owner + "/" + repo)
-	i := a.known[id]
-	if i == nil {
-		i = &installation{}
-		a.known[id] = i
-	}
-	a.mu.Unlock()
-
+	i := a.of(&a.known, owner, repo)
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	if i.client != nil && a.now().Add(margin).Before(i.until) {
 		return i.client, nil
 	}
-	jwt, err := a.jwt()
+	token, err := a.mint(ctx, owner, repo, nil)
 	if err != nil {
 		return nil, err
-	}
-	asApp := a.client.WithAuthToken(jwt)
-	found, _, err := asApp.Apps.FindRepositoryInstallation(ctx, owner, repo)
-	if err != nil {
-		return nil, err
-	}
-	token, _, err := asApp.Apps.CreateInstallationToken(ctx, found.GetID(), &api.InstallationTokenOptions{Repositories: []string{repo}})
-	if err != nil {
-		return nil, err
-	}
-	if token.GetToken() == "" {
-		return nil, errors.New("GitHub gave no installation token")
 	}
 	until := token.GetExpiresAt().Time
 	client := a.client.WithAuthToken(token.GetToken())
@@ -93,6 +82,65 @@ func (a *installations) clientFor(ctx context.Context, owner, repo string) (*api
 	})
 	i.client, i.until = client, until
 	return i.client, nil
+}
+
+// loginFor gives a token for a server: the one that it has given before, unless
+// that is near its end or refused is its SHA-256.
+func (a *installations) loginFor(ctx context.Context, owner, repo, refused string) (token string, until time.Time, err error) {
+	i := a.of(&a.handed, owner, repo)
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if i.token != "" && a.now().Add(cloning).Before(i.until) && refused != hashOf(i.token) {
+		return i.token, i.until, nil
+	}
+	read := "read"
+	minted, err := a.mint(ctx, owner, repo, &api.InstallationPermissions{Contents: &read})
+	if err != nil {
+		return "", time.Time{}, err
+	}
+	i.token, i.until = minted.GetToken(), minted.GetExpiresAt().Time
+	return i.token, i.until, nil
+}
+
+func hashOf(secret string) string {
+	sum := sha256.Sum256([]byte(secret))
+	return hex.EncodeToString(sum[:])
+}
+
+// of is a repository's place among tokens.
+func (a *installations) of(all *map[string]*installation, owner, repo string) *installation {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if *all == nil {
+		*all = map[string]*installation{}
+	}
+	id := strings.ToLower(owner + "/" + repo)
+	if (*all)[id] == nil {
+		(*all)[id] = &installation{}
+	}
+	return (*all)[id]
+}
+
+// mint makes a token for one repository, with the permissions, or with all that
+// the app has there.
+func (a *installations) mint(ctx context.Context, owner, repo string, may *api.InstallationPermissions) (*api.InstallationToken, error) {
+	jwt, err := a.jwt()
+	if err != nil {
+		return nil, err
+	}
+	asApp := a.client.WithAuthToken(jwt)
+	found, _, err := asApp.Apps.FindRepositoryInstallation(ctx, owner, repo)
+	if err != nil {
+		return nil, err
+	}
+	token, _, err := asApp.Apps.CreateInstallationToken(ctx, found.GetID(), &api.InstallationTokenOptions{Repositories: []string{repo}, Permissions: may})
+	if err != nil {
+		return nil, err
+	}
+	if token.GetToken() == "" {
+		return nil, errors.New("GitHub gave no installation token")
+	}
+	return token, nil
 }
 
 // forgetting calls forget when GitHub refuses the client's credentials.

@@ -80,7 +80,7 @@ var (
 )
 
 // blockTypes is every block of a catalog, in the order of the documentation.
-var blockTypes = []string{"target", "salt", "terraform", "app", "blueprint", "size", "person", "policy"}
+var blockTypes = []string{"target", "state", "salt", "terraform", "app", "blueprint", "size", "person", "policy"}
 
 // file reads the whole catalog.
 func (l *loader) file(body *hclsyntax.Body) {
@@ -130,6 +130,8 @@ func (l *loader) reader(blockType string) (func(what string, b *hclsyntax.Block)
 	switch blockType {
 	case "target":
 		return l.target, 1
+	case "state":
+		return l.state, 1
 	case "salt":
 		return l.salt, 0
 	case "terraform":

@@ -72,6 +72,13 @@ app "web" {
   needs      = { API_URL = "api" }
 }
 app "db" { repository = "git@example.com:acme/db.git" }
+state "s3" {
+  bucket       = "states"
+  endpoints    = { s3 = "https://s3.example.com" }
+  max_retries  = 3
+  environment  = ["AWS_PROFILE"]
+  lock_timeout = "5m"
+}
 blueprint "shop" {
   apps   = ["api", "web"]
   target = "ours"
@@ -107,6 +114,8 @@ policy {
 			{Name: "registry", Module: "acme/servers/hcloud"},
 		},
 		Salt: orchestrator.Salt{States: filepath.Join(dir, "salt/states"), Version: "3006.28"},
+		State: orchestrator.Backend{Type: "s3", Environment: []string{"AWS_PROFILE"}, LockTimeout: 5 * time.Minute,
+			Attributes: map[string]any{"bucket": "states", "endpoints": map[string]any{"s3": "https://s3.example.com"}, "max_retries": int64(3)}},
 		Apps: []orchestrator.App{
 			{Name: "api", Repository: "https://github.com/acme/api", Branch: "trunk", States: []string{"app2", "app"}, Port: 8080, Health: "/healthz",
 				HealthTimeout: 90 * time.Second, Settings: filepath.Join(dir, "settings/api.env"), Build: "make build", Start: "python3 app.py", Public: []string{"LOG_LEVEL"}},
@@ -162,7 +171,7 @@ func TestErrors(t *testing.T) {
 		"unknown block":        {`appp "x" {}`, `:2:1: There is no block "appp". Did you mean "app"?`},
 		"unknown attribute":    {"app \"api\" {\n repository = \"https://x.dev/a\"\n prot = 80\n}", `:4:2: app "api" has no attribute "prot". Did you mean "port"?`},
 		"far attribute":        {`salt { zzz = 1 }`, `:2:8: salt has no attribute "zzz". Expected "states" or "version".`},
-		"outside":              {`repository = "x"`, `:2:1: "repository" stands outside of any block. Expected "target", "salt", `},
+		"outside":              {`repository = "x"`, `:2:1: "repository" stands outside of any block. Expected "target", "state", "salt", `},
 		"block for attribute":  {app + "needs { A = \"b\" }\n}", `:5:1: app "api": write needs = { … }, with an equals sign.`},
 		"syntax":               {`app "api" {`, `:2:11: Unclosed configuration block.`},
 		"unclosed":             {"app \"api\" {\n repository = \"x\n}", `:3:17: Invalid multi-line string.`},
@@ -261,6 +270,23 @@ func TestErrors(t *testing.T) {
 		"operators":            {`policy { environments_per_person = ` + strings.Repeat("!", 1000000) + "true }", `values are nested more than 200 deep here.`},
 		"conditions":           {`policy { environments_per_person = ` + strings.Repeat("true?1:", 300000) + "1 }", `values are nested more than 200 deep here.`},
 		"file of 10 MB":        {"# " + strings.Repeat("x", 10<<20), `:1:1: the file has 11 MiB; a catalog has at most 4.`},
+		"state of two":         {"state \"s3\" {\n}\nstate \"pg\" {\n}", `:4:7: There is already a block state "s3"`},
+		"state without a name": {`state {}`, `:2:1: A state needs one name`},
+		"state here":           {`state "local" {}`, `:2:7: state: without a block`},
+		"state elsewhere":      {`state "remote" {}`, `runs Terraform elsewhere`},
+		"state unknown":        {`state "oss" { prefix = "berth" }`, `:2:7: state "oss": Berth does not know how this backend tells states apart. Write {id}`},
+		"state with a block":   {"state \"s3\" {\n endpoints {\n }\n}", `:3:2: state "s3": write endpoints = { … }, with an equals sign.`},
+		"state password":       {"state \"http\" {\n password = \"hunter2\"\n}", `:3:2: state "http": password would be a secret in a file. Leave it out, give serve TF_HTTP_PASSWORD`},
+		"state secret key":     {"state \"s3\" {\n secret_key = \"hunter2\"\n}", `AWS_SECRET_ACCESS_KEY`},
+		"state token":          {"state \"cos\" {\n prefix = \"{id}\"\n api_token = \"hunter2\"\n}", `api_token would be a secret in a file.`},
+		"state address":        {"state \"pg\" {\n conn_str = \"postgres://a:hunter2@db/x\"\n}", `:3:13: state "pg": conn_str has a secret in it. Leave it out, give serve PG_CONN_STR`},
+		"state broken address": {"state \"pg\" {\n conn_str = \"postgres://a:hunter2%@db/x\"\n}", `conn_str has a secret in it`},
+		"state words":          {"state \"pg\" {\n conn_str = \"host=db password=hunter2\"\n}", `conn_str has a secret in it`},
+		"state query":          {"state \"pg\" {\n conn_str = \"postgres://db/x?password=hunter2\"\n}", `conn_str has a secret in it`},
+		"state in an object":   {"state \"s3\" {\n endpoints = { s3 = \"https://a:hunter2@x\" }\n}", `endpoints has a secret in it`},
+		"state key file":       {"state \"gcs\" {\n credentials = \"-----BEGIN PRIVATE KEY hunter2\"\n}", `GOOGLE_CREDENTIALS`},
+		"state patience":       {"state \"pg\" {\n lock_timeout = \"31m\"\n}", `:3:17: lock_timeout may be 30m at most.`},
+		"state of Berth's":     {"state \"pg\" {\n environment = [\"BERTH_X\"]\n}", `BERTH_X belongs to Berth`},
 		"function":             {`policy { destroy = file("x") }`, `destroy: `},
 		"infinite":             {`target "aws" {` + "\n module = \"aws\"\n variables = { a = [1e999] }\n}", `variables.a has a number that is too large.`},
 		"variables identifier": {`target "aws" {` + "\n module = \"aws\"\n variables = { \"a b\" = 1 }\n}", `"a b" cannot be the name of a Terraform variable.`},

@@ -36,7 +36,7 @@ var (
 	stamped = later(`^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d+ - [\w.]+\[([A-Z]+)\]: (.*)$`)
 	// comesUp is what the start-up scripts say when they are done: what they
 	// had to try again before that is no failure.
-	comesUp    = later(`Created symlink \S*/berth-agent\.service|\* +INFO: Salt installed!`)
+	comesUp    = later(`Created symlink \S*/berth-agent\.service|berth: the agent is installed and runs|\* +INFO: Salt installed!`)
 	tellsOfIt  = later(`(?im)^.*(?:\bERROR\b|\bCRITICAL\b|\bFAIL(?:ED|URE)?\b|Failed to run|failed running|exited with|Traceback|non-zero exit|status: (?:disabled|not (?:run|started))).*$`)
 	ofCloud    = later(`^(?:WARNING: |- )?(?:Cloud-init v\. |Failed (?:to run module|running) |Runparts: |\('|status: |detail: |errors:|Running (?:module|command) )`)
 	saltName   = regexp.MustCompile(`(^|[\s(])([Ss]alt(?:-\w+)?)([\s:.,)]|$)`)
@@ -181,6 +181,7 @@ var bootRecords = []record{
 			{says: "/tmp/tmp.Zk3vQe/berth: FAILED\nsha256sum: WARNING: 1 computed checksum did NOT match"},
 			{says: "E: Failed to fetch http://deb.debian.org/debian/pool/main/g/git/git_2.39.5_amd64.deb  Hash Sum mismatch"},
 			{says: "ERROR: THESE PACKAGES DO NOT MATCH THE HASHES FROM THE REQUIREMENTS FILE. If you have updated the package versions, please update the hashes."},
+			{says: "berth: trying again in 30 s: cannot fetch the agent from https://berth.acme.io: the agent's checksum did not match: got 1f, want 2e"},
 			{says: "sha256sum: 'standard input': no properly formatted SHA256 checksum lines found"},
 		}},
 	{code: "enrolment_refused", who: ops, re: later(`Berth knows the server (?P<name>\S+) by another key|what=enrolling error="?Berth answered (?:40[013]|410)|Berth answered 401 Unauthorized: unknown server|(?i)(?:enrol\w* )?token (?:has )?(?:expired|already used|was used)`),
@@ -194,20 +195,24 @@ var bootRecords = []record{
 		sentence: `The machine does not trust the certificate of what it fetches from on its first start: {line}`, next: `Ask ops to check the certificate of that host, Berth's own included, and what the machine trusts; then "berth env retry NAME".`,
 		samples: []sample{
 			{says: "curl: (60) SSL certificate problem: unable to get local issuer certificate", names: []string{"local issuer"}},
+			{says: "berth: giving up after 15 minutes: cannot fetch the agent from https://berth.acme.io: [SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: self-signed certificate in certificate chain (_ssl.c:992)", names: []string{"berth.acme.io"}},
 			{says: `level=WARN msg="trying again" what=enrolling error="Post \"https://berth.acme.io/agent/v1/enroll\": tls: failed to verify certificate: x509: certificate signed by unknown authority"`, names: []string{"trying again"}},
 			{says: "W: Failed to fetch https://apt.acme.io/dists/bookworm/InRelease  Certificate verification failed: The certificate is NOT trusted. The certificate issuer is unknown.", names: []string{"apt.acme.io"}},
 		}},
-	{code: "download_refused", who: retry, re: later(`curl: \(22\) The requested URL returned error: (?P<status>5\d\d|429)|ERROR (?P<s2>5\d\d|429): `), refine: func(f *failure, _ *finding) { coalesce(f, "status", "s2") },
+	{code: "download_refused", who: retry, re: later(`curl: \(22\) The requested URL returned error: (?P<status>5\d\d|429)|ERROR (?P<s2>5\d\d|429): |cannot fetch the agent from \S+: the other side answered (?P<s3>5\d\d|429)`), refine: func(f *failure, _ *finding) { coalesce(f, "status", "s2", "s3") },
 		sentence: `A download of the machine's first start failed: the other side answered {status}.`, next: tryAgain,
-		samples: []sample{{says: "curl: (22) The requested URL returned error: 503", names: []string{"503"}}, {says: "2026-11-24 10:00:01 ERROR 502: Bad Gateway.", names: []string{"502"}}}},
-	{code: "download_refused", who: ops, re: later(`curl: \(22\) The requested URL returned error: (?P<status>\d+)|ERROR (?P<s2>4\d\d): `), refine: func(f *failure, _ *finding) { coalesce(f, "status", "s2") },
+		samples: []sample{{says: "curl: (22) The requested URL returned error: 503", names: []string{"503"}}, {says: "2026-11-24 10:00:01 ERROR 502: Bad Gateway.", names: []string{"502"}},
+			{says: "berth: giving up after 15 minutes: cannot fetch the agent from https://berth.acme.io: the other side answered 503", names: []string{"503"}}}},
+	{code: "download_refused", who: ops, re: later(`curl: \(22\) The requested URL returned error: (?P<status>\d+)|ERROR (?P<s2>4\d\d): |cannot fetch the agent from \S+: the other side answered (?P<s3>\d+)`), refine: func(f *failure, _ *finding) { coalesce(f, "status", "s2", "s3") },
 		sentence: `A download of the machine's first start was refused: the other side answered {status}.`, next: askOps,
-		samples: []sample{{says: "curl: (22) The requested URL returned error: 404", names: []string{"404"}}, {says: "2026-11-24 10:00:01 ERROR 403: Forbidden.", names: []string{"403"}}}},
-	{code: "download_refused", who: ops, re: later(`berth: (?:refusing to fetch the agent from|no agent for) .*`), refine: bootLine,
+		samples: []sample{{says: "curl: (22) The requested URL returned error: 404", names: []string{"404"}}, {says: "2026-11-24 10:00:01 ERROR 403: Forbidden.", names: []string{"403"}},
+			{says: "berth: trying again in 4 s: cannot fetch the agent from https://berth.acme.io: the other side answered 302", names: []string{"302"}}}},
+	{code: "download_refused", who: ops, re: later(`berth: (?:refusing to fetch the agent from|no agent for) .*|Berth has no agent for linux-\S+`), refine: bootLine,
 		sentence: `The machine can't fetch what connects it to Berth: {line}`, next: askOps,
 		samples: []sample{
 			{says: "berth: refusing to fetch the agent from http://berth.acme.io: not https", names: []string{"http://berth.acme.io"}},
 			{says: "berth: no agent for riscv64", names: []string{"riscv64"}},
+			{says: "berth: giving up after 15 minutes: cannot fetch the agent from https://berth.acme.io: Berth has no agent for linux-arm64", names: []string{"Berth has no agent for linux-arm64"}},
 		}},
 	{code: "package_busy", who: retry, re: later(`Could not get lock|Unable to acquire the dpkg|is another process using it|Waiting for cache lock|Unable to lock (?:the )?(?:directory|database)`), sentence: `Another installation was running on the machine's first start, so it could not be set up.`, next: tryAgain,
 		samples: []sample{
@@ -254,9 +259,9 @@ var bootRecords = []record{
 			{says: "error: externally-managed-environment\n\n× This environment is externally managed", names: []string{"externally-managed"}},
 			{says: "The virtual environment was not created successfully because ensurepip is not available.", names: []string{"ensurepip"}},
 		}},
-	{code: "cloud_unreachable", who: retry, re: later(`Could not resolve host: (?P<host>[^\s"]+)|lookup (?P<h2>\S+?)(?: on \S+)?: (?:no such host|server misbehaving)|unable to resolve host address '(?P<h3>[^']+)'|(?i:Temporary failure in name resolution|Name or service not known|no servers could be reached)`), refine: func(f *failure, x *finding) {
+	{code: "cloud_unreachable", who: retry, re: later(`Could not resolve host: (?P<host>[^\s"]+)|lookup (?P<h2>\S+?)(?: on \S+)?: (?:no such host|server misbehaving)|unable to resolve host address '(?P<h3>[^']+)'|cannot fetch the agent from https://(?P<h4>[^/:\s]+)[^\n]*(?:Name or service not known|Temporary failure in name resolution|No address associated with hostname)|(?i:Temporary failure in name resolution|Name or service not known|no servers could be reached)`), refine: func(f *failure, x *finding) {
 		bootLine(f, x)
-		if coalesce(f, "host", "h2", "h3") != "" {
+		if coalesce(f, "host", "h2", "h3", "h4") != "" {
 			f.vars["host"] = strings.TrimRight(f.vars["host"], ".,;")
 			x.sentence = `The machine could not find the address of "{host}" on its first start: its name server (DNS) does not answer or does not know it.`
 		}
@@ -265,13 +270,15 @@ var bootRecords = []record{
 			{says: "curl: (6) Could not resolve host: berth.acme.io", names: []string{"berth.acme.io"}},
 			{says: `level=WARN msg="trying again" what=enrolling error="Post \"https://berth.acme.io/agent/v1/enroll\": dial tcp: lookup berth.acme.io on 10.0.0.2:53: no such host"`, names: []string{"berth.acme.io"}},
 			{says: "wget: unable to resolve host address 'repo.acme.io'", names: []string{"repo.acme.io"}},
+			{says: "berth: trying again in 2 s: cannot fetch the agent from https://berth.acme.io:7878: [Errno -2] Name or service not known", names: []string{"berth.acme.io"}},
 			{says: "ping: pypi.org: Temporary failure in name resolution", names: []string{"pypi.org"}},
 		}},
-	{code: "cloud_unreachable", who: retry, re: later(`(?:curl|wget)[^\n]*(?:\((?:5|7|28|52|55|56)\)|failed:|timed out|refused)|(?i:no route to host|network is unreachable|connection (?:refused|timed out|reset by peer)|i/o timeout|network-online\.target.*fail|Failed to start .*(?:wait-online|Wait for Network))`), refine: bootLine,
+	{code: "cloud_unreachable", who: retry, re: later(`(?:curl|wget|cannot fetch the agent)[^\n]*(?:\((?:5|7|28|52|55|56)\)|failed:|timed out|refused)|(?i:no route to host|network is unreachable|connection (?:refused|timed out|reset by peer)|i/o timeout|network-online\.target.*fail|Failed to start .*(?:wait-online|Wait for Network))`), refine: bootLine,
 		sentence: `The machine has no way to the network that it needs on its first start: {line}`, next: netAgain,
 		samples: []sample{
 			{says: "curl: (7) Failed to connect to berth.acme.io port 443 after 3 ms: Couldn't connect to server", names: []string{"berth.acme.io"}},
 			{says: "curl: (28) Connection timed out after 30001 milliseconds", names: []string{"timed out"}},
+			{says: "berth: giving up after 15 minutes: cannot fetch the agent from https://10.0.0.5:7878: The read operation timed out", names: []string{"10.0.0.5", "timed out"}},
 			{says: "connect: Network is unreachable", names: []string{"unreachable"}},
 			{says: "Failed to start systemd-networkd-wait-online.service - Wait for Network to be Configured.", names: []string{"Wait for Network"}},
 		}},

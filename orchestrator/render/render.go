@@ -112,6 +112,25 @@ output "servers" {
 }
 `
 
+// guard keeps people from working on another state than the environment's
+// where states are told apart by the workspace's name alone.
+const guard = `output "workspace" {
+  value = var.environment_id
+  precondition {
+    condition     = terraform.workspace == var.environment_id
+    error_message = "This is another workspace than the environment's own: its servers would be made a second time. Select that one with terraform workspace select."
+  }
+}
+`
+
+// skeletonFor is main.tf as far as it does not depend on values.
+func skeletonFor(workspace string) string {
+	if workspace == "" {
+		return skeleton
+	}
+	return skeleton + "\n" + guard
+}
+
 // Write renders w into dir, a folder of mode 0700 that is made if need be;
 // files have mode 0600 and each is replaced as a whole. What is already there
 // and equal is not touched.
@@ -130,7 +149,7 @@ func Write(dir string, w orchestrator.Workspace, opt Options) error {
 	if err != nil {
 		return err
 	}
-	config, err := Config(src.address, opt.RequiredVersion, slices.Sorted(maps.Keys(values.Target)))
+	config, err := Config(src.address, opt.RequiredVersion, slices.Sorted(maps.Keys(values.Target)), w.State, w.EnvironmentID)
 	if err != nil {
 		return err
 	}
@@ -169,14 +188,20 @@ func unwritable(dir string, err error) error {
 		Hint:    "Look at the disk's free space and at the folder's owner, then try again."}
 }
 
-// Config renders main.tf: the module's source, the constraint on Terraform and
-// the names of the target's variables are all that differs between workspaces.
-func Config(source, required string, variables []string) ([]byte, error) {
-	f, diags := hclwrite.ParseConfig([]byte(skeleton), ConfigFile, hcl.InitialPos)
+// Config renders main.tf: the module's source, the constraint on Terraform, the
+// names of the target's variables and where the state is are all that differs
+// between workspaces.
+func Config(source, required string, variables []string, b orchestrator.Backend, environmentID string) ([]byte, error) {
+	_, workspace := b.For(environmentID)
+	kind, attributes := settingsOf(b, environmentID)
+	f, diags := hclwrite.ParseConfig([]byte(skeletonFor(workspace)), ConfigFile, hcl.InitialPos)
 	if diags.HasErrors() {
 		return nil, diags
 	}
 	f.Body().FirstMatchingBlock("terraform", nil).Body().SetAttributeValue("required_version", cty.StringVal(required))
+	if err := setBackend(f, kind, attributes); err != nil {
+		return nil, err
+	}
 	module := f.Body().FirstMatchingBlock("module", []string{"environment"}).Body()
 	module.SetAttributeValue("source", cty.StringVal(source))
 	for _, name := range variables {
@@ -188,7 +213,7 @@ func Config(source, required string, variables []string) ([]byte, error) {
 		})
 	}
 	out := hclwrite.Format(f.Bytes())
-	if err := compareConfig(out, source, required, variables); err != nil {
+	if err := compareConfig(out, source, required, variables, b, environmentID); err != nil {
 		return nil, err
 	}
 	return out, nil
@@ -208,11 +233,8 @@ func checkVariable(name string) error {
 
 // compareConfig parses a rendered main.tf and makes sure that it says what it
 // was made from and nothing else.
-func compareConfig(out []byte, source, required string, variables []string) error {
-	differs := func(what string) error {
-		return orchestrator.Errorf(orchestrator.CodeInternal, "The rendered %s differs from what it was made from: %s.", ConfigFile, what).
-			WithHint("Nothing was changed. Look at the target in the catalog, and report this.")
-	}
+func compareConfig(out []byte, source, required string, variables []string, b orchestrator.Backend, environmentID string) error {
+	differs := rendered
 	parse := func(b []byte) (*hclsyntax.Body, error) {
 		f, diags := hclsyntax.ParseConfig(b, ConfigFile, hcl.InitialPos)
 		if diags.HasErrors() {
@@ -224,7 +246,8 @@ func compareConfig(out []byte, source, required string, variables []string) erro
 	if err != nil {
 		return err
 	}
-	want, err := parse([]byte(skeleton))
+	_, workspace := b.For(environmentID)
+	want, err := parse([]byte(skeletonFor(workspace)))
 	if err != nil {
 		return err
 	}
@@ -251,6 +274,10 @@ func compareConfig(out []byte, source, required string, variables []string) erro
 		switch block.Type {
 		case "terraform":
 			names = append(names, "required_version")
+			kind, attributes := settingsOf(b, environmentID)
+			if err := compareBackend(block.Body.Blocks[0], kind, attributes); err != nil {
+				return err
+			}
 			if s, ok := literal(block.Body, "required_version"); !ok || s != cty.StringVal(required).AsString() {
 				return differs("required_version")
 			}
@@ -277,6 +304,12 @@ func compareConfig(out []byte, source, required string, variables []string) erro
 		}
 	}
 	return nil
+}
+
+// rendered is the error of a main.tf that is not what it should be.
+func rendered(what string) error {
+	return orchestrator.Errorf(orchestrator.CodeInternal, "The rendered %s differs from what it was made from: %s.", ConfigFile, what).
+		WithHint("Nothing was changed. Look at the target and the state in the catalog, and report this.")
 }
 
 func attr(t hcl.Traverser) string {

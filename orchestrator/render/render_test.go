@@ -131,7 +131,8 @@ func FuzzConfig(f *testing.F) {
 		f.Add(text, text)
 	}
 	f.Fuzz(func(t *testing.T, source, name string) {
-		out, err := render.Config(source, ">= 1.5.7", []string{name})
+		state := orchestrator.Backend{Type: name, Attributes: map[string]any{name: source, "nested": map[string]any{source: name}}}
+		out, err := render.Config(source, ">= 1.5.7", []string{name}, state, "e1")
 		if err != nil {
 			return
 		}

@@ -8,6 +8,7 @@
 //
 //	WORKSPACE/.berth/lock               held while a run lasts; says whose
 //	WORKSPACE/.berth/target.json        which variables Terraform may see
+//	WORKSPACE/.berth/backend.json       where its state is
 //	WORKSPACE/.berth/runs/ID.request.json  what the run is to do
 //	WORKSPACE/.berth/runs/ID.jsonl      its journal, one entry a line
 //	WORKSPACE/.berth/runs/ID.seen       how far the journal has been reported

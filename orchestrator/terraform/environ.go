@@ -1,8 +1,11 @@
 package terraform
 
 import (
+	"net/url"
 	"os"
+	"regexp"
 	"slices"
+	"strings"
 
 	"github.com/berth-dev/berth/orchestrator"
 	"github.com/hashicorp/terraform-exec/tfexec"
@@ -18,7 +21,7 @@ var passed = []string{
 }
 
 // environ is all that Terraform gets: the variables above and those that the
-// target names.
+// target and the place of the state name.
 func environ(names []string, lookup func(string) (string, bool), cache string) (map[string]string, error) {
 	env := map[string]string{}
 	for _, name := range slices.Concat(passed, names) {
@@ -28,7 +31,7 @@ func environ(names []string, lookup func(string) (string, bool), cache string) (
 	}
 	if bad := tfexec.ProhibitedEnv(env); len(bad) > 0 {
 		return nil, orchestrator.Errorf(orchestrator.CodeInvalidCatalog, "The target passes on %s, which Berth sets itself.", bad[0]).
-			WithHint("Take it out of the target's environment; values for a module go into its variables.")
+			WithHint("Take it out of the target's or the state's environment; values for a module go into its variables.")
 	}
 	if _, ok := env["TF_PLUGIN_CACHE_DIR"]; !ok && cache != "" {
 		env["TF_PLUGIN_CACHE_DIR"] = cache
@@ -36,6 +39,35 @@ func environ(names []string, lookup func(string) (string, bool), cache string) (
 	env["CHECKPOINT_DISABLE"] = "1"
 	return env, nil
 }
+
+// secretName is the name of a variable whose value is a secret.
+var secretName = regexp.MustCompile(`(?i)secret|token|pass|key|conn_str|credential|auth`)
+
+// secretsOf are the values in an environment that must be seen nowhere: of
+// variables with such a name, and passwords in addresses.
+func secretsOf(names []string, env map[string]string) []string {
+	var out []string
+	for _, name := range names {
+		v := env[name]
+		if len(v) >= shortest && secretName.MatchString(name) && !strings.HasPrefix(v, "/") { // a path is none
+			out = append(out, v)
+		}
+		if u, err := url.Parse(v); err == nil && u.Scheme != "" {
+			if password, ok := u.User.Password(); ok && len(password) >= shortest {
+				out = append(out, password, url.QueryEscape(password))
+			}
+		}
+		for _, m := range passwordWord.FindAllStringSubmatch(v, -1) {
+			if p := strings.Trim(m[1], "'"); len(p) >= shortest {
+				out = append(out, p)
+			}
+		}
+	}
+	return out
+}
+
+// passwordWord is a password in PostgreSQL's connection strings of words.
+var passwordWord = regexp.MustCompile(`(?i)\bpassword\s*=\s*('[^']*'|[^\s&]+)`)
 
 // makeCache makes the plugin cache: Terraform refuses to do anything when the
 // folder that it is told of is not there.

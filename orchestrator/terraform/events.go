@@ -101,6 +101,9 @@ func (m message) event() (Event, bool) {
 		return fmt.Sprintf(" (%d s)", s)
 	}
 	switch m.Type {
+	case "state_lock_acquire":
+		// Said when it takes longer than usual.
+		return Event{Step: "wait", Text: "waiting for the lock on the record of these servers"}, true
 	case "planned_change":
 		if m.Change == nil {
 			return Event{}, false

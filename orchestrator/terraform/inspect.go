@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -442,11 +441,16 @@ func (p *Provisioner) open(ctx context.Context, dir string) (*tfexec.Terraform, 
 	if err != nil {
 		return nil, settings{}, err
 	}
-	var t target
-	if err := readJSON((paths{dir: dir}).target(), &t); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	f := paths{dir: dir}
+	state, err := stored(f)
+	if err != nil {
 		return nil, settings{}, err
 	}
-	env, err := environ(t.Environment, p.LookupEnv, "")
+	names, err := variables(f, state)
+	if err != nil {
+		return nil, settings{}, err
+	}
+	env, err := environ(names, p.LookupEnv, "")
 	if err != nil {
 		return nil, settings{}, err
 	}

@@ -75,6 +75,7 @@ type paths struct{ dir, run string }
 
 func (p paths) lock() string    { return filepath.Join(p.dir, ".berth", "lock") }
 func (p paths) target() string  { return filepath.Join(p.dir, ".berth", "target.json") }
+func (p paths) backend() string { return filepath.Join(p.dir, ".berth", "backend.json") }
 func (p paths) initKey() string { return filepath.Join(p.dir, ".berth", "init") }
 func (p paths) runs() string    { return filepath.Join(p.dir, ".berth", "runs") }
 func (p paths) file(ext string) string {

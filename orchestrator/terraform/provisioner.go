@@ -31,6 +31,10 @@ type Options struct {
 	Constraint func() string
 	// Render writes a workspace's files.
 	Render func(dir string, w orchestrator.Workspace) error
+	// Settle makes a workspace's files say where its state is, Place writes a
+	// main.tf that says only that. Without them states stay where they are.
+	Settle func(dir string, b orchestrator.Backend, environmentID string) error
+	Place  func(kind string, attributes map[string]any) ([]byte, error)
 	// LookupEnv is where the variables that Terraform may see come from
 	// (default os.LookupEnv).
 	LookupEnv func(string) (string, bool)
@@ -112,6 +116,10 @@ type target struct {
 // Apply makes the machines of w and gives their addresses, by server ID.
 func (p *Provisioner) Apply(ctx context.Context, w orchestrator.Workspace, run string, progress func(step, text string)) (map[string]orchestrator.Machine, error) {
 	prepare := func(f paths) error {
+		var err error
+		if w.State, err = choose(f, w.State); err != nil {
+			return err
+		}
 		if err := p.Render(f.dir, w); err != nil {
 			return err
 		}
@@ -127,13 +135,16 @@ func (p *Provisioner) Destroy(ctx context.Context, environmentID, run string, pr
 		return err
 	}
 	f := paths{p.Dir(environmentID), run}
-	if empty(f.dir) {
+	b, err := stored(f)
+	if err != nil {
+		return err
+	}
+	if empty(f, b) {
 		if _, _, held := holder(f.lock()); !held {
 			return os.RemoveAll(f.dir)
 		}
 	}
-	_, err := p.do(ctx, environmentID, run, ActionDestroy, func(paths) error { return nil }, progress)
-	if err != nil {
+	if _, err := p.do(ctx, environmentID, run, ActionDestroy, func(paths) error { return nil }, progress); err != nil {
 		return err
 	}
 	// The run has its result, but may not have ended yet.
@@ -145,15 +156,26 @@ func (p *Provisioner) Destroy(ctx context.Context, environmentID, run string, pr
 		return err
 	}
 	defer release()
+	if err := p.removeState(ctx, f, b); err != nil && progress != nil {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		// The servers are gone, which is what counts.
+		progress("clean", "the record of these servers is empty now, but could not be removed ("+firstLine(err.Error())+")")
+	}
 	return os.RemoveAll(f.dir)
 }
 
 // empty reports whether a workspace has nothing to destroy.
-func empty(dir string) bool {
-	if _, err := os.Stat(filepath.Join(dir, errored)); err == nil {
+func empty(f paths, b orchestrator.Backend) bool {
+	if _, err := os.Stat(filepath.Join(f.dir, errored)); err == nil {
 		return false
 	}
-	data, err := os.ReadFile(filepath.Join(dir, "terraform.tfstate"))
+	if !b.Local() {
+		_, err := os.Stat(f.initKey())
+		return errors.Is(err, fs.ErrNotExist) // nothing was ever begun
+	}
+	data, err := os.ReadFile(filepath.Join(f.dir, localState))
 	if err != nil {
 		return errors.Is(err, fs.ErrNotExist)
 	}
@@ -219,15 +241,19 @@ func (p *Provisioner) start(ctx context.Context, f paths, action Action, prepare
 		}
 		return nil, err
 	}
-	var t target
-	if err := readJSON(f.target(), &t); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	b, err := p.settle(f)
+	if err != nil {
+		return nil, err
+	}
+	names, err := variables(f, b)
+	if err != nil {
 		return nil, err
 	}
 	cache, err := filepath.Abs(filepath.Join(p.Data, "plugins"))
 	if err != nil {
 		return nil, err
 	}
-	env, err := environ(t.Environment, p.LookupEnv, cache)
+	env, err := environ(names, p.LookupEnv, cache)
 	if err != nil {
 		return nil, err
 	}
@@ -235,7 +261,7 @@ func (p *Provisioner) start(ctx context.Context, f paths, action Action, prepare
 	if err != nil {
 		return nil, err
 	}
-	if err := writeJSON(f.request(), request{Action: action, Binary: binary, Environment: t.Environment, Cache: cache, InitLock: initLock, WaitDelay: p.WaitDelay}); err != nil {
+	if err := writeJSON(f.request(), request{Action: action, Binary: binary, Environment: names, State: b, Cache: cache, InitLock: initLock, WaitDelay: p.WaitDelay}); err != nil {
 		return nil, unwritable(f.dir, err)
 	}
 	stderr, err := os.OpenFile(f.stderr(), os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)

@@ -46,12 +46,14 @@ type RunOptions struct {
 
 // request is what the process that starts a run leaves for it.
 type request struct {
-	Action      Action        `json:"action"`
-	Binary      Binary        `json:"binary"`
-	Environment []string      `json:"environment"`
-	Cache       string        `json:"cache"`     // plugin cache, shared by all workspaces
-	InitLock    string        `json:"init_lock"` // one init at a time fills it
-	WaitDelay   time.Duration `json:"wait_delay"`
+	Action      Action   `json:"action"`
+	Binary      Binary   `json:"binary"`
+	Environment []string `json:"environment"`
+	// State is where the workspace's state is.
+	State     orchestrator.Backend `json:"state"`
+	Cache     string               `json:"cache"`     // plugin cache, shared by all workspaces
+	InitLock  string               `json:"init_lock"` // one init at a time fills it
+	WaitDelay time.Duration        `json:"wait_delay"`
 }
 
 // Run carries out one run to its end: it is what `berth run` does, in a
@@ -156,6 +158,7 @@ func (w *worker) terraform(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	w.redact = redactor(w.settings, secretsOf(w.Environment, env)...)
 	if err := makeCache(env); err != nil {
 		return err
 	}
@@ -186,9 +189,9 @@ func (w *worker) terraform(ctx context.Context) error {
 	defer os.Remove(w.reserve())
 	out := &lineWriter{line: w.line}
 	if w.Action == ActionDestroy {
-		err = tf.DestroyJSON(ctx, out)
+		err = tf.DestroyJSON(ctx, out, waitForLock(w.State))
 	} else {
-		err = tf.ApplyJSON(ctx, out)
+		err = tf.ApplyJSON(ctx, out, waitForLock(w.State))
 	}
 	out.flush()
 	if err != nil {
@@ -224,7 +227,8 @@ func (w *worker) init(ctx context.Context, env map[string]string) error {
 		return err
 	}
 	if done, err := os.ReadFile(w.initKey()); err == nil && local && string(done) == key {
-		if _, err := os.Stat(filepath.Join(w.dir, ".terraform", "modules", "modules.json")); err == nil {
+		_, err := os.Stat(filepath.Join(w.dir, ".terraform", "modules", "modules.json"))
+		if err == nil && selected(w.dir) == ownWorkspace(w.State, w.dir) {
 			return nil
 		}
 	}
@@ -246,7 +250,7 @@ func (w *worker) init(ctx context.Context, env map[string]string) error {
 	}
 	var out bytes.Buffer
 	tf.SetStdout(&out)
-	if err := tf.Init(ctx, tfexec.Upgrade(false)); err != nil {
+	if err := initState(ctx, tf, w.dir, w.State); err != nil {
 		if ctx.Err() != nil {
 			return err
 		}
@@ -325,7 +329,7 @@ func (w *worker) repair(ctx context.Context, tf *tfexec.Terraform) error {
 		return os.Remove(path)
 	}
 	w.progress(Event{Step: "init", Text: "noting down what the earlier run has made"})
-	if err := tf.StatePush(ctx, errored); err != nil {
+	if err := tf.StatePush(ctx, errored, waitForLock(w.State)); err != nil {
 		detail := fmt.Errorf("the state %s cannot be pushed (compare it with terraform state pull in that folder, push the right one, then remove the file): %w", path, err)
 		w.log(detail.Error())
 		return &orchestrator.Error{Code: orchestrator.CodeInternal, Cause: detail,

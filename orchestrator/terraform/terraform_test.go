@@ -90,6 +90,7 @@ type call struct {
 type house struct {
 	*testing.T
 	data, servers string
+	env           map[string]string // besides the real one
 	p             *terraform.Provisioner
 	mu            sync.Mutex
 	told          []string
@@ -139,8 +140,12 @@ func (h *house) restart() *terraform.Provisioner {
 			if name == "CLOUD_TOKEN" {
 				return "for-terraform-only", true
 			}
+			if v, ok := h.env[name]; ok {
+				return v, true
+			}
 			return os.LookupEnv(name)
 		},
+		Settle: render.Backend, Place: render.Place,
 	})
 }
 

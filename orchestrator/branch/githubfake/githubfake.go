@@ -1,5 +1,5 @@
-// Package githubfake stands in for GitHub's REST API in tests: the protocol, its
-// refusals and its authentication, over real git repositories.
+// Package githubfake stands in for GitHub in tests: its REST API and git over
+// HTTP, their protocols, refusals and authentication, over real git repositories.
 package githubfake
 
 import (
@@ -10,9 +10,12 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"net/http/cgi"
 	"net/http/httptest"
 	"net/url"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -70,13 +73,28 @@ type Hub struct {
 	Expires   func() time.Time
 	Now       func() time.Time
 	Bare      bool // no Link to the last page
+	// Shown is called with each password that git shows, while git waits.
+	Shown func(password string)
 
-	mu       sync.Mutex
-	fault    Fault
-	faults   int
-	requests []string
-	minted   int
-	revoked  bool
+	mu        sync.Mutex
+	fault     Fault
+	faults    int
+	requests  []string
+	grants    []Grant
+	lacking   bool
+	suspended bool
+	presented []string
+}
+
+// Grant is an installation token that was made, and what for.
+type Grant struct {
+	Token   string
+	Expires time.Time
+	Revoked bool
+	// Repositories are names without the owner; none: all of the installation.
+	Repositories []string
+	// Permissions are those asked for; none: all that the app has.
+	Permissions map[string]string
 }
 
 // Fault is an answer to requests in place of the right one.
@@ -102,18 +120,54 @@ func (h *Hub) SetFault(f Fault) {
 	h.fault, h.faults = f, 0
 }
 
-// Revoke takes the installation's token back once.
+// Revoke takes back the installation tokens that were made so far.
 func (h *Hub) Revoke() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.revoked = true
+	for i := range h.grants {
+		h.grants[i].Revoked = true
+	}
+}
+
+// RevokeReading takes back those that may read contents alone.
+func (h *Hub) RevokeReading() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for i, g := range h.grants {
+		h.grants[i].Revoked = g.Revoked || len(g.Permissions) > 0
+	}
+}
+
+// Lack says whether the app lacks the permission to read contents.
+func (h *Hub) Lack(lacking bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.lacking = lacking
+}
+
+// Suspend says whether the app's installation is suspended.
+func (h *Hub) Suspend(suspended bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.suspended = suspended
 }
 
 // Minted is how many installation tokens were made.
-func (h *Hub) Minted() int {
+func (h *Hub) Minted() int { return len(h.Grants()) }
+
+// Grants are the installation tokens that were made, in their order.
+func (h *Hub) Grants() []Grant {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return h.minted
+	return slices.Clone(h.grants)
+}
+
+// Presented are the passwords that git showed, each with its repository and
+// whether it was let in: "acme/api ghs_1 true".
+func (h *Hub) Presented() []string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return slices.Clone(h.presented)
 }
 
 // Asked is how many requests had part in their method and path.
@@ -150,15 +204,39 @@ func (h *Hub) faulty(w http.ResponseWriter, r *http.Request) bool {
 func (h *Hub) allowed(bearer string) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	revoked := h.revoked
-	h.revoked = false
 	switch {
 	case bearer == "":
 		return !h.Closed
 	case slices.Contains(h.Tokens, bearer):
 		return true
 	}
-	return h.Key != nil && !revoked && h.minted > 0 && bearer == fmt.Sprintf("ghs_%d", h.minted)
+	g := h.grant(bearer)
+	return g != nil && !g.Revoked && !h.suspended && g.Expires.After(h.Now())
+}
+
+// grant finds an installation token.
+func (h *Hub) grant(token string) *Grant {
+	for i := range h.grants {
+		if h.grants[i].Token == token {
+			return &h.grants[i]
+		}
+	}
+	return nil
+}
+
+// sees says whether a token that is in force may read a repository.
+func (h *Hub) sees(token string, repo Repository) bool {
+	if !repo.Private {
+		return true
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	g := h.grant(token)
+	if g == nil {
+		return token != "" // a person's, who sees all
+	}
+	_, name, _ := strings.Cut(repo.Name, "/")
+	return repo.Installed && (len(g.Repositories) == 0 || slices.ContainsFunc(g.Repositories, func(r string) bool { return strings.EqualFold(r, name) }))
 }
 
 func answer(w http.ResponseWriter, status int, v any) {
@@ -177,7 +255,7 @@ func (h *Hub) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	path, ok := strings.CutPrefix(r.URL.EscapedPath(), API)
 	if !ok {
-		refuse(w, 404, "Not Found")
+		h.serveGit(w, r)
 		return
 	}
 	if r.Header.Get("User-Agent") == "" {
@@ -222,7 +300,7 @@ func (h *Hub) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	for _, repo := range h.Repositories {
-		if repo.Private && bearer == "" {
+		if !h.sees(bearer, repo) {
 			continue
 		}
 		if slices.Contains(repo.Was, strings.ToLower(name)) {
@@ -235,6 +313,10 @@ func (h *Hub) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 		if strings.EqualFold(repo.Name, name) {
+			if h.lacks(bearer) && rest != "" {
+				refuse(w, 403, "Resource not accessible by integration")
+				return
+			}
 			h.serveRepository(w, r, repo, rest)
 			return
 		}
@@ -411,11 +493,111 @@ func (h *Hub) serveApp(w http.ResponseWriter, r *http.Request, path, bearer stri
 	case installed:
 		answer(w, 200, map[string]any{"id": 99})
 	case path == "app/installations/99/access_tokens" && r.Method == http.MethodPost:
-		h.minted++
-		answer(w, 201, map[string]any{"token": fmt.Sprintf("ghs_%d", h.minted), "expires_at": h.Expires().Format(time.RFC3339)})
+		h.mint(w, r)
 	default:
 		refuse(w, 404, "Not Found")
 	}
+}
+
+// mint makes an installation token; the caller holds the lock.
+func (h *Hub) mint(w http.ResponseWriter, r *http.Request) {
+	var asked struct {
+		Repositories []string          `json:"repositories"`
+		Permissions  map[string]string `json:"permissions"`
+	}
+	_ = json.NewDecoder(r.Body).Decode(&asked) // without a body: all
+	reaches := func(name string) bool {
+		return slices.ContainsFunc(h.Repositories, func(repo Repository) bool {
+			_, short, _ := strings.Cut(repo.Name, "/")
+			return repo.Installed && strings.EqualFold(short, name)
+		})
+	}
+	switch {
+	case h.suspended:
+		refuse(w, 403, "This installation has been suspended")
+		return
+	case h.lacking && asked.Permissions["contents"] != "":
+		refuse(w, 422, "The permissions requested are not granted to this installation.")
+		return
+	case slices.ContainsFunc(asked.Repositories, func(name string) bool { return !reaches(name) }):
+		refuse(w, 422, "There is at least one repository that does not exist or is not accessible to the parent installation.")
+		return
+	}
+	g := Grant{Token: fmt.Sprintf("ghs_%d", len(h.grants)+1), Expires: h.Expires(), Repositories: asked.Repositories, Permissions: asked.Permissions}
+	h.grants = append(h.grants, g)
+	answer(w, 201, map[string]any{"token": g.Token, "expires_at": g.Expires.Format(time.RFC3339), "permissions": g.Permissions})
+}
+
+// lacks says whether a token is the app's while that may not read contents.
+func (h *Hub) lacks(token string) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.lacking && h.grant(token) != nil
+}
+
+// serveGit is git over HTTP, as GitHub's own host has it: a private repository
+// does not exist for who shows nothing but a name, and asks for it first.
+func (h *Hub) serveGit(w http.ResponseWriter, r *http.Request) {
+	parts := strings.SplitN(strings.TrimPrefix(r.URL.Path, "/"), "/", 3)
+	if len(parts) < 3 {
+		refuse(w, 404, "Not Found")
+		return
+	}
+	name := parts[0] + "/" + strings.TrimSuffix(parts[1], ".git")
+	i := slices.IndexFunc(h.Repositories, func(repo Repository) bool { return strings.EqualFold(repo.Name, name) })
+	_, token, shown := r.BasicAuth()
+	in := i >= 0 && (!shown || h.allowed(token)) && h.sees(token, h.Repositories[i]) && !h.lacks(token)
+	if shown {
+		h.mu.Lock()
+		h.presented = append(h.presented, fmt.Sprintf("%s %s %t", name, token, in))
+		h.mu.Unlock()
+		if h.Shown != nil {
+			h.Shown(token)
+		}
+	}
+	switch {
+	case in:
+	case !shown || !h.allowed(token):
+		w.Header().Set("WWW-Authenticate", `Basic realm="GitHub"`)
+		http.Error(w, "Invalid username or token. Password authentication is not supported for Git operations.", http.StatusUnauthorized)
+		return
+	case h.lacks(token):
+		http.Error(w, "Write access to repository not granted.", http.StatusForbidden)
+		return
+	default:
+		http.Error(w, "Repository not found.", http.StatusNotFound)
+		return
+	}
+	dir := h.Repositories[i].Dir
+	if parts[2] != "info/refs" && parts[2] != "git-upload-pack" || strings.Contains(r.URL.RawQuery, "receive-pack") {
+		http.Error(w, "Not Found", http.StatusNotFound)
+		return
+	}
+	programs, err := exec.Command("git", "--exec-path").Output()
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	}
+	r.URL.Path = "/" + parts[2]
+	(&cgi.Handler{
+		Path: filepath.Join(strings.TrimSpace(string(programs)), "git-http-backend"),
+		Env: []string{"GIT_PROJECT_ROOT=" + gitFolder(dir), "GIT_HTTP_EXPORT_ALL=1", "GIT_CONFIG_NOSYSTEM=1", "GIT_CONFIG_COUNT=1",
+			"GIT_CONFIG_KEY_0=safe.directory", "GIT_CONFIG_VALUE_0=*"},
+		InheritEnv: []string{"PATH"},
+	}).ServeHTTP(w, r)
+}
+
+// gitFolder is where git keeps its own of a repository, bare or not.
+func gitFolder(dir string) string {
+	if inner := filepath.Join(dir, ".git"); dirExists(inner) {
+		return inner
+	}
+	return dir
+}
+
+func dirExists(name string) bool {
+	info, err := os.Stat(name)
+	return err == nil && info.IsDir()
 }
 
 // heads are the branches, by name, and their commits.

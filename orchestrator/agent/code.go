@@ -1,0 +1,264 @@
+package agent
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/berth-dev/berth/orchestrator"
+)
+
+// Code that is not public is fetched by the agent itself, into mirrors beside
+// the checkout, before any recipe runs; recipes, and git within them, get a
+// mirror wherever they name its repository. So the login never meets Salt, a
+// recipe, the build or the app, which run under the same user as git does in a
+// recipe: there is no helper that they could ask and no variable that they
+// could inherit. It lives in the memory of the agent and of the git that the
+// agent itself has started, for as long as that runs.
+
+// fetchTimeout is how long one repository may take.
+const fetchTimeout = 30 * time.Minute
+
+// mirror is a copy on this machine of a repository that needs a login.
+type mirror struct {
+	address string // as the catalog or the code names it
+	dir     string
+}
+
+// overNetwork are the addresses that a login can be for.
+var overNetwork = regexp.MustCompile(`^(?:https?|ssh)://|^[^/:]+:`)
+
+// fetchCode mirrors the app's repository, if that needs a login.
+func (a *agent) fetchCode(ctx context.Context, d *orchestrator.Desired) ([]mirror, error) {
+	if !overNetwork.MatchString(d.Repository) {
+		return nil, nil
+	}
+	m := a.mirrorOf(d.Repository)
+	if !m.has(d.Commit) {
+		login, err := a.login(ctx, d, d.Repository, "")
+		if login == nil || err != nil {
+			return nil, err
+		}
+		a.stream.add("configuring", "", "fetching the code from "+hostOf(login.Repository))
+		if err := a.fill(ctx, d, m, login); err != nil {
+			return nil, err
+		}
+	}
+	return []mirror{m}, nil
+}
+
+// login asks Berth for what a repository is read with; nil: nothing is needed.
+func (a *agent) login(ctx context.Context, d *orchestrator.Desired, repository, refused string) (login *orchestrator.Login, err error) {
+	err = retry(ctx, a.warn("asking for leave to read the code"), func() (err error) {
+		login, err = a.client.login(ctx, orchestrator.LoginRequest{Generation: d.Generation, Repository: repository, Refused: refused})
+		var no *statusError
+		if !errors.As(err, &no) {
+			return err
+		}
+		switch no.Status {
+		case 404: // a Berth that knows of no logins
+			return nil
+		case 403, 409, 422:
+			return permanent(problemf("The code of %s could not be fetched: %s", withoutLogin(repository), no.Text))
+		}
+		return err
+	})
+	if err != nil && ctx.Err() != nil {
+		err = problemf("The code of %s was not fetched: something newer is to be done.", withoutLogin(repository))
+	}
+	return login, err
+}
+
+// withoutLogin is an address for people.
+func withoutLogin(address string) string {
+	if u, err := url.Parse(address); err == nil && u.User != nil && strings.Contains(address, "://") {
+		u.User = nil
+		return u.String()
+	}
+	return address
+}
+
+func hostOf(address string) string {
+	if u, err := url.Parse(address); err == nil && u.Host != "" {
+		return u.Host
+	}
+	host, _, _ := strings.Cut(address, ":")
+	return host[strings.LastIndex(host, "@")+1:]
+}
+
+func (a *agent) mirrorOf(address string) mirror {
+	sum := sha256.Sum256([]byte(address))
+	return mirror{address, filepath.Join(a.dir, "code", hex.EncodeToString(sum[:8])+".git")}
+}
+
+// fetchedFile lists the commits of which a mirror has all.
+const fetchedFile = "berth-fetched"
+
+func (m mirror) has(commit string) bool {
+	raw, err := os.ReadFile(filepath.Join(m.dir, fetchedFile))
+	return err == nil && slices.Contains(strings.Fields(string(raw)), commit)
+}
+
+// note writes down that the mirror has a commit.
+func (m mirror) note(commit string) error {
+	name := filepath.Join(m.dir, fetchedFile)
+	raw, _ := os.ReadFile(name) // the first time there is none
+	return writeFile(name, append(raw, commit+"\n"...))
+}
+
+// configOf is a mirror's whole configuration. It is written before each fetch:
+// on the local target the app has the same user and could have changed it.
+func configOf(commit string) string {
+	text := "[core]\n\trepositoryformatversion = 0\n"
+	if len(commit) == 64 {
+		text = "[core]\n\trepositoryformatversion = 1\n[extensions]\n\tobjectformat = sha256\n"
+	}
+	// A submodule is asked for by its commit, which may be no branch's tip.
+	return text + "\tbare = true\n[uploadpack]\n\tallowAnySHA1InWant = true\n"
+}
+
+// fill fetches a repository's branches and tags into its mirror.
+func (a *agent) fill(ctx context.Context, d *orchestrator.Desired, m mirror, login *orchestrator.Login) error {
+	if err := m.make(d.Commit); err != nil {
+		return problemf("The server's folder cannot be written: %v.", err)
+	}
+	fetch := func() (string, error) {
+		return a.withLogin(ctx, m.dir, login, "fetch", "--quiet", "--prune", "--force", "--no-recurse-submodules", "--no-write-fetch-head", "--",
+			login.Repository, "+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*")
+	}
+	said, err := fetch()
+	if err != nil && login.Password != "" && passwordRefused.MatchString(said) && ctx.Err() == nil {
+		// It may have been taken back before its time.
+		sum := sha256.Sum256([]byte(login.Password))
+		again, e := a.login(ctx, d, m.address, hex.EncodeToString(sum[:]))
+		if e != nil {
+			return e
+		}
+		if again != nil && again.Password != login.Password {
+			login = again
+			said, err = fetch()
+		}
+	}
+	switch {
+	case err != nil && ctx.Err() != nil:
+		return problemf("The code of %s was not fetched: something newer is to be done.", withoutLogin(m.address))
+	case err != nil:
+		return problem{text: fmt.Sprintf("git could not fetch %s with the login that Berth gave it.", withoutLogin(m.address)), said: said}
+	}
+	a.pointHead(ctx, m, d.Branch)
+	if _, err := a.git(ctx, m.dir, "cat-file", "-e", d.Commit+"^{commit}"); err != nil {
+		return nil // gone since it was checked: git says so when it is checked out
+	}
+	if err := m.note(d.Commit); err != nil {
+		return problemf("The server's folder cannot be written: %v.", err)
+	}
+	return nil
+}
+
+// passwordRefused is what git says when a host did not take a password.
+var passwordRefused = regexp.MustCompile(`Authentication failed|returned error: 40[13]`)
+
+// make begins a mirror, or brings back what its configuration has to be.
+func (m mirror) make(commit string) error {
+	for _, name := range []string{"objects", "refs/heads", "refs/tags"} {
+		if err := os.MkdirAll(filepath.Join(m.dir, name), 0o755); err != nil {
+			return err
+		}
+	}
+	files := map[string]string{"config": configOf(commit)}
+	if _, err := os.Stat(filepath.Join(m.dir, "HEAD")); err != nil {
+		files["HEAD"] = "ref: refs/heads/main\n"
+	}
+	for name, text := range files {
+		if err := writeFile(filepath.Join(m.dir, name), []byte(text)); err != nil {
+			return err
+		}
+		// On a machine of its own the app's user reads it.
+		if err := os.Chmod(filepath.Join(m.dir, name), 0o644); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// pointHead makes HEAD a branch that there is: who clones trips over others.
+func (a *agent) pointHead(ctx context.Context, m mirror, branch string) {
+	out, err := a.git(ctx, m.dir, "for-each-ref", "--format=%(refname)", "refs/heads")
+	all := strings.Fields(out)
+	if err != nil || len(all) == 0 {
+		return
+	}
+	for _, name := range []string{branch, "main", "master", strings.TrimPrefix(all[0], "refs/heads/")} {
+		if slices.Contains(all, "refs/heads/"+name) {
+			if _, err := a.git(ctx, m.dir, "symbolic-ref", "HEAD", "refs/heads/"+name); err != nil {
+				a.log.Warn("a mirror's HEAD was not set", "error", err)
+			}
+			return
+		}
+	}
+}
+
+// withLogin runs git in a mirror so that it, and nothing else, can log in. It
+// gives what git wrote to standard error.
+func (a *agent) withLogin(ctx context.Context, dir string, login *orchestrator.Login, args ...string) (said string, err error) {
+	ctx, cancel := context.WithTimeout(ctx, fetchTimeout)
+	defer cancel()
+	shown, settings, err := showLogin(login)
+	if err != nil {
+		return "", problemf("The login for %s could not be handed to git: %v.", hostOf(login.Repository), err)
+	}
+	defer shown.Close()
+	// Without the mirrors in place of what they mirror.
+	config := filepath.Join(a.dir, "etc", "gitconfig")
+	if err := writeFile(config, []byte(a.givenConfig())); err != nil {
+		return "", problemf("The server's folder cannot be written: %v.", err)
+	}
+	cmd := exec.CommandContext(ctx, "git", args...)
+	cmd.Dir = dir
+	cmd.Env = setEnv(a.env(), "GIT_CONFIG_GLOBAL", config)
+	cmd.Env = append(cmd.Env, "GIT_DIR="+dir, "LC_ALL=C", "GIT_ALLOW_PROTOCOL=file:http:https:ssh")
+	settings = append(settings, [2]string{"core.hooksPath", os.DevNull}, [2]string{"gc.auto", "0"}, [2]string{"maintenance.auto", "false"})
+	cmd.Env = append(cmd.Env, fmt.Sprintf("GIT_CONFIG_COUNT=%d", len(settings)))
+	for i, kv := range settings {
+		cmd.Env = append(cmd.Env, fmt.Sprintf("GIT_CONFIG_KEY_%d=%s", i, kv[0]), fmt.Sprintf("GIT_CONFIG_VALUE_%d=%s", i, kv[1]))
+	}
+	cmd.ExtraFiles = []*os.File{shown}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	cmd.WaitDelay = 5 * time.Second
+	cmd.Cancel = func() error { return a.killSession(cmd.Process.Pid) }
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	if err := a.start(cmd); err != nil {
+		return "", problemf("git cannot be run: %v.", plainExec(err))
+	}
+	err = cmd.Wait()
+	a.ended(cmd)
+	said = stderr.String()
+	if login.Password != "" { // git says no passwords, but what a host says is anything
+		said = strings.ReplaceAll(said, login.Password, "…")
+	}
+	const most = 8 << 10
+	return said[:min(len(said), most)], err
+}
+
+// inPlace is the git configuration that has mirrors stand for what they mirror.
+func inPlace(mirrors []mirror) string {
+	var b strings.Builder
+	for _, m := range mirrors {
+		here := (&url.URL{Scheme: "file", Path: m.dir}).String()
+		fmt.Fprintf(&b, "[url %s]\n\tinsteadOf = %s\n", gitQuote(here), gitQuote(m.address))
+	}
+	return b.String()
+}

@@ -1,0 +1,126 @@
+package catalog
+
+import (
+	"net/url"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/hashicorp/hcl/v2/hclsyntax"
+	"github.com/zclconf/go-cty/cty"
+
+	"github.com/berth-dev/berth/orchestrator"
+	"github.com/berth-dev/berth/orchestrator/dotenv"
+)
+
+// maxLockTimeout is a quarter of what an operation may take.
+const maxLockTimeout = 30 * time.Minute
+
+// state reads where Terraform keeps its states. Whatever is not Berth's own is
+// the backend's, and only Terraform knows whether it is right.
+func (l *loader) state(what string, b *hclsyntax.Block) {
+	s := orchestrator.Backend{Type: b.Labels[0], Attributes: map[string]any{}, LockTimeout: orchestrator.DefaultLockTimeout}
+	place := b.LabelRanges[0]
+	switch {
+	case !l.cat.State.Local():
+		l.at(place, "There is already a block state %q: all states are in one place.", l.cat.State.Type)
+		return
+	case s.Type == "local":
+		l.at(place, "state: without a block, each state is a file in its workspace; leave it out.")
+		return
+	case s.Type == "remote" || s.Type == "cloud":
+		l.at(place, "state: %q runs Terraform elsewhere, which Berth cannot follow. Expected a place for states, such as \"s3\", \"pg\" or \"http\".", s.Type)
+		return
+	}
+	for _, inner := range b.Body.Blocks {
+		l.at(inner.TypeRange, "%s: write %s = { … }, with an equals sign.", what, inner.Type)
+	}
+	for _, name := range sortedAttributes(b.Body) {
+		a := b.Body.Attributes[name]
+		switch name {
+		case "environment":
+			s.Environment = l.stateEnvironment(a.Expr)
+		case "lock_timeout":
+			if d, ok := l.duration("lock_timeout", a.Expr); ok {
+				if d > maxLockTimeout {
+					l.at(a.Expr.Range(), "lock_timeout may be %s at most.", "30m")
+				}
+				s.LockTimeout = d
+			}
+		default:
+			l.stateAttribute(&s, what, name, a)
+		}
+	}
+	if !s.Placed() {
+		l.at(place, "%s: Berth does not know how this backend tells states apart. Write {id}, which becomes each environment's ID, into the attribute that does, such as path = \"berth/{id}\".", what)
+	}
+	l.cat.State = s
+}
+
+func (l *loader) stateEnvironment(e hclsyntax.Expression) (out []string) {
+	names, places, _ := l.list("environment", e)
+	for i, name := range names {
+		switch {
+		case !dotenv.IsKey(name):
+			l.at(places[i], "environment: %q cannot be the name of an environment variable.", name)
+		case strings.HasPrefix(name, "BERTH_"):
+			l.at(places[i], "environment: %s belongs to Berth and never reaches Terraform.", name)
+		default:
+			out = append(out, name)
+		}
+	}
+	return out
+}
+
+// passwordWord is a password in a connection string of words.
+var passwordWord = regexp.MustCompile(`(?i)(^|\s)(password|sslpassword)\s*=`)
+
+// stateAttribute reads one of the backend's own attributes. What may be a
+// secret is refused and not repeated.
+func (l *loader) stateAttribute(s *orchestrator.Backend, what, name string, a *hclsyntax.Attribute) {
+	if variable, refused := s.RefusedAttribute(name); refused {
+		if variable == "" {
+			variable = "the backend's variable for it"
+		}
+		l.at(a.NameRange, "%s: %s would be a secret in a file. Leave it out, give serve %s, and name that in environment = […].", what, name, variable)
+		return
+	}
+	v, ok := l.value(name, a.Expr)
+	if !ok {
+		return
+	}
+	if variable := secretIn(s.Type, v); variable != "" {
+		l.at(a.Expr.Range(), "%s: %s has a secret in it. Leave it out, give serve %s, and name that in environment = […].", what, name, variable)
+		return
+	}
+	if s.Attributes[name] = native(v); !finite(s.Attributes[name]) {
+		l.at(a.Expr.Range(), "%s has a number that is too large.", name)
+	}
+}
+
+// secretIn finds, anywhere in a value, what only a secret looks like: the
+// password of an address or of a connection string, a key file's content.
+func secretIn(backend string, v cty.Value) (variable string) {
+	instead := map[string]string{"pg": "PG_CONN_STR", "http": "TF_HTTP_USERNAME and TF_HTTP_PASSWORD", "gcs": "GOOGLE_CREDENTIALS", "consul": "CONSUL_HTTP_TOKEN"}[backend]
+	if instead == "" {
+		instead = "the backend's variable for it"
+	}
+	_ = cty.Walk(v, func(_ cty.Path, v cty.Value) (bool, error) {
+		if v.IsNull() || v.Type() != cty.String {
+			return true, nil
+		}
+		text := v.AsString()
+		if u, err := url.Parse(text); err == nil && u.Scheme != "" {
+			if _, password := u.User.Password(); password || u.Query().Get("password") != "" || backend == "http" && u.User != nil {
+				variable = instead
+			}
+		} else if err != nil && strings.Contains(text, "://") && strings.Contains(text, "@") {
+			variable = instead // no address that can be judged
+		}
+		if passwordWord.MatchString(text) || strings.Contains(text, "PRIVATE KEY") {
+			variable = instead
+		}
+		return true, nil
+	})
+	return variable
+}
