@@ -142,6 +142,23 @@ func (s *Service) retry(ctx context.Context, actor Actor, cmd Command) (Answer, 
 	return s.submit(ctx, s.submission(actor, e, KindRetry, s.Canonical(cmd), changes))
 }
 
+// repair submits that what has become of the machines of an environment is
+// looked at and mended. What runs on them stays the same.
+func (s *Service) repair(ctx context.Context, actor Actor, cmd Command) (Answer, error) {
+	e, err := s.changeable(ctx, actor, cmd.Environment, VerbRepair)
+	if err != nil {
+		return Answer{}, err
+	}
+	if err := s.targetStays(e); err != nil {
+		return Answer{}, err
+	}
+	if e.Operation != nil && e.Operation.Kind == KindDestroy && e.Status == StatusFailed {
+		return Answer{}, Errorf(CodeState, "%s was being destroyed, and is not repaired.", e.Name).
+			WithHint("berth env destroy %s removes the rest; berth env deploy %s keeps it instead", e.Name, e.Name)
+	}
+	return s.submit(ctx, s.submission(actor, e, KindRepair, s.Canonical(cmd), nil))
+}
+
 // stopping answers a cancel of what runs.
 const stopping = "Berth is stopping it; what has been made so far stays, and can be retried or destroyed."
 

@@ -25,6 +25,7 @@ const (
 	VerbPlan    Verb = "plan"
 	VerbDeploy  Verb = "deploy"
 	VerbRetry   Verb = "retry"
+	VerbRepair  Verb = "repair"
 	VerbCancel  Verb = "cancel"
 	VerbDestroy Verb = "destroy"
 	VerbExtend  Verb = "extend"
@@ -72,7 +73,7 @@ const (
 // Changes reports whether running the command changes anything.
 func (c Command) Changes() bool {
 	switch c.Verb {
-	case VerbCreate, VerbDeploy, VerbRetry, VerbCancel, VerbDestroy, VerbExtend, VerbRename:
+	case VerbCreate, VerbDeploy, VerbRetry, VerbRepair, VerbCancel, VerbDestroy, VerbExtend, VerbRename:
 		return true
 	}
 	return false

@@ -160,3 +160,39 @@ type Machine struct {
 	PrivateAddress string `json:"private_address"`
 	ProviderID     string `json:"provider_id"`
 }
+
+// Thing is something that a target's module has made: a server's machine, or
+// something else such as a security group. App is the app of the server that
+// it is or belongs to, empty for what belongs to all; Kind says what it is in
+// people's words; ID is the cloud's.
+type Thing struct {
+	Kind string `json:"kind"`
+	App  string `json:"app,omitempty"`
+	ID   string `json:"id,omitempty"`
+}
+
+// String is the thing in words: the server web (i-0abc).
+func (t Thing) String() string {
+	s := "the " + t.Kind
+	switch {
+	case t.Kind == "server" && t.App != "":
+		s += " " + t.App
+	case t.App != "":
+		s += " of " + t.App
+	}
+	if t.ID != "" {
+		s += " (" + t.ID + ")"
+	}
+	return s
+}
+
+// Sight is what a look at the cloud has shown: the IDs of the servers whose
+// machines are gone or do not run, what carries the environment's tag and is
+// not known, and the addresses of resources that were changed outside. Listed
+// says that the target's module can list by tag; else Stray cannot be known.
+type Sight struct {
+	Gone, Stopped []string
+	Stray         []Thing
+	Changed       []string
+	Listed        bool
+}

@@ -2,6 +2,8 @@ package orchestrator
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"time"
 )
 
@@ -71,21 +73,7 @@ func (s *Service) Expire(ctx context.Context, e Environment) error {
 	if err != nil {
 		return err
 	}
-	wait := time.Minute
-	var last time.Time
-	for _, op := range ops {
-		if op.Kind.Label() {
-			continue
-		}
-		if op.Kind != KindDestroy || op.EndedAt == nil {
-			break
-		}
-		if last.IsZero() {
-			last = *op.EndedAt
-		}
-		wait = min(2*wait, 6*time.Hour)
-	}
-	if !last.IsZero() && s.Now().Before(last.Add(wait)) {
+	if n, last := failedDestroys(ops); n > 0 && s.Now().Before(destroyAgain(last, n)) {
 		return nil
 	}
 	actor := Actor{Name: Itself, Ops: true}
@@ -94,6 +82,61 @@ func (s *Service) Expire(ctx context.Context, e Environment) error {
 	}
 	_, err = s.Destroy(ctx, e, actor, "env destroy "+e.Name)
 	return err
+}
+
+// destroyTries is how often Berth tries to destroy an environment before only a
+// person can: the waits between them come to some eight hours.
+const destroyTries = 8
+
+// failedDestroys counts the destroys in a row that have not succeeded, of
+// operations that come newest first, and gives the end of the last.
+func failedDestroys(ops []Operation) (n int, last time.Time) {
+	for _, op := range ops {
+		if op.Kind.Label() {
+			continue
+		}
+		if op.Kind != KindDestroy || op.EndedAt == nil {
+			break
+		}
+		if n++; n == 1 {
+			last = *op.EndedAt
+		}
+	}
+	return n, last
+}
+
+// destroyAgain is when a destroy is tried again after n that failed: two
+// minutes later at first, then twice as long each time, six hours at most.
+func destroyAgain(last time.Time, n int) time.Time {
+	return last.Add(min(time.Minute<<min(n, 12), 6*time.Hour))
+}
+
+// FinishDestroys tries again the destroys that have failed and whose time has
+// come. That they have is in their history: a restart forgets none. What a
+// person canceled or has changed since is left alone.
+func (s *Service) FinishDestroys(ctx context.Context) error {
+	all, err := s.Environments.Environments(ctx, "")
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, e := range all {
+		if op := e.Operation; op == nil || op.Kind != KindDestroy || op.Status != OperationFailed || e.Status != StatusFailed {
+			continue
+		}
+		ops, err := s.Operations.Operations(ctx, e.ID)
+		if err != nil {
+			return err
+		}
+		n, last := failedDestroys(ops)
+		if n >= destroyTries || s.Now().Before(destroyAgain(last, n)) {
+			continue
+		}
+		if _, err := s.Destroy(ctx, e, Actor{Name: Itself, Ops: true}, "env destroy "+e.Name); err != nil {
+			errs = append(errs, fmt.Errorf("destroying %s again: %w", e.ID, err))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // missedBy refuses the destroy of a server that another one cannot do without.

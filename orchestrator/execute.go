@@ -79,6 +79,12 @@ type Executor struct {
 	// RunLog gives the log of an operation's work on machines, empty for none;
 	// nil: nobody keeps it.
 	RunLog func(environmentID, operationID string) (string, error)
+	// OwnersPlace says where an owner is told of what Berth did by itself; nil:
+	// nowhere.
+	OwnersPlace func(ctx context.Context, e Environment) Origin
+	// Present says whether a server of this machine has what it runs in. Nil:
+	// all have.
+	Present func(v Server) bool
 	// PublicURL is where agents call home, CA what they pin.
 	PublicURL string
 	CA        string
@@ -129,6 +135,7 @@ func (x *Executor) Execute(ctx context.Context, operationID string) error {
 		if !ok {
 			r.fresh(ctx, &f.diagnosis)
 			r.compare(ctx, &f.diagnosis)
+			f.diagnosis.Causes = append(f.diagnosis.Causes, f.also...)
 			return r.end(ctx, status, err)
 		}
 		if err := x.Ledger.TryAgain(ctx, t, r.announce(t)); err != nil {
@@ -149,6 +156,8 @@ func (r *run) attempt(ctx context.Context) (Status, error) {
 		return r.destroy(ctx)
 	case KindServerDestroy:
 		return r.destroyServers(ctx)
+	case KindRepair:
+		return r.repair(ctx)
 	}
 	if err := r.reload(ctx); err != nil {
 		return "", err
@@ -213,6 +222,8 @@ type failure struct {
 	// another try either.
 	machines, begun, silent bool
 	servers                 map[string]int
+	// also is what is told besides the reasons: what is there now.
+	also []Cause
 }
 
 func (f *failure) Error() string {
@@ -258,6 +269,7 @@ func (r *run) end(ctx context.Context, status Status, err error) error {
 	if err == nil && len(r.op.Tries) > 0 {
 		text += ", at the second try"
 	}
+	r.destroysAgain(ctx, &ending)
 	if d := ending.Diagnosis; d != nil {
 		d.unnamed()
 		d.fingerprint(r.env, r.op.ID)
@@ -269,6 +281,7 @@ func (r *run) end(ctx context.Context, status Status, err error) error {
 		}
 	}
 	ending.Event = Event{OperationID: r.op.ID, At: ending.At, Step: string(ending.Status), Text: text}
+	ending.Show = r.toOwner(ctx, ending)
 	return r.Ledger.End(context.WithoutCancel(ctx), ending)
 }
 
@@ -352,6 +365,11 @@ func (r *run) converge(ctx context.Context) (Status, error) {
 	if err != nil {
 		return "", err
 	}
+	return r.build(ctx, target)
+}
+
+// build makes the machines that lack, points each server at what it should be and waits for it.
+func (r *run) build(ctx context.Context, target Target) (Status, error) {
 	if err := r.ports(ctx, target); err != nil {
 		return "", err
 	}
@@ -386,6 +404,9 @@ func (r *run) converge(ctx context.Context) (Status, error) {
 // unmade says whether machines may lack or be half gone: then even a deploy
 // has to make them first.
 func (r *run) unmade(ctx context.Context) (bool, error) {
+	if slices.ContainsFunc(r.env.Servers, func(v Server) bool { return v.Machine == MachineMissing }) {
+		return true, nil
+	}
 	ops, err := r.Operations.Operations(ctx, r.env.ID) // newest first
 	if err != nil {
 		return false, err
@@ -477,13 +498,27 @@ func (r *run) address(ctx context.Context, machines map[string]Machine) error {
 
 // apply renders the workspace as the environment's servers are and applies it.
 func (r *run) apply(ctx context.Context, target Target, without ...string) (map[string]Machine, error) {
+	if err := r.reconcile(ctx, r.provisioning()); err != nil {
+		return nil, err
+	}
+	if err := r.renewGone(ctx, target); err != nil {
+		return nil, err
+	}
 	w, err := r.workspace(ctx, target, without)
 	if err != nil {
 		return nil, err
 	}
 	r.say(ctx, "", "apply", "making the servers")
-	machines, err := r.Provisioner.Apply(ctx, w, r.provisioning(), func(step, text string) { r.say(ctx, "", step, text) })
+	machines, err := r.Provisioner.Apply(ctx, w, r.provisioning(), r.tell(ctx))
+	if err := r.noteMachines(ctx, target, w, machines, err); err != nil {
+		return nil, err
+	}
 	return machines, r.provisioned(ctx, err, target.Module != "local")
+}
+
+// tell says how far Terraform has come.
+func (r *run) tell(ctx context.Context) func(step, text string) {
+	return func(step, text string) { r.say(ctx, "", step, text) }
 }
 
 // provisioned turns a failed Terraform run into a failure with its causes. What
@@ -495,10 +530,23 @@ func (r *run) provisioned(ctx context.Context, err error, elsewhere bool) error 
 		return err
 	}
 	r.Log.Error("provisioning failed", "operation", r.op.ID, "environment", r.env.ID, "lost", p.Lost, "error", p.Err)
-	if p.Lost {
-		return &failure{machines: true, begun: elsewhere, diagnosis: Diagnosis{Outcome: OutcomeFailed, Total: 1, Causes: []Cause{ownLost.of("", "")}}}
+	if len(p.Unknown) > 0 {
+		return r.unknown(p)
 	}
-	return &failure{machines: true, begun: elsewhere && p.Began, diagnosis: r.Diagnoser.Terraform(p.Log)}
+	if p.Lost {
+		// What it has made is looked for now: after that another try is safe.
+		if elsewhere && r.op.Kind != KindDestroy {
+			if err := r.reconcile(ctx, r.attemptName(1)); err != nil {
+				return err
+			}
+		}
+		return &failure{machines: true, diagnosis: Diagnosis{Outcome: OutcomeFailed, Total: 1, Causes: []Cause{ownLost.of("", "")}}}
+	}
+	f := &failure{machines: true, begun: elsewhere && p.Began, diagnosis: r.Diagnoser.Terraform(p.Log)}
+	if elsewhere && p.Known {
+		f.also = r.stock(p)
+	}
+	return f
 }
 
 func (r *run) workspace(ctx context.Context, target Target, without []string) (Workspace, error) {
@@ -654,7 +702,9 @@ func (r *run) await(ctx context.Context) (Status, error) {
 			}
 			switch v.Status {
 			case StatusCreating, StatusDeploying:
-				if c := r.overdue(v, started); c != nil {
+				if c := machineTrouble(v); c != nil {
+					sum.Causes, silent = append(sum.Causes, *c), true
+				} else if c := r.overdue(v, started); c != nil {
 					sum.Causes, silent = append(sum.Causes, *c), true
 				} else {
 					waiting = true
@@ -776,6 +826,9 @@ func hide(causes []Cause, v Server, mask func(string) string) []Cause {
 }
 
 func (r *run) diagnose(ctx context.Context, v Server) (Diagnosis, error) {
+	if c := machineTrouble(v); c != nil {
+		return Diagnosis{Outcome: OutcomeFailed, Total: 1, Causes: []Cause{*c}}, nil
+	}
 	report, err := r.Servers.LastReport(ctx, v.ID, v.Generation)
 	if err != nil {
 		return Diagnosis{}, err
@@ -800,7 +853,7 @@ func (r *run) destroy(ctx context.Context) (Status, error) {
 		return "", err
 	}
 	r.say(ctx, "", "destroy", "removing the servers")
-	err := r.Provisioner.Destroy(ctx, r.env.ID, r.op.ID, func(step, text string) { r.say(ctx, "", step, text) })
+	err := r.Provisioner.Destroy(ctx, r.env.ID, r.op.ID, r.tell(ctx))
 	if err := r.provisioned(ctx, err, true); err != nil {
 		return "", err
 	}

@@ -37,6 +37,9 @@ type works struct {
 	last    orchestrator.Workspace
 	woken   chan string
 	apply   func(ctx context.Context) error
+
+	reconcile func(run string) ([]string, error)
+	sight     orchestrator.Sight
 }
 
 type fixed struct{ c *orchestrator.Catalog }
@@ -59,6 +62,24 @@ func (w *works) Apply(ctx context.Context, ws orchestrator.Workspace, run string
 		return machines, apply(ctx)
 	}
 	return machines, nil
+}
+
+// Reconcile finds nothing, unless the test says otherwise.
+func (w *works) Reconcile(_ context.Context, _, run string, _ func(step, text string)) ([]string, error) {
+	w.mu.Lock()
+	reconcile := w.reconcile
+	w.mu.Unlock()
+	if reconcile != nil {
+		return reconcile(run)
+	}
+	return nil, nil
+}
+
+// Look sees what the test says, or that all is well.
+func (w *works) Look(context.Context, string) (orchestrator.Sight, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.sight, nil
 }
 
 func (w *works) Destroy(ctx context.Context, _, _ string, _ func(step, text string)) error {

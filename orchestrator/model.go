@@ -47,6 +47,17 @@ const (
 	AgentNever  AgentStatus = "never"
 )
 
+// MachineStatus says what is wrong with a server's machine.
+type MachineStatus string
+
+// What can be wrong with a machine: it could not be made, it is gone without
+// Berth's doing, or it is there and does not run. Empty: nothing is known to be.
+const (
+	MachineMissing MachineStatus = "missing"
+	MachineGone    MachineStatus = "gone"
+	MachineStopped MachineStatus = "stopped"
+)
+
 // Environment is a named set of servers with one owner, one Terraform
 // workspace and one expiry. ID never changes; Name is a label.
 type Environment struct {
@@ -88,6 +99,10 @@ type Server struct {
 	Port          int         `json:"port,omitempty"`
 	URL           string      `json:"url"`
 	Needs         Needs       `json:"needs"`
+	// Machine is what is wrong with the machine, ProviderID the cloud's name for
+	// it.
+	Machine    MachineStatus `json:"machine,omitempty"`
+	ProviderID string        `json:"provider_id,omitempty"`
 	// What the server was made with; never shown.
 	UserData string `json:"-"`
 	UID      int    `json:"-"`
@@ -95,6 +110,29 @@ type Server struct {
 	Desired []byte `json:"-"`
 	// RunningBranch is the branch of Revision.
 	RunningBranch string `json:"-"`
+}
+
+// Condition is the environment's status in words: a destroy that has failed is
+// another trouble than a failed server.
+func (e Environment) Condition() string {
+	if e.Status == StatusFailed && e.Operation != nil && e.Operation.Kind == KindDestroy {
+		return "failed destroying"
+	}
+	return string(e.Status)
+}
+
+// Condition is the server's status in words, with what is wrong with its
+// machine.
+func (v Server) Condition() string {
+	switch v.Machine {
+	case MachineMissing:
+		return string(v.Status) + ", not made"
+	case MachineGone:
+		return string(v.Status) + ", its machine is gone"
+	case MachineStopped:
+		return string(v.Status) + ", its machine is stopped"
+	}
+	return string(v.Status)
 }
 
 // Needs maps a variable to the address that a server gets in it. In JSON it is
@@ -118,6 +156,7 @@ const (
 	KindServerCreate  Kind = "server-create"
 	KindDeploy        Kind = "deploy"
 	KindRetry         Kind = "retry"
+	KindRepair        Kind = "repair"
 	KindDestroy       Kind = "destroy"
 	KindServerDestroy Kind = "server-destroy"
 	KindExtend        Kind = "extend"

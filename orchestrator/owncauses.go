@@ -20,6 +20,16 @@ var (
 		"Ask ops to look at operation {value} in Berth's log; then: berth env retry NAME"}
 	ownLost = ownCause{"killed", "retry", "The work was interrupted from outside, and Berth cannot tell how far it came.",
 		"berth env retry NAME"}
+	ownUnknown = ownCause{"unreconciled", "ops", "An earlier attempt was interrupted while it made {value}. Berth cannot see whether that is there now, and makes nothing twice.",
+		"ask ops to look in the cloud for what carries this environment's ID, remove what the environment does not know, and say so with: berth state settle NAME; then: berth env retry NAME"}
+	ownLeft = ownCause{"left_over", "retry", "It is not gone yet: {value}.",
+		"berth env destroy NAME tries again at once; ops see what is left with: berth state list NAME"}
+	ownKept = ownCause{"half_made", "retry", "{value} What is there is kept.",
+		"berth env retry NAME makes only what is missing; berth env destroy NAME removes what is there"}
+	ownGone = ownCause{"machine_gone", "developer", "The machine of {server} is gone: it was removed outside Berth.",
+		"berth env repair NAME makes it anew"}
+	ownStopped = ownCause{"machine_stopped", "developer", "The machine of {server} does not run: it was stopped outside Berth.",
+		"ask ops to start it again, or make it anew with berth env repair NAME"}
 	ownNeverHeard = ownCause{"timeout", "retry", "The server {server} was made, but it has not been heard of for {value}.",
 		"berth env retry NAME; if it stays silent, ask ops to look at the machine's own log and at its way to Berth; berth diagnose FILE reads /var/log/cloud-init-output.log"}
 	ownSilent = ownCause{"timeout", "retry", "The server {server} has fallen silent: it was last heard of {value} ago.",
@@ -62,7 +72,7 @@ func (o ownCause) awaited(v Server, value string, since time.Time) Cause {
 // of all causes.
 func OwnCauses() []Cause {
 	var out []Cause
-	for _, o := range []ownCause{ownCanceled, ownOverdue, ownSurprise, ownLost, ownNeverHeard, ownSilent, ownSlow, ownNoReport, ownNoReason} {
+	for _, o := range []ownCause{ownCanceled, ownOverdue, ownSurprise, ownLost, ownUnknown, ownLeft, ownKept, ownGone, ownStopped, ownNeverHeard, ownSilent, ownSlow, ownNoReport, ownNoReason} {
 		c := o.of("NAME/APP", "…")
 		c.Next = named(c.Next, "NAME")
 		out = append(out, c)

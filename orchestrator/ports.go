@@ -38,15 +38,30 @@ type Policy interface {
 type Provisioner interface {
 	Apply(ctx context.Context, w Workspace, run string, progress func(step, text string)) (map[string]Machine, error)
 	Destroy(ctx context.Context, environmentID, run string, progress func(step, text string)) error
+	// Reconcile is to be called before an apply that is going to have the name
+	// run. Where an earlier run has died it looks for what that one has made and
+	// nobody knows of, removes it, and gives the IDs of the servers that it was
+	// meant for. What it cannot find out about is a *ProvisionError with Unknown.
+	Reconcile(ctx context.Context, environmentID, run string, progress func(step, text string)) (removed []string, err error)
+	// Look compares what an environment should have with what there is. It
+	// changes nothing.
+	Look(ctx context.Context, environmentID string) (Sight, error)
 }
 
 // ProvisionError is a failed Terraform run: Log is its JSON event log (lines
 // of `terraform apply -json`, or init's text), to be diagnosed. Lost says that
 // the run died without a result and the outcome is uncertain, Began that it had
-// begun to make or change something.
+// begun to make or change something. Of a run that failed, Known says that
+// Made (the IDs of the servers that are whole) and Left (all that there is) are
+// known. Unknown is what an earlier run had begun to make when it died and that
+// the target's module cannot look for.
 type ProvisionError struct {
 	Log         string
 	Lost, Began bool
+	Known       bool
+	Made        []string
+	Left        []Thing
+	Unknown     []string
 	Err         error
 }
 
@@ -94,4 +109,7 @@ type Ending struct {
 	// Occurrences are its causes, to be remembered.
 	Occurrences []Occurrence
 	Event       Event
+	// Show is where the end is shown although nobody has followed the
+	// operation; empty: nowhere.
+	Show Origin
 }

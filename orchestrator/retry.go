@@ -116,8 +116,11 @@ func (r *run) anew(v Server) bool {
 
 // provisioning names the attempt to make machines: one that is over keeps its
 // result, so another one needs another name.
-func (r *run) provisioning() string {
-	name, n := r.op.ID, 1
+func (r *run) provisioning() string { return r.attemptName(0) }
+
+// attemptName names the attempt that comes so many later.
+func (r *run) attemptName(later int) string {
+	name, n := r.op.ID, 1+later
 	for _, t := range r.op.Tries {
 		if t.Machines {
 			n++

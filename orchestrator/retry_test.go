@@ -239,7 +239,8 @@ func TestMachinesTriedAgain(t *testing.T) {
 		{"refused", orchestrator.KindCreate, &orchestrator.ProvisionError{Log: "retry capacity", Began: true}, []string{"o-qa", "o-qa-2"}},
 		{"not reached", orchestrator.KindCreate, &orchestrator.ProvisionError{Log: "retry cloud_unreachable"}, []string{"o-qa", "o-qa-2"}},
 		{"reached, and then no more", orchestrator.KindCreate, &orchestrator.ProvisionError{Log: "retry cloud_unreachable", Began: true}, []string{"o-qa"}},
-		{"killed", orchestrator.KindCreate, &orchestrator.ProvisionError{Lost: true}, []string{"o-qa"}},
+		{"killed", orchestrator.KindCreate, &orchestrator.ProvisionError{Lost: true}, []string{"o-qa", "o-qa-2"}}, // what it made has been looked for
+		{"killed, and it cannot be looked for", orchestrator.KindCreate, &orchestrator.ProvisionError{Unknown: []string{"web"}}, []string{"o-qa"}},
 		{"for ops", orchestrator.KindCreate, &orchestrator.ProvisionError{Log: "ops quota"}, []string{"o-qa"}},
 		{"destroy", orchestrator.KindDestroy, &orchestrator.ProvisionError{Log: "retry rate_limited"}, []string{"o-qa"}},
 		{"destroy a server", orchestrator.KindServerDestroy, &orchestrator.ProvisionError{Log: "retry rate_limited"}, []string{"o-qa", "o1"}},

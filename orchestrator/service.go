@@ -17,6 +17,9 @@ var ErrCanceled = errors.New("canceled by a person")
 // ErrOverdue is the cause of a context that an operation's limit has ended.
 var ErrOverdue = errors.New("the operation took too long")
 
+// ErrBusy is the answer of a look at an environment that is being changed.
+var ErrBusy = errors.New("the environment is being changed")
+
 // Interrupted says whether ctx was ended so that its work is to be stopped: by
 // a person or by a limit, not by the end of this process, which leaves the
 // work to the next one.
@@ -115,6 +118,8 @@ func (s *Service) Do(ctx context.Context, actor Actor, cmd Command) (Answer, err
 		return s.deploy(ctx, actor, cmd)
 	case VerbRetry:
 		return s.retry(ctx, actor, cmd)
+	case VerbRepair:
+		return s.repair(ctx, actor, cmd)
 	case VerbCancel:
 		return s.cancel(ctx, actor, cmd)
 	case VerbDestroy:

@@ -60,8 +60,9 @@ type house struct {
 	slack       *slack.Slack // nil: Slack is off
 	uidBase     int
 	// folders is held by whoever wakes or sweeps a local server.
-	folders sync.Mutex
-	ready   atomic.Bool
+	folders  sync.Mutex
+	machines *orchestrator.MachineWatch
+	ready    atomic.Bool
 }
 
 func newHouse(ctx context.Context, o serveOptions, ca string, source *catalog.Source, log *slog.Logger) (*house, error) {
@@ -108,12 +109,14 @@ func newHouse(ctx context.Context, o serveOptions, ca string, source *catalog.So
 		Logs: h.logText, RunLog: h.provisioner.Log,
 		Operations: h.store, Environments: h.store, Ledger: h.store, Servers: h.store, Watcher: h.store, Catalogs: source,
 		Provisioner: h.provisioner, Diagnoser: diagnoser, Settings: catalog.Settings, States: h.recipes.digest, UserData: templates.UserData,
-		Sweep: h.sweep, Wake: h.wake, Now: now, After: time.After, Log: log, PublicURL: o.PublicURL, CA: ca, CallHome: 3 * time.Minute, Converge: 40 * time.Minute, Limit: 2 * time.Hour, RetryAfter: o.RetryAfter, InstallationID: installation,
+		Sweep: h.sweep, Wake: h.wake, Present: h.present, Now: now, After: time.After, Log: log, PublicURL: o.PublicURL, CA: ca, CallHome: 3 * time.Minute, Converge: 40 * time.Minute, Limit: 2 * time.Hour, RetryAfter: o.RetryAfter, InstallationID: installation,
 	}
 	h.jobs, err = jobs.New(jobs.Options{
 		DB: h.store.DB(), Execute: executor.Execute, Workers: 8, Timeout: 4 * time.Hour, Logger: log, // an operation ends itself after half of it
 		Deliver: h.deliver,
 		Periodic: []jobs.Periodic{
+			{Every: 15 * time.Second, Name: "machines", Run: h.watchMachines},
+			{Every: 30 * time.Second, Name: "destroys", Run: func(ctx context.Context) error { return h.service.FinishDestroys(ctx) }},
 			{Every: time.Minute, Name: "lifetimes", Run: func(ctx context.Context) error { return h.lifetimes().Run(ctx) }},
 			{Every: 15 * time.Second, Name: "agents", Run: h.watchAgents},
 			{Every: 15 * time.Second, Name: "incidents", Run: (&orchestrator.Chronicle{Records: h.store, Now: now, Log: log}).Run},
@@ -135,11 +138,15 @@ func newHouse(ctx context.Context, o serveOptions, ca string, source *catalog.So
 	}
 	h.fleet = &orchestrator.Fleet{Records: h.store, Environments: h.store, Events: h.store, Diagnoser: diagnoser, Catalogs: source,
 		Watcher: h.store, Logs: h.logs, Settings: catalog.Settings, Logins: h.checker, Now: now}
+	h.machines = &orchestrator.MachineWatch{Environments: h.store, Records: h.store, Catalogs: source, Look: h.provisioner.Look, Present: h.present,
+		Now: now, Log: log, Every: o.LookEvery, Silence: silence}
 	if err := h.openSlack(); err != nil {
 		return nil, err
 	}
 	if h.slack != nil {
 		h.service.ExpiryFrom = h.slack.Expiry
+		executor.OwnersPlace = h.slack.Expiry
+		h.machines.Notifier = h.slack
 	}
 	return h, nil
 }
@@ -295,6 +302,19 @@ func (h *house) watchAgents(ctx context.Context) error {
 	}
 	h.wakeAll(ctx, all)
 	return nil
+}
+
+// silence is how long an agent in a cloud may be silent before its machine is
+// looked at.
+const silence = 3 * time.Minute
+
+// watchMachines notices machines that are gone or stand still.
+func (h *house) watchMachines(ctx context.Context) error { return h.machines.Run(ctx) }
+
+// present says whether a server of this machine has its folder.
+func (h *house) present(v orchestrator.Server) bool {
+	_, err := os.Stat(filepath.Join(h.serversDir(), filepath.Base(v.ID), agent.ConfigFile))
+	return !errors.Is(err, fs.ErrNotExist)
 }
 
 // able says what this machine lacks to make servers on a target: the Terraform

@@ -29,6 +29,10 @@ import (
 // once more by itself.
 const retryAfter = 30 * time.Second
 
+// lookEvery is how often an environment in a cloud is looked at, unless told
+// otherwise: some calls of the cloud's API each.
+const lookEvery = 10 * time.Minute
+
 // serveOptions is how berth serve was called; secrets come from the
 // environment and nowhere else.
 type serveOptions struct {
@@ -39,9 +43,11 @@ type serveOptions struct {
 	BehindProxy            bool
 	// RetryAfter is how long Berth waits before it tries again by itself.
 	RetryAfter time.Duration
-	Slack      slackOptions
-	Secrets    secrets
-	Out, Err   io.Writer
+	// LookEvery is how often an environment in a cloud is looked at, 0 for never.
+	LookEvery time.Duration
+	Slack     slackOptions
+	Secrets   secrets
+	Out, Err  io.Writer
 }
 
 // slackOptions are how Slack is reached, beside its secrets.
@@ -123,13 +129,18 @@ HTTP mode needs a certificate of a public authority; Socket Mode does not.`,
 				return orchestrator.Errorf(orchestrator.CodeInvalidValue, "%q is no time to wait before trying again.", flag("retry-after", "BERTH_RETRY_AFTER")).
 					WithHint("--retry-after 30s; 10m at most, 0s for not at all")
 			}
+			look, err := time.ParseDuration(flag("look-every", "BERTH_LOOK_EVERY"))
+			if err != nil || look < 0 || look > 0 && look < time.Second {
+				return orchestrator.Errorf(orchestrator.CodeInvalidValue, "%q is no time between two looks at a cloud.", flag("look-every", "BERTH_LOOK_EVERY")).
+					WithHint("--look-every 10m; 0s for never")
+			}
 			return serve(cmd.Context(), serveOptions{
 				Catalog: flag("catalog", "BERTH_CATALOG"), Data: dataFolder(cmd), Listen: flag("listen", "BERTH_LISTEN"),
 				PublicURL: strings.TrimSuffix(flag("public-url", "BERTH_PUBLIC_URL"), "/"), Database: flag("database", "BERTH_DATABASE_URL"),
 				TLSCert: flag("tls-cert", "BERTH_TLS_CERT"), TLSKey: flag("tls-key", "BERTH_TLS_KEY"), TLSCA: flag("tls-ca", "BERTH_TLS_CA"), BehindProxy: proxy || os.Getenv("BERTH_BEHIND_PROXY") != "",
-				RetryAfter: again,
-				Slack:      slackOptions{APIURL: os.Getenv("BERTH_SLACK_API_URL"), EnvCommand: os.Getenv("BERTH_SLACK_ENV_COMMAND"), ServerCommand: os.Getenv("BERTH_SLACK_SERVER_COMMAND"), OpsChannel: flag("slack-ops-channel", "BERTH_SLACK_OPS_CHANNEL")},
-				Secrets:    takeSecrets(), Out: cmd.OutOrStdout(), Err: cmd.ErrOrStderr(),
+				RetryAfter: again, LookEvery: look,
+				Slack:   slackOptions{APIURL: os.Getenv("BERTH_SLACK_API_URL"), EnvCommand: os.Getenv("BERTH_SLACK_ENV_COMMAND"), ServerCommand: os.Getenv("BERTH_SLACK_SERVER_COMMAND"), OpsChannel: flag("slack-ops-channel", "BERTH_SLACK_OPS_CHANNEL")},
+				Secrets: takeSecrets(), Out: cmd.OutOrStdout(), Err: cmd.ErrOrStderr(),
 			})
 		},
 	}
@@ -143,6 +154,7 @@ HTTP mode needs a certificate of a public authority; Socket Mode does not.`,
 	f.String("tls-ca", "", "certificate of the authority that servers trust alone (BERTH_TLS_CA; default: the last of the certificate file, none where this machine knows it)")
 	f.String("slack-ops-channel", "", "the ID of the Slack channel where ops are told what several environments have for one reason (BERTH_SLACK_OPS_CHANNEL)")
 	f.String("retry-after", retryAfter.String(), "how long Berth waits before it tries once more by itself what may pass, such as an unreachable git host; longer where something is busy or limits how often it is asked; 0s: not at all (BERTH_RETRY_AFTER)")
+	f.String("look-every", lookEvery.String(), "how often Berth looks whether the machines of an environment in a cloud are still there, and at once when an agent has fallen silent; 0s: never (BERTH_LOOK_EVERY)")
 	f.Bool("behind-proxy", false, "a proxy in front ends TLS (BERTH_BEHIND_PROXY)")
 	return c
 }

@@ -52,8 +52,18 @@ func readState(ctx context.Context, p *terraform.Provisioner, dir string, q wire
 			return wire.State{}, err
 		}
 		return stateAnswer(plan.Text, plan)
+	case "settle":
+		n, err := p.Looked(dir)
+		if err != nil {
+			return wire.State{}, err
+		}
+		text := "Nothing is open: no interrupted work is waited for here."
+		if n > 0 {
+			text = "Noted: what the interrupted work may have made has been looked for. Go on with berth env retry."
+		}
+		return stateAnswer(text, map[string]int{"settled": n})
 	}
-	return wire.State{}, orchestrator.Errorf(orchestrator.CodeInvalidValue, "A state cannot be asked for %q.", q.What).WithHint("path, list, show, pull or plan")
+	return wire.State{}, orchestrator.Errorf(orchestrator.CodeInvalidValue, "A state cannot be asked for %q.", q.What).WithHint("path, list, show, pull, plan or settle")
 }
 
 // verbatim is JSON as it is; there is none of what has never been applied.
@@ -160,6 +170,7 @@ ops get it from the running Berth. Sensitive values are masked.`,
 		{"show", "show ENV [RESOURCE]", "Show resources with their attributes", 2},
 		{"pull", "pull ENV", "Print the whole state", 1},
 		{"plan", "plan ENV", "Show what an apply would change now", 1},
+		{"settle", "settle ENV", "Say that you have looked in the cloud for what interrupted work may have made", 1},
 	} {
 		c.AddCommand(&cobra.Command{Use: one.use, Short: one.short, Args: needWords(1, one.most), ValidArgsFunction: completeEnvironment, RunE: func(cmd *cobra.Command, args []string) error {
 			q := wire.StateQuery{What: one.what}

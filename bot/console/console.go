@@ -85,6 +85,11 @@ func (c *Console) status(s string) string {
 	return s
 }
 
+// condition is a status in words, in the status's colour.
+func (c *Console) condition(s orchestrator.Status, words string) string {
+	return c.status(string(s)) + strings.TrimPrefix(words, string(s))
+}
+
 func (c *Console) table(header table.Row, rows []table.Row) {
 	t := table.NewWriter()
 	style := table.StyleDefault
@@ -145,14 +150,14 @@ func (c *Console) Servers(all []orchestrator.Server) {
 	}
 	var rows []table.Row
 	for _, v := range all {
-		rows = append(rows, table.Row{line(v.Name), c.status(string(v.Status)), line(v.Branch), Short(v.Revision), c.status(string(v.Agent)), line(v.URL)})
+		rows = append(rows, table.Row{line(v.Name), c.condition(v.Status, v.Condition()), line(v.Branch), Short(v.Revision), c.status(string(v.Agent)), line(v.URL)})
 	}
 	c.table(table.Row{"server", "status", "branch", "revision", "agent", "url"}, rows)
 }
 
 // Environment prints every detail of one environment.
 func (c *Console) Environment(e orchestrator.Environment) {
-	fmt.Fprintf(c.Out, "%s  %s  owner %s, target %s, ends in %s (%s)\n\n", c.paint(line(e.Name), text.Bold), c.status(string(e.Status)),
+	fmt.Fprintf(c.Out, "%s  %s  owner %s, target %s, ends in %s (%s)\n\n", c.paint(line(e.Name), text.Bold), c.condition(e.Status, e.Condition()),
 		line(e.Owner), line(e.Target), c.until(e.ExpiresAt), e.ExpiresAt.Local().Format("Mon 2 Jan 15:04"))
 	c.Servers(e.Servers)
 	for _, v := range e.Servers {
@@ -172,7 +177,7 @@ func (c *Console) Environment(e orchestrator.Environment) {
 
 // Server prints every detail of one server.
 func (c *Console) Server(v orchestrator.Server) {
-	rows := []table.Row{{"server", line(v.Name)}, {"status", c.status(string(v.Status))}, {"branch", line(v.Branch)}, {"revision", v.Revision},
+	rows := []table.Row{{"server", line(v.Name)}, {"status", c.condition(v.Status, v.Condition())}, {"branch", line(v.Branch)}, {"revision", v.Revision},
 		{"agent", c.status(string(v.Agent))}, {"url", line(v.URL)}, {"repository", line(v.Repository)}}
 	if v.LastSeen != nil {
 		rows = append(rows, table.Row{"last seen", v.LastSeen.Local().Format(time.RFC3339)})

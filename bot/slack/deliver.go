@@ -393,7 +393,7 @@ func (s *Slack) stale(ctx context.Context, key string, about view.About, cmd *or
 	}
 	cmd.Environment = e.Name
 	switch cmd.Verb {
-	case orchestrator.VerbDeploy, orchestrator.VerbRetry, orchestrator.VerbDestroy, orchestrator.VerbCancel:
+	case orchestrator.VerbDeploy, orchestrator.VerbRetry, orchestrator.VerbRepair, orchestrator.VerbDestroy, orchestrator.VerbCancel:
 	default:
 		return nil, nil
 	}

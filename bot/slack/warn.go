@@ -58,3 +58,29 @@ func (s *Slack) Expiry(ctx context.Context, e orchestrator.Environment) orchestr
 	}
 	return orchestrator.Origin{Door: Door, Place: place{User: id, At: s.Now()}.json()}
 }
+
+// Notify tells an owner in their own conversation with Berth what has befallen
+// the machines of an environment; see orchestrator.Notifier.
+func (s *Slack) Notify(ctx context.Context, e orchestrator.Environment, n orchestrator.Notice) (bool, error) {
+	ctx, cancel := context.WithTimeout(ctx, callWithin)
+	defer cancel()
+	id, ok, err := s.people.find(ctx, e.Owner)
+	if err != nil {
+		s.trouble("looking up an owner", err)
+	}
+	if err != nil || !ok {
+		return false, err
+	}
+	by := mark{key: "machines " + n.Key, since: n.Since}
+	s.uncertain.again(by.key)
+	m := s.render(view.NoticeView(e, n.Causes))
+	err = s.postDirect(ctx, id, m, by)
+	if unshowable(err) {
+		err = s.postDirect(ctx, id, plain(m), by)
+	}
+	if elsewhere(err) {
+		s.trouble("telling "+e.Owner, err)
+		return false, nil // nobody can: an account that is gone
+	}
+	return err == nil, err
+}

@@ -137,12 +137,12 @@ func names(all []o.Environment) string {
 }
 
 func environmentLine(e o.Environment, end []Span) []Span {
-	spans := []Span{strong(e.Name), plain(" — " + string(e.Status) + ", owner "), person(e.Owner), plain(", ")}
+	spans := []Span{strong(e.Name), plain(" — " + e.Condition() + ", owner "), person(e.Owner), plain(", ")}
 	spans = append(spans, end...)
 	for _, s := range e.Servers {
 		spans = append(spans, plain("\n"), link(s.App, s.URL), plain(" "), code(running(s)))
-		if s.Status != e.Status {
-			spans = append(spans, plain(" "+string(s.Status)))
+		if s.Status != e.Status || s.Machine != "" {
+			spans = append(spans, plain(" "+s.Condition()))
 		}
 	}
 	return spans
@@ -208,6 +208,14 @@ func environmentActions(e o.Environment) []Action {
 			destroyAction(e),
 		}
 	case o.StatusFailed:
+		if repairable(e) {
+			return []Action{
+				{Label: "Repair", Style: StylePrimary, Command: "env repair " + e.Name, About: a},
+				{Label: "Why?", Command: "env why " + e.Name, About: a},
+				{Label: "Details", Command: "env show " + e.Name, About: a},
+				destroyAction(e),
+			}
+		}
 		return []Action{
 			{Label: "Retry", Style: StylePrimary, Command: "env retry " + e.Name, About: a},
 			{Label: "Why?", Command: "env why " + e.Name, About: a},
@@ -222,6 +230,30 @@ func environmentActions(e o.Environment) []Action {
 		{Label: "Cancel", Command: "env cancel " + e.Name, About: a},
 		destroyAction(e),
 	}
+}
+
+// repairable says that a machine of e is gone or stands still.
+func repairable(e o.Environment) bool {
+	return slices.ContainsFunc(e.Servers, func(s o.Server) bool {
+		return s.Machine == o.MachineGone || s.Machine == o.MachineStopped
+	})
+}
+
+// NoticeView tells an owner what has befallen the machines of an environment.
+func NoticeView(e o.Environment, causes []o.Cause) View {
+	v := View{}
+	for _, c := range causes {
+		v.Text += c.Sentence + " "
+		v.Parts = append(v.Parts, Paragraph{[]Span{plain(c.Sentence)}})
+	}
+	v.Text += "Repair " + e.Name + ", or let it go."
+	a := about(e)
+	v.Parts = append(v.Parts, Actions{[]Action{
+		{Label: "Repair", Style: StylePrimary, Command: "env repair " + e.Name, About: a},
+		{Label: "Details", Command: "env show " + e.Name, About: a},
+		destroyAction(e),
+	}})
+	return v
 }
 
 // destroyAction asks before it ends an environment, naming all that goes.
@@ -274,8 +306,8 @@ func ConfirmDestroyView(e o.Environment, app, command string) View {
 
 // EnvironmentView shows every detail of one environment.
 func EnvironmentView(e o.Environment, now time.Time) View {
-	v := View{Text: fmt.Sprintf("%s is %s; %s.", e.Name, e.Status, ends(e, now)), Parts: []Part{
-		Heading{e.Name + " — " + string(e.Status)},
+	v := View{Text: fmt.Sprintf("%s is %s; %s.", e.Name, e.Condition(), ends(e, now)), Parts: []Part{
+		Heading{e.Name + " — " + e.Condition()},
 		Facts{[]Fact{
 			{"Owner", []Span{person(e.Owner)}},
 			{"Ends", []Span{when(e.ExpiresAt), plain(" (" + strings.TrimPrefix(ends(e, now), "ends ") + ")")}},
@@ -316,7 +348,7 @@ func detailLines(all []o.Server) Lines {
 }
 
 func serverLine(s o.Server) []Span {
-	spans := []Span{strong(s.Name), plain(" — " + string(s.Status) + " "), code(running(s))}
+	spans := []Span{strong(s.Name), plain(" — " + s.Condition() + " "), code(running(s))}
 	if s.URL != "" && s.Status == o.StatusReady {
 		spans = append(spans, plain(" "), link(s.URL, s.URL))
 	}

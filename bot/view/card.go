@@ -11,7 +11,7 @@ import (
 // doing and done name a kind of operation while it runs and when it ended well.
 var doing = map[o.Kind]string{
 	o.KindCreate: "Making", o.KindServerCreate: "Adding a server to", o.KindDeploy: "Deploying to",
-	o.KindRetry: "Trying again on", o.KindDestroy: "Destroying", o.KindServerDestroy: "Removing a server from",
+	o.KindRetry: "Trying again on", o.KindRepair: "Repairing", o.KindDestroy: "Destroying", o.KindServerDestroy: "Removing a server from",
 }
 
 // CardView is the card of one operation: who asked, what each server is doing,
@@ -54,6 +54,9 @@ func ForWhom(op o.Operation, e o.Environment) string {
 
 // cardReason says why this is being done.
 func cardReason(op o.Operation, e o.Environment) []Span {
+	if op.Actor == o.Itself && e.ExpiresAt.After(op.CreatedAt) {
+		return []Span{plain("Berth tried again by itself to destroy "), strong(e.Name), plain(", "), person(e.Owner), plain(".")}
+	}
 	if op.Actor == o.Itself {
 		return []Span{plain("The lifetime of "), strong(e.Name), plain(" is over, "), person(e.Owner), plain(".")}
 	}

@@ -64,7 +64,7 @@ var reserved = func() map[string]string {
 	}
 	for _, v := range []orchestrator.Verb{
 		orchestrator.VerbCreate, orchestrator.VerbList, orchestrator.VerbShow, orchestrator.VerbWhy, orchestrator.VerbLogs,
-		orchestrator.VerbHistory, orchestrator.VerbPlan, orchestrator.VerbDeploy, orchestrator.VerbRetry, orchestrator.VerbCancel,
+		orchestrator.VerbHistory, orchestrator.VerbPlan, orchestrator.VerbDeploy, orchestrator.VerbRetry, orchestrator.VerbRepair, orchestrator.VerbCancel,
 		orchestrator.VerbDestroy, orchestrator.VerbExtend, orchestrator.VerbRename, orchestrator.VerbHelp,
 	} {
 		m[string(v)] = "a verb of the commands"

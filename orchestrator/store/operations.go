@@ -390,6 +390,11 @@ func (s *Store) End(ctx context.Context, e orchestrator.Ending) error {
 				return err
 			}
 		}
+		if len(e.Show.Place) > 0 {
+			if err := c.exec(ctx, `INSERT INTO cards (operation_id, door, place) VALUES (?,?,?) ON CONFLICT DO NOTHING`, op.ID, e.Show.Door, e.Show.Place); err != nil {
+				return err
+			}
+		}
 		if e.Environment == orchestrator.StatusFailed {
 			// Nothing moves them any more.
 			if err := c.exec(ctx, `UPDATE servers SET status = ? WHERE environment_id = ? AND status IN (?, ?, ?)`, orchestrator.StatusFailed, environment,

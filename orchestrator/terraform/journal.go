@@ -58,6 +58,15 @@ type Result struct {
 	Message  string                          `json:"message,omitempty"`
 	Code     orchestrator.Code               `json:"code,omitempty"`
 	Hint     string                          `json:"hint,omitempty"`
+	// Of a run that failed, as far as the state could be read: the IDs of the
+	// servers that are whole, and all that there is.
+	Known bool                 `json:"known,omitempty"`
+	Made  []string             `json:"made,omitempty"`
+	Left  []orchestrator.Thing `json:"left,omitempty"`
+	// Unknown is what an earlier run may have made and nobody can look for,
+	// Removed the IDs of the servers of which something was found and removed.
+	Unknown []string `json:"unknown,omitempty"`
+	Removed []string `json:"removed,omitempty"`
 }
 
 // validID is what run and environment IDs look like: they become file names.
@@ -81,12 +90,14 @@ func (p paths) runs() string    { return filepath.Join(p.dir, ".berth", "runs") 
 func (p paths) file(ext string) string {
 	return filepath.Join(p.runs(), p.run+"."+ext)
 }
-func (p paths) journal() string { return p.file("jsonl") }
-func (p paths) request() string { return p.file("request.json") }
-func (p paths) cancel() string  { return p.file("cancel") }
-func (p paths) seen() string    { return p.file("seen") }
-func (p paths) stderr() string  { return p.file("log") }
-func (p paths) reserve() string { return filepath.Join(p.dir, ".berth", "reserve") }
+func (p paths) journal() string            { return p.file("jsonl") }
+func (p paths) request() string            { return p.file("request.json") }
+func (p paths) cancel() string             { return p.file("cancel") }
+func (p paths) seen() string               { return p.file("seen") }
+func (p paths) stderr() string             { return p.file("log") }
+func (p paths) settled() string            { return p.file("settled") }
+func (p paths) scratch(name string) string { return filepath.Join(p.dir, ".berth", name) }
+func (p paths) reserve() string            { return filepath.Join(p.dir, ".berth", "reserve") }
 
 func (p paths) make() error { return os.MkdirAll(p.runs(), 0o700) }
 
@@ -187,9 +198,13 @@ func parseEntry(line []byte) (Entry, bool) {
 type record struct {
 	started bool
 	// began says that something began to be made or changed.
-	began  bool
-	result *Result
-	log    strings.Builder
+	began bool
+	// planned says that it had planned to make something, making what it was in
+	// the midst of making.
+	planned bool
+	making  []string
+	result  *Result
+	log     strings.Builder
 }
 
 func (r *record) add(e Entry) {
@@ -198,7 +213,16 @@ func (r *record) add(e Entry) {
 		r.started = true
 	case KindProgress:
 		r.began = r.began || e.Phase == "started"
+		if label, ok := strings.CutPrefix(e.Text, "creating "); ok && e.Action == "create" && e.Phase == "started" {
+			r.making = append(r.making, label)
+		}
+		if e.Action == "create" && e.Phase == "done" {
+			r.making = slices.DeleteFunc(r.making, func(label string) bool {
+				return e.Text == "created "+label || strings.HasPrefix(e.Text, "created "+label+" (")
+			})
+		}
 	case KindLog:
+		r.planned = r.planned || plansToMake(e.Line)
 		r.log.WriteString(e.Line)
 		r.log.WriteByte('\n')
 	case KindResult:
@@ -206,6 +230,12 @@ func (r *record) add(e Entry) {
 			r.result = e.Result
 		}
 	}
+}
+
+// plansToMake reports whether a line of Terraform's says that it is going to
+// make something.
+func plansToMake(line string) bool {
+	return strings.Contains(line, `"type":"planned_change"`) && (strings.Contains(line, `"action":"create"`) || strings.Contains(line, `"action":"replace"`))
 }
 
 // load reads a whole journal.

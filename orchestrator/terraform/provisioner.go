@@ -40,6 +40,9 @@ type Options struct {
 	LookupEnv func(string) (string, bool)
 	// WaitDelay is how long an interrupted Terraform may take (default 1 h).
 	WaitDelay time.Duration
+	// Rest is how long after a run has died what it had asked a cloud for may
+	// still appear there (default 30 s).
+	Rest time.Duration
 }
 
 // Provisioner makes and destroys machines: it implements
@@ -49,6 +52,8 @@ type Provisioner struct {
 
 	mu    sync.Mutex
 	found map[string]Binary // by constraint
+	// looking is held by who looks into an environment's cloud.
+	looking map[string]*sync.Mutex
 }
 
 var _ orchestrator.Provisioner = (*Provisioner)(nil)
@@ -58,7 +63,10 @@ func New(o Options) *Provisioner {
 	if o.LookupEnv == nil {
 		o.LookupEnv = os.LookupEnv
 	}
-	return &Provisioner{Options: o, found: map[string]Binary{}}
+	if o.Rest == 0 {
+		o.Rest = 30 * time.Second
+	}
+	return &Provisioner{Options: o, found: map[string]Binary{}, looking: map[string]*sync.Mutex{}}
 }
 
 // Dir is an environment's workspace.
@@ -111,6 +119,7 @@ func (p *Provisioner) Running(environmentID string) bool {
 // without the catalog.
 type target struct {
 	Environment []string `json:"environment"`
+	Module      string   `json:"module"`
 }
 
 // Apply makes the machines of w and gives their addresses, by server ID.
@@ -123,7 +132,7 @@ func (p *Provisioner) Apply(ctx context.Context, w orchestrator.Workspace, run s
 		if err := p.Render(f.dir, w); err != nil {
 			return err
 		}
-		return writeJSON(f.target(), target{w.Target.Environment})
+		return writeJSON(f.target(), target{w.Target.Environment, w.Target.Module})
 	}
 	return p.do(ctx, w.EnvironmentID, run, ActionApply, prepare, progress)
 }
@@ -139,7 +148,11 @@ func (p *Provisioner) Destroy(ctx context.Context, environmentID, run string, pr
 	if err != nil {
 		return err
 	}
-	if empty(f, b) {
+	open, err := unsettled(f.dir, run)
+	if err != nil {
+		return err
+	}
+	if empty(f, b) && len(open) == 0 {
 		if _, _, held := holder(f.lock()); !held {
 			return os.RemoveAll(f.dir)
 		}
@@ -261,7 +274,7 @@ func (p *Provisioner) start(ctx context.Context, f paths, action Action, prepare
 	if err != nil {
 		return nil, err
 	}
-	if err := writeJSON(f.request(), request{Action: action, Binary: binary, Environment: names, State: b, Cache: cache, InitLock: initLock, WaitDelay: p.WaitDelay}); err != nil {
+	if err := writeJSON(f.request(), request{Action: action, Binary: binary, Environment: names, State: b, Cache: cache, InitLock: initLock, WaitDelay: p.WaitDelay, Rest: p.Rest}); err != nil {
 		return nil, unwritable(f.dir, err)
 	}
 	stderr, err := os.OpenFile(f.stderr(), os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
@@ -419,5 +432,6 @@ func (p *Provisioner) outcome(f paths, rec *record) (map[string]orchestrator.Mac
 	if rec.result.Code != "" {
 		return nil, &orchestrator.Error{Code: rec.result.Code, Message: rec.result.Message, Hint: rec.result.Hint}
 	}
-	return nil, &orchestrator.ProvisionError{Log: rec.log.String(), Began: rec.began, Err: errors.New(rec.result.Message)}
+	return nil, &orchestrator.ProvisionError{Log: rec.log.String(), Began: rec.began, Err: errors.New(rec.result.Message),
+		Known: rec.result.Known, Made: rec.result.Made, Left: rec.result.Left, Unknown: rec.result.Unknown}
 }

@@ -31,8 +31,9 @@ type Action string
 
 // The actions.
 const (
-	ActionApply   Action = "apply"
-	ActionDestroy Action = "destroy"
+	ActionApply     Action = "apply"
+	ActionDestroy   Action = "destroy"
+	ActionReconcile Action = "reconcile"
 )
 
 // RunOptions name one run. Everything else is in its request file.
@@ -54,6 +55,7 @@ type request struct {
 	Cache     string               `json:"cache"`     // plugin cache, shared by all workspaces
 	InitLock  string               `json:"init_lock"` // one init at a time fills it
 	WaitDelay time.Duration        `json:"wait_delay"`
+	Rest      time.Duration        `json:"rest"` // see Options
 }
 
 // Run carries out one run to its end: it is what `berth run` does, in a
@@ -120,6 +122,10 @@ type worker struct {
 	// What Terraform's messages have said.
 	machines map[string]orchestrator.Machine
 	failure  string // the first error's summary
+	// What is known when a run has failed, and what a reconciliation did.
+	known   *inventory
+	unknown []string
+	removed []string
 }
 
 // work does the run and makes its result of whatever comes of it.
@@ -136,15 +142,20 @@ func (w *worker) work(ctx context.Context) (result Result) {
 	var e *orchestrator.Error
 	switch {
 	case err == nil:
-		return Result{Status: StatusSucceeded, Machines: w.machines}
+		return Result{Status: StatusSucceeded, Machines: w.machines, Removed: w.removed}
 	case ctx.Err() != nil:
 		return Result{Status: StatusCanceled, Message: "canceled while it ran"}
 	case errors.As(err, &e):
 		return Result{Status: StatusFailed, Message: w.redact(e.Message), Code: e.Code, Hint: e.Hint}
-	case w.failure != "":
-		return Result{Status: StatusFailed, Message: w.failure}
 	}
-	return Result{Status: StatusFailed, Message: w.redact(err.Error())}
+	result = Result{Status: StatusFailed, Message: w.failure, Unknown: w.unknown}
+	if w.failure == "" {
+		result.Message = w.redact(err.Error())
+	}
+	if w.known != nil {
+		result.Known, result.Made, result.Left = true, w.known.made(), w.known.things()
+	}
+	return result
 }
 
 func (w *worker) terraform(ctx context.Context) error {
@@ -187,23 +198,35 @@ func (w *worker) terraform(ctx context.Context) error {
 		return unwritable(w.dir, err)
 	}
 	defer os.Remove(w.reserve())
-	out := &lineWriter{line: w.line}
-	if w.Action == ActionDestroy {
-		err = tf.DestroyJSON(ctx, out, waitForLock(w.State))
-	} else {
-		err = tf.ApplyJSON(ctx, out, waitForLock(w.State))
+	if w.Action == ActionReconcile {
+		return w.reconcile(ctx, tf, env)
 	}
-	out.flush()
+	err = w.stream(ctx, tf)
 	if err != nil {
-		if w.failure == "" { // nothing in JSON: standard error is all there is
-			w.log(err.Error())
-		}
+		w.takeStock(ctx, tf)
 		return err
 	}
 	if w.Action == ActionDestroy {
-		return nil
+		// Terraform has removed what it knows of; the cloud has the last word.
+		return w.reconcile(ctx, tf, env)
 	}
 	return w.complete(ctx, tf)
+}
+
+// stream runs Terraform's apply or destroy.
+func (w *worker) stream(ctx context.Context, tf *tfexec.Terraform) error {
+	out := &lineWriter{line: w.line}
+	var err error
+	if w.Action == ActionApply {
+		err = tf.ApplyJSON(ctx, out, waitForLock(w.State))
+	} else {
+		err = tf.DestroyJSON(ctx, out, waitForLock(w.State))
+	}
+	out.flush()
+	if err != nil && w.failure == "" { // nothing in JSON: standard error is all there is
+		w.log(err.Error())
+	}
+	return err
 }
 
 // newTerraform is terraform-exec with Berth's settings.
@@ -321,6 +344,9 @@ func (w *worker) repair(ctx context.Context, tf *tfexec.Terraform) error {
 	info, err := os.Stat(path)
 	if err != nil {
 		return nil
+	}
+	if info.Size() == 0 && w.Action == ActionReconcile {
+		return nil // a trace of what is to be looked for
 	}
 	if info.Size() == 0 {
 		// The disk was full to the last byte: there is nothing to restore, and

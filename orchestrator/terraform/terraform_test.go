@@ -30,6 +30,9 @@ func TestMain(m *testing.M) {
 	if len(os.Args) > 2 && os.Args[1] == "agent" {
 		os.Exit(agent(os.Args[2], os.Args[3:]))
 	}
+	if len(os.Args) > 2 && os.Args[1] == "cloud" {
+		os.Exit(callCloud(os.Args[2:]))
+	}
 	os.Exit(m.Run())
 }
 
@@ -91,6 +94,7 @@ type house struct {
 	*testing.T
 	data, servers string
 	env           map[string]string // besides the real one
+	cloud         string            // its address, where there is one
 	p             *terraform.Provisioner
 	mu            sync.Mutex
 	told          []string
@@ -137,8 +141,13 @@ func (h *house) restart() *terraform.Provisioner {
 			return render.Write(dir, w, render.Options{Berth: self, Root: h.servers, SaltCall: "/opt/salt call", CatalogDir: h.data})
 		},
 		LookupEnv: func(name string) (string, bool) {
-			if name == "CLOUD_TOKEN" {
+			switch name {
+			case "CLOUD_TOKEN":
 				return "for-terraform-only", true
+			case "CLOUD_PROGRAM":
+				return self, true
+			case "CLOUD_ADDRESS":
+				return h.cloud, true
 			}
 			if v, ok := h.env[name]; ok {
 				return v, true

@@ -53,6 +53,7 @@ func Run(t *testing.T, open Open) {
 		"origin":                 testOrigin,
 		"deliveries":             testDeliveries,
 		"cards":                  testCards,
+		"machines":               testMachines,
 		"warnings":               testWarnings,
 		"causes":                 testCauses,
 		"what fails later":       testFailsLater,

@@ -1,0 +1,339 @@
+package orchestrator_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/berth-dev/berth/orchestrator"
+	"github.com/berth-dev/berth/orchestrator/store/storetest"
+)
+
+func (w *works) server(app string) orchestrator.Server {
+	w.Helper()
+	v, err := w.Server(context.Background(), "s-qa-"+app)
+	if err != nil {
+		w.Fatal(err)
+	}
+	return v
+}
+
+func (w *works) causes(id string) []orchestrator.Cause {
+	w.Helper()
+	op, err := w.Operation(context.Background(), id)
+	if err != nil || op.Diagnosis == nil {
+		w.Fatalf("%s: %+v, %v", id, op, err)
+	}
+	return op.Diagnosis.Causes
+}
+
+// What a lost run has made is looked for at once; its servers are made anew
+// with another token, without anybody asking.
+func TestLostMachinesAreMadeAnew(t *testing.T) {
+	w := newWorks(t)
+	lost := true
+	w.apply = func(context.Context) error {
+		if !lost {
+			return nil
+		}
+		lost = false
+		return &orchestrator.ProvisionError{Lost: true, Err: errors.New("killed")}
+	}
+	var first string
+	var asked []string
+	w.reconcile = func(run string) ([]string, error) {
+		asked = append(asked, run)
+		if run == "o-qa" {
+			return nil, nil
+		}
+		if first == "" {
+			first = w.server("web").UserData
+			// An old token tells it from the new one.
+			if _, err := w.UpdateServer(context.Background(), "s-qa-web", func(v *orchestrator.Server) error { v.UserData = "old"; return nil }); err != nil {
+				t.Error(err)
+			}
+		}
+		return []string{"s-qa-web", "s-gone-long-ago"}, nil
+	}
+	w.submit(storetest.NewEnvironment("qa", "maria", "web"))
+	done := w.begin(context.Background(), "o-qa")
+	d, ok := w.pausing(done)
+	if !ok {
+		t.Fatalf("it is not tried again: %+v", w.causes("o-qa"))
+	}
+	if v := w.server("web"); v.Machine != orchestrator.MachineMissing || v.UserData != "" || v.Address != "" {
+		t.Errorf("meanwhile %+v", v)
+	}
+	w.clock.Advance(d)
+	w.again <- time.Time{}
+	w.desired("web", "o-qa")
+	w.report("web", 0)
+	w.ended(done)
+	w.is("o-qa", orchestrator.OperationSucceeded, orchestrator.StatusReady, "")
+	if v := w.server("web"); v.Machine != "" || v.UserData == "" || v.UserData == "old" {
+		t.Errorf("in the end %+v", v)
+	}
+	if want := []string{"o-qa", "o-qa-2", "o-qa-2"}; !slices.Equal(asked, want) {
+		t.Errorf("looked before %v, want %v", asked, want)
+	}
+}
+
+// What nobody can look for is told to ops and repeated by nobody.
+func TestUnknownMachines(t *testing.T) {
+	w := newWorks(t)
+	w.reconcile = func(string) ([]string, error) {
+		return nil, &orchestrator.ProvisionError{Err: errors.New("unknown"), Unknown: []string{"api", "web"}}
+	}
+	w.submit(storetest.NewEnvironment("qa", "maria", "api", "web"))
+	w.ended(w.begin(context.Background(), "o-qa"))
+	w.is("o-qa", orchestrator.OperationFailed, orchestrator.StatusFailed, "unreconciled")
+	c := w.causes("o-qa")[0]
+	if c.Who != "ops" || !strings.Contains(c.Sentence, "while it made api and web") || !strings.Contains(c.Next, "berth state settle qa") ||
+		!strings.Contains(c.Evidence, "e-qa") {
+		t.Errorf("%+v", c)
+	}
+	if len(w.applies) != 0 {
+		t.Errorf("applied %v", w.applies)
+	}
+}
+
+// A half-made set says what is there and what is missing, and is completed by
+// a retry; what is there keeps its token.
+func TestHalfMadeSet(t *testing.T) {
+	w := newWorks(t)
+	w.apply = func(context.Context) error {
+		return &orchestrator.ProvisionError{Err: errors.New("full"), Log: "ops quota", Began: true, Known: true, Made: []string{"s-qa-api"},
+			Left: []orchestrator.Thing{{Kind: "server", App: "api", ID: "i-1"}, {Kind: "security group", ID: "sg-1"}}}
+	}
+	w.submit(storetest.NewEnvironment("qa", "maria", "api", "web"))
+	w.ended(w.begin(context.Background(), "o-qa"))
+	w.is("o-qa", orchestrator.OperationFailed, orchestrator.StatusFailed, "quota")
+	c := w.causes("o-qa")[1]
+	if c.Code != "half_made" || c.Sentence != "Made: api. Not made: web. What is there is kept." ||
+		!strings.HasPrefix(c.Next, "berth env retry qa makes only what is missing") || !strings.Contains(c.Evidence, "the server api (i-1)") || !strings.Contains(c.Evidence, "the security group (sg-1)") {
+		t.Errorf("%+v", c)
+	}
+	api, web := w.server("api"), w.server("web")
+	if api.Machine != "" || api.UserData == "" || web.Machine != orchestrator.MachineMissing || web.UserData != "" {
+		t.Errorf("api %+v\nweb %+v", api, web)
+	}
+	w.apply = nil
+	w.submit(storetest.Change("e-qa", "o1", orchestrator.KindRetry, "api", "web"))
+	done := w.begin(context.Background(), "o1")
+	for _, app := range []string{"api", "web"} {
+		w.desired(app, "o1")
+		w.report(app, 0)
+	}
+	w.ended(done)
+	w.is("o1", orchestrator.OperationSucceeded, orchestrator.StatusReady, "")
+	if v := w.server("api"); v.UserData != api.UserData {
+		t.Error("api got another token")
+	}
+	if v := w.server("web"); v.Machine != "" {
+		t.Errorf("web is %q", v.Machine)
+	}
+}
+
+// A destroy that fails says what is left and when it is tried again, is tried
+// again by itself, so often and no more, and its end is shown to the owner.
+func TestDestroyIsTriedAgain(t *testing.T) {
+	w := newWorks(t)
+	w.x.OwnersPlace = func(context.Context, orchestrator.Environment) orchestrator.Origin {
+		return orchestrator.Origin{Door: "slack", Place: []byte(`{}`)}
+	}
+	n := 0
+	s := &orchestrator.Service{Submitter: w.Store, Environments: w.Store, Operations: w.Store, Catalogs: w.x.Catalogs, Now: w.clock.Now,
+		NewID: func(prefix string) string { n++; return fmt.Sprintf("%s-again-%d", prefix, n) }}
+	turn := func() string { // gives the destroy that was begun, if any
+		t.Helper()
+		if err := s.FinishDestroys(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		ops, err := w.Operations(t.Context(), "e-qa")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if ops[0].Status != orchestrator.OperationRunning {
+			return ""
+		}
+		w.ended(w.begin(context.Background(), ops[0].ID))
+		return ops[0].ID
+	}
+	cards := func() int {
+		t.Helper()
+		all, err := w.OpenCards(t.Context(), "slack")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(all)
+	}
+	w.made()
+	if id := turn(); id != "" {
+		t.Fatal("what nobody destroys is destroyed")
+	}
+	fails := func(context.Context) error {
+		return &orchestrator.ProvisionError{Err: errors.New("in use"), Log: "retry in_use", Known: true, Left: []orchestrator.Thing{
+			{Kind: "server", App: "web", ID: "i-1"}, {Kind: "security group", App: "web", ID: "sg-1"}}}
+	}
+	w.apply = fails
+	w.submit(storetest.Change("e-qa", "o1", orchestrator.KindDestroy))
+	w.ended(w.begin(context.Background(), "o1"))
+	w.is("o1", orchestrator.OperationFailed, orchestrator.StatusFailed, "in_use")
+	c := w.causes("o1")[1]
+	if c.Code != "left_over" || c.Sentence != "It is not gone yet: the server web is still there, and 1 other thing is left." ||
+		!strings.Contains(c.Next, "Berth tries again by itself at 12:02 UTC (try 2 of 8); at once: berth env destroy qa") || c.Evidence != "the server web (i-1)\nthe security group of web (sg-1)" {
+		t.Errorf("%+v", c)
+	}
+	w.clock.Advance(119 * time.Second)
+	if turn() != "" {
+		t.Error("it does not wait")
+	}
+	w.clock.Advance(time.Second)
+	if turn() == "" || cards() != 0 {
+		t.Errorf("it is not tried again, or tells each time: %d cards", cards())
+	}
+	tried := 2
+	for ; tried < 20; tried++ {
+		w.clock.Advance(6 * time.Hour)
+		id := turn()
+		if id == "" {
+			break
+		}
+		if next := w.causes(id)[1].Next; tried == 7 && !strings.Contains(next, "Berth has tried 8 times and stops") {
+			t.Errorf("the last one says %q", next)
+		}
+		if got := cards(); got != tried/7 {
+			t.Errorf("after try %d there are %d cards", tried+1, got)
+		}
+	}
+	if tried != 8 {
+		t.Errorf("it was tried %d times", tried)
+	}
+	// A person can always; what follows is counted anew only after a success.
+	w.apply = nil
+	w.submit(storetest.Change("e-qa", "o-last", orchestrator.KindDestroy))
+	w.ended(w.begin(context.Background(), "o-last"))
+	if e, err := w.EnvironmentByID(t.Context(), "e-qa"); err != nil || e.Status != orchestrator.StatusDestroyed {
+		t.Errorf("%+v, %v", e, err)
+	}
+}
+
+// told keeps what an owner is told.
+type told []string
+
+func (o *told) Notify(_ context.Context, e orchestrator.Environment, n orchestrator.Notice) (bool, error) {
+	for _, c := range n.Causes {
+		*o = append(*o, c.Sentence+" → "+c.Next)
+	}
+	return true, nil
+}
+
+// A machine that vanishes or is stopped is noticed, told once, and repaired:
+// the new one has another token, the others stay as they are.
+func TestMachineGone(t *testing.T) {
+	w := newWorks(t)
+	var owner told
+	looks := 0
+	watch := &orchestrator.MachineWatch{Environments: w.Store, Records: w.Store, Catalogs: w.x.Catalogs, Now: w.clock.Now, Log: slog.New(slog.DiscardHandler),
+		Every: 10 * time.Minute, Silence: 3 * time.Minute, Notifier: &owner,
+		Look: func(ctx context.Context, id string) (orchestrator.Sight, error) {
+			looks++
+			return w.Look(ctx, id)
+		}}
+	turn := func(after time.Duration) {
+		t.Helper()
+		w.clock.Advance(after)
+		if err := watch.Run(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.made()
+	turn(0)
+	turn(10 * time.Minute)
+	before := looks
+	for range 9 {
+		turn(time.Minute)
+	}
+	if looks != before {
+		t.Errorf("it looks %d times in nine minutes", looks-before)
+	}
+	w.sight.Stopped = []string{"s-qa-web"}
+	turn(time.Minute)
+	is := func(environment orchestrator.Status, machine orchestrator.MachineStatus) {
+		t.Helper()
+		e, err := w.Environment(t.Context(), "qa")
+		if err != nil || e.Status != environment || e.Servers[1].Machine != machine || e.Servers[0].Status != orchestrator.StatusReady {
+			t.Errorf("%+v, %v", e, err)
+		}
+	}
+	is(orchestrator.StatusFailed, orchestrator.MachineStopped)
+	w.sight.Stopped = nil
+	turn(10 * time.Minute)
+	is(orchestrator.StatusReady, "")
+	w.sight.Gone = []string{"s-qa-web"}
+	turn(10 * time.Minute)
+	turn(10 * time.Minute)
+	is(orchestrator.StatusFailed, orchestrator.MachineGone)
+	if len(owner) != 2 || owner[1] != "The machine of qa/web is gone: it was removed outside Berth. → berth env repair qa makes it anew" {
+		t.Errorf("told: %q", owner)
+	}
+	e, err := w.Environment(t.Context(), "qa")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d, err := w.x.Explain(t.Context(), e); err != nil || d == nil || d.Causes[0].Code != "machine_gone" {
+		t.Errorf("why: %+v, %v", d, err)
+	}
+
+	was, api := w.server("web"), w.server("api")
+	if _, err := w.UpdateServer(t.Context(), "s-qa-web", func(v *orchestrator.Server) error { v.UserData = "old"; return nil }); err != nil {
+		t.Fatal(err)
+	}
+	repair := storetest.Change("e-qa", "o1", orchestrator.KindRepair)
+	w.submit(repair)
+	done := w.begin(context.Background(), "o1")
+	w.desired("web", "o1")
+	w.report("web", 0)
+	w.ended(done)
+	w.is("o1", orchestrator.OperationSucceeded, orchestrator.StatusReady, "")
+	web := w.server("web")
+	if web.Machine != "" || web.UserData == "old" || web.UserData == "" || web.Commit != was.Commit || web.Generation != was.Generation+1 {
+		t.Errorf("repaired: %+v", web)
+	}
+	if now := w.server("api"); now.Generation != api.Generation || now.UserData != api.UserData {
+		t.Errorf("api was touched: %+v", now)
+	}
+	// Nothing lacks: nothing is made.
+	w.sight.Gone = nil
+	applies := len(w.applies)
+	w.submit(storetest.Change("e-qa", "o2", orchestrator.KindRepair))
+	w.ended(w.begin(context.Background(), "o2"))
+	w.is("o2", orchestrator.OperationSucceeded, orchestrator.StatusReady, "")
+	if len(w.applies) != applies {
+		t.Error("it made what was there")
+	}
+}
+
+// An agent that falls silent has its machine looked at once, at once.
+func TestSilentAgentIsLookedAt(t *testing.T) {
+	w := newWorks(t)
+	looks := 0
+	watch := &orchestrator.MachineWatch{Environments: w.Store, Records: w.Store, Catalogs: w.x.Catalogs, Now: w.clock.Now, Log: slog.New(slog.DiscardHandler),
+		Every: 1000 * time.Hour, Silence: 3 * time.Minute,
+		Look: func(context.Context, string) (orchestrator.Sight, error) { looks++; return orchestrator.Sight{}, nil }}
+	w.made()
+	for i, want := range []int{0, 0, 1, 1, 1} {
+		if err := watch.Run(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if looks != want {
+			t.Errorf("turn %d: %d looks, want %d", i, looks, want)
+		}
+		w.clock.Advance(90 * time.Second)
+	}
+}

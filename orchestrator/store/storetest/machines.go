@@ -1,0 +1,58 @@
+package storetest
+
+import (
+	"testing"
+	"time"
+
+	"github.com/berth-dev/berth/orchestrator"
+	"github.com/berth-dev/berth/orchestrator/store"
+)
+
+// testMachines: what is wrong with a machine is kept, what an owner was told is
+// told once, and an end can be shown that nobody has followed.
+func testMachines(t *testing.T, open Open) {
+	s := open(t, store.Options{})
+	submit(t, s, NewEnvironment("qa", "maria", "web"))
+	if _, err := s.UpdateServer(t.Context(), "s-qa-web", func(v *orchestrator.Server) error {
+		v.Machine, v.ProviderID = orchestrator.MachineGone, "i-1"
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	all, err := s.Environments(t.Context(), "")
+	if err != nil || len(all) != 1 {
+		t.Fatalf("%v, %v", all, err)
+	}
+	for _, e := range []orchestrator.Environment{environment(t, s, "qa"), all[0]} {
+		same(t, "machine", e.Servers[0].Machine, orchestrator.MachineGone)
+		same(t, "cloud's ID", e.Servers[0].ProviderID, "i-1")
+	}
+	noticed := func(key string) bool {
+		t.Helper()
+		told, err := s.Noticed(t.Context(), "e-qa", key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return told
+	}
+	same(t, "before", noticed("gone i-1"), false)
+	for range 2 {
+		if err := s.NoteNotice(t.Context(), "e-qa", "gone i-1", Start); err != nil {
+			t.Fatal(err)
+		}
+	}
+	same(t, "after", noticed("gone i-1"), true)
+	same(t, "another one", noticed("gone i-2"), false)
+	end(t, s, "o-qa", orchestrator.OperationSucceeded, orchestrator.StatusReady)
+
+	sub := Change("e-qa", "o1", orchestrator.KindDestroy)
+	submit(t, s, sub)
+	if err := s.End(t.Context(), orchestrator.Ending{OperationID: "o1", Status: orchestrator.OperationSucceeded, At: Start.Add(time.Minute),
+		Environment: orchestrator.StatusDestroyed, Show: orchestrator.Origin{Door: "slack", Place: []byte(`{"user":"U1"}`)}}); err != nil {
+		t.Fatal(err)
+	}
+	cards, err := s.OpenCards(t.Context(), "slack")
+	if err != nil || len(cards) != 1 || cards[0].OperationID != "o1" || string(cards[0].Place) != `{"user":"U1"}` {
+		t.Errorf("cards %+v, %v", cards, err)
+	}
+}

@@ -1,0 +1,270 @@
+package terraform
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/hashicorp/hcl/v2"
+	"github.com/hashicorp/hcl/v2/hclparse"
+	"github.com/hashicorp/hcl/v2/hclsyntax"
+	"github.com/hashicorp/terraform-exec/tfexec"
+	tfjson "github.com/hashicorp/terraform-json"
+)
+
+// lookFolder is the folder of a target's module that lists what there is in
+// the cloud, by the environment's tag and without the state.
+const lookFolder = "look"
+
+// found is one thing in the cloud that carries the environment's tag, as the
+// output "found" of a module's folder look gives it.
+type found struct {
+	ProviderID string `json:"provider_id"`
+	// Server is the ID of the server that it is or belongs to, empty for none.
+	Server string `json:"server"`
+	// Resource is the resource within the module that would have made it, such
+	// as aws_instance.server; those of a server are there once for each app.
+	Resource string `json:"resource"`
+	// Stopped says of a machine that it is there and does not run.
+	Stopped bool `json:"stopped"`
+}
+
+// moduleDir is where init has put the target's module, absolute.
+func moduleDir(dir string) (string, error) {
+	var manifest struct {
+		Modules []struct{ Key, Dir string }
+	}
+	if err := readJSON(filepath.Join(dir, ".terraform", "modules", "modules.json"), &manifest); err != nil {
+		return "", err
+	}
+	for _, m := range manifest.Modules {
+		if m.Key == "environment" {
+			if !filepath.IsAbs(m.Dir) {
+				m.Dir = filepath.Join(dir, m.Dir)
+			}
+			return m.Dir, nil
+		}
+	}
+	return "", fmt.Errorf("%s knows no module", dir)
+}
+
+// inputs are the names of the variables that the Terraform files of a folder
+// declare.
+func inputs(dir string) ([]string, error) {
+	files, err := filepath.Glob(filepath.Join(dir, "*.tf"))
+	if err != nil {
+		return nil, err
+	}
+	var names []string
+	parser := hclparse.NewParser()
+	for _, file := range files {
+		f, diags := parser.ParseHCLFile(file)
+		if diags.HasErrors() {
+			return nil, diags
+		}
+		content, _, diags := f.Body.PartialContent(&hcl.BodySchema{Blocks: []hcl.BlockHeaderSchema{{Type: "variable", LabelNames: []string{"name"}}}})
+		if diags.HasErrors() {
+			return nil, diags
+		}
+		for _, b := range content.Blocks {
+			if !hclsyntax.ValidIdentifier(b.Labels[0]) {
+				return nil, fmt.Errorf("%s: %q is no variable's name", file, b.Labels[0])
+			}
+			names = append(names, b.Labels[0])
+		}
+	}
+	return names, nil
+}
+
+// canLook says whether the module of an initialised workspace can list what
+// there is.
+func canLook(dir string) (from string, ok bool) {
+	module, err := moduleDir(dir)
+	if err != nil {
+		return "", false
+	}
+	from = filepath.Join(module, lookFolder)
+	files, _ := filepath.Glob(filepath.Join(from, "*.tf"))
+	return from, len(files) > 0
+}
+
+// look asks the cloud, by way of the module's folder look, what carries the
+// environment's tag. scratch is a folder below the workspace for that; ok is
+// false when the module has no such folder.
+func look(ctx context.Context, dir, scratch string, run runner) (all []found, ok bool, err error) {
+	from, ok := canLook(dir)
+	if !ok {
+		return nil, false, nil
+	}
+	declared, err := inputs(from)
+	if err != nil {
+		return nil, true, err
+	}
+	var values map[string]json.RawMessage
+	if err := readJSON(filepath.Join(dir, "terraform.tfvars.json"), &values); err != nil {
+		return nil, true, err
+	}
+	var target map[string]json.RawMessage
+	if raw, there := values["target"]; there {
+		if err := json.Unmarshal(raw, &target); err != nil {
+			return nil, true, err
+		}
+	}
+	// Every value goes by a variable: an expression is made of names alone.
+	variables, arguments, given := map[string]any{}, map[string]any{"source": "./" + lookFolder}, map[string]json.RawMessage{}
+	for _, name := range declared {
+		value, there := values[name]
+		if !slices.Contains([]string{"environment_id", "servers", "tags"}, name) {
+			value, there = target[name]
+		}
+		if !there {
+			continue // its default, or Terraform says that it lacks
+		}
+		variables[name] = map[string]any{"type": "any"}
+		arguments[name] = "${var." + name + "}"
+		given[name] = value
+	}
+	config := map[string]any{
+		"terraform": map[string]any{"backend": map[string]any{"local": map[string]any{}}},
+		"module":    map[string]any{lookFolder: arguments},
+		"output":    map[string]any{"found": map[string]any{"value": "${module.look.found}", "sensitive": true}},
+	}
+	if len(variables) > 0 {
+		config["variable"] = variables
+	}
+	if err := os.MkdirAll(scratch, 0o700); err != nil {
+		return nil, true, err
+	}
+	if err := link(from, filepath.Join(scratch, lookFolder)); err != nil {
+		return nil, true, err
+	}
+	if err := errors.Join(copyLock(dir, scratch), writeJSON(filepath.Join(scratch, "main.tf.json"), config),
+		writeJSON(filepath.Join(scratch, "terraform.tfvars.json"), given)); err != nil {
+		return nil, true, err
+	}
+	tf, err := run.prepare(ctx, scratch)
+	if err != nil {
+		return nil, true, err
+	}
+	plan, err := planned(ctx, tf, scratch)
+	if err != nil {
+		return nil, true, err
+	}
+	if plan.PlannedValues == nil || plan.PlannedValues.Outputs["found"] == nil {
+		return nil, true, nil
+	}
+	raw, err := json.Marshal(plan.PlannedValues.Outputs["found"].Value)
+	if err == nil {
+		err = json.Unmarshal(raw, &all)
+	}
+	if err != nil {
+		return nil, true, fmt.Errorf("reading the output found of the module's folder look: %w", err)
+	}
+	return all, true, nil
+}
+
+// planned makes a plan and reads it; nothing of it stays on the disk, for it
+// holds secrets.
+func planned(ctx context.Context, tf *tfexec.Terraform, dir string, o ...tfexec.PlanOption) (*tfjson.Plan, error) {
+	f, err := os.CreateTemp(dir, ".plan-*")
+	if err != nil {
+		return nil, err
+	}
+	defer os.Remove(f.Name())
+	if err := f.Close(); err != nil {
+		return nil, err
+	}
+	if _, err := tf.Plan(ctx, append(o, tfexec.Out(f.Name()), tfexec.Lock(false))...); err != nil {
+		return nil, err
+	}
+	return tf.ShowPlanFile(ctx, f.Name())
+}
+
+// link makes path a symbolic link to target, whatever was there.
+func link(target, path string) error {
+	if now, err := os.Readlink(path); err == nil && now == target {
+		return nil
+	}
+	if err := os.RemoveAll(path); err != nil {
+		return err
+	}
+	return os.Symlink(target, path)
+}
+
+// copyLock gives another folder the workspace's choice of providers.
+func copyLock(dir, to string) error {
+	data, err := os.ReadFile(filepath.Join(dir, ".terraform.lock.hcl"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(to, ".terraform.lock.hcl"), data, 0o600)
+}
+
+// runner prepares folders for Terraform.
+type runner struct {
+	binary   Binary
+	env      map[string]string
+	initLock string
+	name     string // who holds the lock of init
+	wait     time.Duration
+}
+
+// ready is the file that tells what a folder was initialised with.
+const ready = ".ready"
+
+// prepare initialises a folder, unless nothing has changed since it last did,
+// and gives Terraform for it.
+func (r runner) prepare(ctx context.Context, dir string) (*tfexec.Terraform, error) {
+	tf, err := newTerraform(dir, r.binary.Path, r.env, r.wait)
+	if err != nil {
+		return nil, err
+	}
+	key, err := r.key(dir)
+	if err != nil {
+		return nil, err
+	}
+	if done, err := os.ReadFile(filepath.Join(dir, ready)); err == nil && string(done) == key {
+		return tf, nil
+	}
+	release, err := acquire(ctx, r.initLock, r.name)
+	if err != nil {
+		return nil, err
+	}
+	defer release()
+	if err := tf.Init(ctx, tfexec.Upgrade(false)); err != nil {
+		return nil, err
+	}
+	if key, err = r.key(dir); err != nil {
+		return nil, err
+	}
+	return tf, os.WriteFile(filepath.Join(dir, ready), []byte(key), 0o600)
+}
+
+// key digests what init in dir depends on.
+func (r runner) key(dir string) (string, error) {
+	h := sha256.New()
+	fmt.Fprintln(h, r.binary.Path, r.binary.Version)
+	for _, name := range []string{"main.tf.json", "main.tf", ".terraform.lock.hcl"} {
+		data, err := os.ReadFile(filepath.Join(dir, name))
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return "", err
+		}
+		fmt.Fprintln(h, name, len(data))
+		h.Write(data)
+	}
+	if to, err := os.Readlink(filepath.Join(dir, lookFolder)); err == nil {
+		fmt.Fprintln(h, to) // its name carries its digest
+	}
+	return hex.EncodeToString(h.Sum(nil)), nil
+}

@@ -1,0 +1,421 @@
+package terraform
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/berth-dev/berth/orchestrator"
+	"github.com/hashicorp/terraform-exec/tfexec"
+)
+
+// unsettled names the runs in a workspace, beside the one that asks, that died
+// after they had planned to make something, and after which nobody has looked
+// yet for what they have made. A run that is still at work is none.
+func unsettled(dir, run string) ([]string, error) {
+	p := paths{dir, run}
+	at, _, _ := holder(p.lock())
+	journals, err := filepath.Glob(filepath.Join(p.runs(), "*.jsonl"))
+	if err != nil {
+		return nil, err
+	}
+	var out []string
+	if emptied(dir) {
+		out = append(out, errored)
+	}
+	for _, journal := range journals {
+		one := paths{dir, strings.TrimSuffix(filepath.Base(journal), ".jsonl")}
+		if one.run == run || one.run == at {
+			continue
+		}
+		if _, err := os.Stat(one.settled()); err == nil {
+			continue
+		}
+		rec, err := load(journal)
+		if err != nil {
+			return nil, err
+		}
+		if rec.started && rec.result == nil && rec.planned {
+			out = append(out, one.run)
+		}
+	}
+	return out, nil
+}
+
+// emptied says that a run could save nothing of what it had made: the disk was
+// full to the last byte.
+func emptied(dir string) bool {
+	info, err := os.Stat(filepath.Join(dir, errored))
+	return err == nil && info.Size() == 0
+}
+
+// settle notes that what runs may have left has been looked for.
+func settle(dir string, runs []string) error {
+	for _, run := range runs {
+		if run == errored {
+			if err := os.Remove(filepath.Join(dir, errored)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+				return err
+			}
+			continue
+		}
+		if err := os.WriteFile((paths{dir, run}).settled(), nil, 0o600); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Looked notes that ops have looked for what a run that died may have made,
+// and gives the number of those runs.
+func (p *Provisioner) Looked(dir string) (int, error) {
+	open, err := unsettled(dir, "")
+	if err != nil {
+		return 0, err
+	}
+	return len(open), settle(dir, open)
+}
+
+// Reconcile implements orchestrator.Provisioner.
+func (p *Provisioner) Reconcile(ctx context.Context, environmentID, run string, progress func(step, text string)) ([]string, error) {
+	if err := errors.Join(checkID("environment", environmentID), checkID("run", run)); err != nil {
+		return nil, err
+	}
+	dir := p.Dir(environmentID)
+	// What has begun has been reconciled before.
+	if rec, err := load((paths{dir, run}).journal()); err != nil || rec.started {
+		return nil, err
+	}
+	own := run + "-look"
+	rec, err := load((paths{dir, own}).journal())
+	if err != nil {
+		return nil, err
+	}
+	if !rec.started {
+		if open, err := unsettled(dir, own); err != nil || len(open) == 0 {
+			return nil, err
+		}
+	}
+	if _, err := p.do(ctx, environmentID, own, ActionReconcile, func(paths) error { return nil }, progress); err != nil {
+		return nil, err
+	}
+	if rec, err = load((paths{dir, own}).journal()); err != nil || rec.result == nil {
+		return nil, err
+	}
+	return rec.result.Removed, nil
+}
+
+// errUnknown is the end of a run that cannot tell what another one has made.
+var errUnknown = errors.New("what an earlier run has made cannot be looked for")
+
+// errStays is the end of a run that could not remove everything.
+var errStays = errors.New("something is still there")
+
+// reconcile looks for what carries the environment's tag and that the state
+// does not know, and removes it. After a destroy that is everything.
+func (w *worker) reconcile(ctx context.Context, tf *tfexec.Terraform, env map[string]string) error {
+	open, err := unsettled(w.dir, w.run)
+	if err != nil {
+		return err
+	}
+	if _, ok := canLook(w.dir); !ok {
+		if w.builtIn() { // nothing of it is in a cloud
+			return settle(w.dir, open)
+		}
+		for _, run := range open {
+			rec, err := load((paths{w.dir, run}).journal())
+			if err != nil {
+				return err
+			}
+			w.unknown = append(w.unknown, rec.making...)
+			if len(rec.making) == 0 {
+				w.unknown = append(w.unknown, "something")
+			}
+		}
+		if len(w.unknown) > 0 {
+			return errUnknown
+		}
+		return nil
+	}
+	if err := w.rest(ctx, open); err != nil {
+		return err
+	}
+	run := runner{binary: w.Binary, env: env, initLock: w.InitLock, name: w.run, wait: w.WaitDelay}
+	before := -1
+	for {
+		stray, err := w.strays(ctx, tf, run)
+		if err != nil {
+			w.log(err.Error())
+			return err
+		}
+		if len(stray) == 0 {
+			return settle(w.dir, open)
+		}
+		if before >= 0 && len(stray) >= before {
+			for _, f := range stray {
+				w.known.add(w.settings.thing(f))
+			}
+			return errStays
+		}
+		before = len(stray)
+		if err := w.remove(ctx, run, stray); err != nil {
+			w.known = &inventory{}
+			for _, f := range stray {
+				w.known.add(w.settings.thing(f))
+			}
+			return err
+		}
+		for _, f := range stray {
+			if f.Server != "" && !slices.Contains(w.removed, f.Server) {
+				w.removed = append(w.removed, f.Server)
+			}
+		}
+	}
+}
+
+// builtIn says that the servers are on this machine, where starting one twice
+// makes no second one.
+func (w *worker) builtIn() bool {
+	var t target
+	return readJSON(w.target(), &t) == nil && t.Module == "local"
+}
+
+// rest waits until what a run that died has asked for can be seen: a provider
+// outlives Terraform by some seconds, and a cloud's lists lag behind.
+func (w *worker) rest(ctx context.Context, open []string) error {
+	var until time.Time
+	for _, run := range open {
+		if info, err := os.Stat((paths{w.dir, run}).journal()); err == nil && info.ModTime().Add(w.Rest).After(until) {
+			until = info.ModTime().Add(w.Rest)
+		}
+	}
+	left := time.Until(until)
+	if left <= 0 {
+		return nil
+	}
+	w.progress(Event{Step: "init", Text: "an earlier attempt was interrupted: waiting until what it began can be seen"})
+	t := time.NewTimer(left)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-t.C:
+		return nil
+	}
+}
+
+// strays are what the cloud has and the state does not.
+func (w *worker) strays(ctx context.Context, tf *tfexec.Terraform, run runner) ([]found, error) {
+	there, _, err := look(ctx, w.dir, w.scratch("look"), run)
+	if err != nil || len(there) == 0 {
+		return nil, err
+	}
+	state, err := tf.Show(ctx)
+	if err != nil {
+		return nil, err
+	}
+	w.known = stock(state, w.settings)
+	return slices.DeleteFunc(there, func(f found) bool { return w.known.has(f.ProviderID) }), nil
+}
+
+var (
+	// plainID is what a cloud's ID looks like, resourceName a resource's name
+	// within a module: both become parts of an address.
+	plainID      = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._:/+=@-]{0,255}$`)
+	resourceName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_-]*\.[A-Za-z_][A-Za-z0-9_-]*$`)
+)
+
+// remove removes what the state does not know: it is taken into a state of its
+// own, beside the environment's, and destroyed from there.
+func (w *worker) remove(ctx context.Context, run runner, stray []found) error {
+	dir := w.scratch("stray")
+	if err := os.RemoveAll(dir); err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	modules, err := filepath.Glob(filepath.Join(w.dir, "module-*"))
+	if err != nil {
+		return err
+	}
+	for _, module := range modules {
+		if err := os.Symlink(module, filepath.Join(dir, filepath.Base(module))); err != nil {
+			return err
+		}
+	}
+	main, err := os.ReadFile(filepath.Join(w.dir, "main.tf"))
+	if err != nil {
+		return err
+	}
+	var values map[string]any
+	if err := readJSON(filepath.Join(w.dir, "terraform.tfvars.json"), &values); err != nil {
+		return err
+	}
+	servers, userData := map[string]any{}, map[string]string{}
+	for _, f := range stray {
+		if !plainID.MatchString(f.ProviderID) || !resourceName.MatchString(f.Resource) {
+			return fmt.Errorf("the module's folder look gives %q as the resource of %q", f.Resource, f.ProviderID)
+		}
+		// Two machines may have been made for one server: the key tells them apart.
+		servers[f.ProviderID] = w.settings.server(f.Server)
+		userData[f.ProviderID] = ""
+	}
+	values["servers"], values["user_data"] = servers, userData
+	err = errors.Join(copyLock(w.dir, dir), os.WriteFile(filepath.Join(dir, "main.tf"), main, 0o600),
+		// Never the environment's own state.
+		writeJSON(filepath.Join(dir, "backend_override.tf.json"), map[string]any{"terraform": map[string]any{"backend": map[string]any{"local": map[string]any{}}}}),
+		writeJSON(filepath.Join(dir, "terraform.tfvars.json"), values))
+	if err != nil {
+		return err
+	}
+	tf, err := run.prepare(ctx, dir)
+	if err != nil {
+		w.log(err.Error())
+		return err
+	}
+	for _, f := range stray {
+		thing := w.settings.thing(f)
+		w.progress(Event{Step: "apply", Text: "an interrupted attempt left " + thing.String() + ": removing it", Action: "delete"})
+		address := "module.environment." + f.Resource
+		if f.Server != "" {
+			address += fmt.Sprintf("[%q]", f.ProviderID)
+		}
+		if err := tf.Import(ctx, address, f.ProviderID); err != nil {
+			if strings.Contains(err.Error(), "Cannot import non-existent remote object") {
+				continue // it has gone meanwhile
+			}
+			w.log(err.Error())
+			return err
+		}
+	}
+	out := &lineWriter{line: w.line}
+	err = tf.DestroyJSON(ctx, out)
+	out.flush()
+	if err != nil && w.failure == "" {
+		w.log(err.Error())
+	}
+	return err
+}
+
+// takeStock notes what there is after a run that failed.
+func (w *worker) takeStock(ctx context.Context, tf *tfexec.Terraform) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
+	defer cancel()
+	if state, err := tf.Show(ctx); err == nil {
+		w.known = stock(state, w.settings)
+	}
+}
+
+// Look implements orchestrator.Provisioner. It gives an error while a run is
+// at work there.
+func (p *Provisioner) Look(ctx context.Context, environmentID string) (orchestrator.Sight, error) {
+	var s orchestrator.Sight
+	if err := checkID("environment", environmentID); err != nil {
+		return s, err
+	}
+	dir := p.Dir(environmentID)
+	if p.Running(environmentID) {
+		return s, orchestrator.ErrBusy
+	}
+	p.mu.Lock()
+	looking := p.looking[environmentID]
+	if looking == nil {
+		looking = &sync.Mutex{}
+		p.looking[environmentID] = looking
+	}
+	p.mu.Unlock()
+	looking.Lock()
+	defer looking.Unlock()
+	tf, set, err := p.open(ctx, dir)
+	if err != nil {
+		return s, err
+	}
+	hide := redactor(set)
+	failed := func(err error) (orchestrator.Sight, error) {
+		if ctx.Err() != nil {
+			return s, context.Cause(ctx)
+		}
+		text := hide(err.Error())
+		return s, &orchestrator.ProvisionError{Log: text, Err: errors.New(firstLine(text))}
+	}
+	plan, err := planned(ctx, tf, filepath.Join(dir, ".berth"), tfexec.RefreshOnly(true))
+	if err != nil {
+		return failed(err)
+	}
+	state, err := tf.Show(ctx)
+	if err != nil {
+		return failed(err)
+	}
+	known := stock(state, set)
+	run, err := p.runner(dir, "look")
+	if err != nil {
+		return s, err
+	}
+	there, listed, err := look(ctx, dir, filepath.Join(dir, ".berth", "sight"), run)
+	if err != nil {
+		return failed(err)
+	}
+	s.Listed = listed
+	running := map[string]bool{}
+	for _, f := range there {
+		running[f.ProviderID] = !f.Stopped
+		if !known.has(f.ProviderID) {
+			s.Stray = append(s.Stray, set.thing(f))
+		}
+	}
+	gone, stopped := known.drift(plan)
+	for _, m := range known.machines {
+		ok, seen := running[m.id]
+		switch {
+		case gone[m.server] || listed && !seen:
+			s.Gone = append(s.Gone, m.server)
+		case stopped[m.server] || seen && !ok:
+			s.Stopped = append(s.Stopped, m.server)
+		}
+	}
+	for _, rc := range plan.ResourceDrift {
+		if rc.Change != nil && rc.Change.Actions.Update() {
+			s.Changed = append(s.Changed, rc.Address)
+		}
+	}
+	return s, nil
+}
+
+// runner prepares folders of an environment in this process.
+func (p *Provisioner) runner(dir, name string) (runner, error) {
+	b, err := p.Terraform(context.Background(), nil)
+	if err != nil {
+		return runner{}, err
+	}
+	f := paths{dir: dir}
+	state, err := stored(f)
+	if err != nil {
+		return runner{}, err
+	}
+	names, err := variables(f, state)
+	if err != nil {
+		return runner{}, err
+	}
+	cache, err := filepath.Abs(filepath.Join(p.Data, "plugins"))
+	if err != nil {
+		return runner{}, err
+	}
+	env, err := environ(names, p.LookupEnv, cache)
+	if err != nil {
+		return runner{}, err
+	}
+	if err := makeCache(env); err != nil {
+		return runner{}, err
+	}
+	lock, err := filepath.Abs(filepath.Join(p.Workspaces, ".init.lock"))
+	return runner{binary: b, env: env, initLock: lock, name: name, wait: p.WaitDelay}, err
+}

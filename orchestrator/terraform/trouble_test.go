@@ -1,0 +1,359 @@
+package terraform_test
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/berth-dev/berth/orchestrator"
+)
+
+// cloud is a cloud of the test: what it has, by ID. It is told of by the
+// program that the module of testdata/cloud calls, and asked by Terraform.
+type cloud struct {
+	*httptest.Server
+	mu     sync.Mutex
+	things map[string]thing
+	// refuse has a create of this server refused, or a delete of anything
+	// ("delete"); hold keeps a create's answer back until it is closed.
+	refuse string
+	hold   chan struct{}
+	made   chan string
+}
+
+type thing struct {
+	Environment, Server, Resource string
+	Stopped                       bool
+}
+
+func newCloud(t *testing.T) *cloud {
+	c := &cloud{things: map[string]thing{}, made: make(chan string, 100)}
+	mux := http.NewServeMux()
+	mux.HandleFunc("POST /{id}", func(w http.ResponseWriter, r *http.Request) {
+		v := thing{Environment: r.FormValue("environment"), Server: r.FormValue("server"), Resource: r.FormValue("resource")}
+		c.mu.Lock()
+		hold, refused := c.hold, c.refuse != "" && c.refuse == v.Server
+		if !refused {
+			c.things[r.PathValue("id")] = v
+		}
+		c.mu.Unlock()
+		if refused {
+			http.Error(w, "InsufficientInstanceCapacity: there is no room", http.StatusServiceUnavailable)
+			return
+		}
+		c.made <- v.Server
+		if hold != nil && v.Server != "" {
+			select {
+			case <-hold:
+			case <-r.Context().Done():
+			}
+		}
+	})
+	mux.HandleFunc("DELETE /{id}", func(w http.ResponseWriter, r *http.Request) {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if c.refuse == "delete" {
+			http.Error(w, "DependencyViolation: it is in use", http.StatusConflict)
+			return
+		}
+		delete(c.things, r.PathValue("id"))
+	})
+	mux.HandleFunc("GET /found", func(w http.ResponseWriter, r *http.Request) {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		found := []map[string]any{}
+		for id, v := range c.things {
+			if v.Environment == r.FormValue("environment") {
+				found = append(found, map[string]any{"provider_id": id, "server": v.Server, "resource": v.Resource, "stopped": v.Stopped})
+			}
+		}
+		object := []any{"list", []any{"object", map[string]any{"provider_id": "string", "server": "string", "resource": "string", "stopped": "bool"}}}
+		_ = json.NewEncoder(w).Encode(map[string]any{"version": 4, "terraform_version": "1.5.7", "serial": 1, "lineage": "x", "resources": []any{},
+			"outputs": map[string]any{"found": map[string]any{"value": found, "type": object}}})
+	})
+	c.Server = httptest.NewServer(mux)
+	t.Cleanup(c.Close)
+	return c
+}
+
+func (c *cloud) servers() []string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	out := []string{}
+	for _, v := range c.things {
+		if v.Server != "" {
+			out = append(out, v.Server)
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
+func (c *cloud) set(f func()) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	f()
+}
+
+// only gives the ID of what was made for a server.
+func (c *cloud) only(t *testing.T, server string) string {
+	t.Helper()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for id, v := range c.things {
+		if v.Server == server {
+			return id
+		}
+	}
+	t.Fatalf("there is no %s in %v", server, c.things)
+	return ""
+}
+
+// callCloud is what the module calls: create URL ID ENVIRONMENT SERVER
+// RESOURCE, or delete URL ID.
+func callCloud(args []string) int {
+	method, values := http.MethodDelete, url.Values{}
+	if args[0] == "create" {
+		method = http.MethodPost
+		values = url.Values{"environment": {args[3]}, "server": {args[4]}, "resource": {args[5]}}
+	}
+	req, err := http.NewRequest(method, args[1]+"/"+args[2]+"?"+values.Encode(), nil)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer res.Body.Close()
+	if res.StatusCode != http.StatusOK {
+		text := make([]byte, 200)
+		n, _ := res.Body.Read(text)
+		fmt.Fprintln(os.Stderr, string(text[:n]))
+		return 1
+	}
+	return 0
+}
+
+// logOf is what Terraform said of a failure.
+func logOf(err error) string {
+	var p *orchestrator.ProvisionError
+	if errors.As(err, &p) {
+		return p.Log
+	}
+	return ""
+}
+
+// inCloud is a workspace whose servers are in c; without the folder look its
+// module cannot list what there is.
+func (h *house) inCloud(c *cloud, look bool, apps ...string) orchestrator.Workspace {
+	h.Helper()
+	h.cloud = c.URL
+	if err := os.CopyFS(filepath.Join(h.data, "cloud"), os.DirFS("testdata/cloud")); err != nil && !errors.Is(err, os.ErrExist) {
+		h.Fatal(err)
+	}
+	if !look {
+		if err := os.RemoveAll(filepath.Join(h.data, "cloud", "look")); err != nil {
+			h.Fatal(err)
+		}
+	}
+	w := workspace(apps...)
+	w.Target = orchestrator.Target{Name: "cloud", Module: "./cloud", Variables: map[string]any{"cloud": c.URL}, Environment: []string{"CLOUD_PROGRAM", "CLOUD_ADDRESS"}}
+	return w
+}
+
+// loses runs an apply that is killed while it makes a server that is there.
+func (h *house) loses(c *cloud, w orchestrator.Workspace, run string) {
+	h.Helper()
+	hold := make(chan struct{})
+	for len(c.made) > 0 {
+		<-c.made // of earlier runs
+	}
+	c.set(func() { c.hold = hold })
+	first := h.apply(h.Context(), h.p, w, run)
+	for made := ""; made == ""; {
+		select {
+		case made = <-c.made:
+		case got := <-first:
+			h.Fatalf("it ended: %+v\n%s", got, logOf(got.err))
+		case <-time.After(time.Minute):
+			h.Fatalf("nothing was made:\n%s", h.heard())
+		}
+	}
+	if err := syscall.Kill(h.started(run), syscall.SIGKILL); err != nil {
+		h.Fatal(err)
+	}
+	var p *orchestrator.ProvisionError
+	if got := <-first; !errors.As(got.err, &p) || !p.Lost {
+		h.Fatalf("got %+v", got)
+	}
+	close(hold)
+	c.set(func() { c.hold = nil })
+}
+
+// What a lost run has made is found by its tag, removed, and made once; a
+// destroy removes what nobody knows of.
+func TestLostRunIsReconciled(t *testing.T) {
+	h := newHouse(t)
+	c := newCloud(t)
+	h.p.Rest = time.Millisecond
+	w := h.inCloud(c, true, "api")
+	h.loses(c, w, "r1")
+	if got := c.servers(); !slices.Equal(got, []string{"sapi"}) {
+		t.Fatalf("after the lost run there is %v", got)
+	}
+	orphan := c.only(t, "sapi")
+	removed, err := h.p.Reconcile(t.Context(), "e1", "r2", h.progress)
+	if err != nil || !slices.Equal(removed, []string{"sapi"}) || len(c.servers()) != 0 {
+		t.Fatalf("removed %v, %v; left %v\n%s", removed, err, c.servers(), h.heard())
+	}
+	if !strings.Contains(h.heard(), "an interrupted attempt left the server api ("+orphan+"): removing it") {
+		t.Errorf("told:\n%s", h.heard())
+	}
+	// Asked again, as after a restart, it answers the same and does nothing.
+	if again, err := h.restart().Reconcile(t.Context(), "e1", "r2", h.progress); err != nil || !slices.Equal(again, removed) {
+		t.Errorf("again: %v, %v", again, err)
+	}
+	m, err := h.p.Apply(t.Context(), w, "r2", h.progress)
+	if err != nil || len(m) != 1 || len(c.servers()) != 1 {
+		t.Fatalf("%v, %v, %v", m, err, c.servers())
+	}
+	// What has begun is not looked after once more.
+	if none, err := h.p.Reconcile(t.Context(), "e1", "r2", h.progress); err != nil || len(none) != 0 {
+		t.Errorf("afterwards: %v, %v", none, err)
+	}
+	h.sees(c, m["sapi"].ProviderID)
+
+	// Lost once more, and destroyed: both go.
+	w.Servers = append(w.Servers, workspace("web").Servers[0])
+	w.Servers[1].ID, w.Servers[1].App = "sweb", "web"
+	h.loses(c, w, "r3")
+	if err := h.p.Destroy(t.Context(), "e1", "r4", h.progress); err != nil {
+		t.Fatal(err)
+	}
+	if c.set(func() {}); len(c.things) != 0 {
+		t.Errorf("destroyed, and there is %v", c.things)
+	}
+	if _, err := os.Stat(h.p.Dir("e1")); err == nil {
+		t.Error("the workspace is still there")
+	}
+}
+
+// sees looks at an environment of api, while its machine is well, stopped and
+// gone, and beside a stranger.
+func (h *house) sees(c *cloud, id string) {
+	h.Helper()
+	look := func() orchestrator.Sight {
+		h.Helper()
+		s, err := h.p.Look(h.Context(), "e1")
+		if err != nil {
+			h.Fatalf("%v\n%s", err, logOf(err))
+		}
+		return s
+	}
+	if s := look(); !s.Listed || len(s.Gone)+len(s.Stopped)+len(s.Stray)+len(s.Changed) != 0 {
+		h.Errorf("all is well, and it sees %+v", s)
+	}
+	was := c.things[id]
+	c.set(func() {
+		v := was
+		v.Stopped = true
+		c.things[id] = v
+	})
+	if s := look(); !slices.Equal(s.Stopped, []string{"sapi"}) || len(s.Gone) != 0 {
+		h.Errorf("stopped: %+v", s)
+	}
+	c.set(func() {
+		delete(c.things, id)
+		c.things["x-1"] = thing{Environment: "e1", Server: "sapi", Resource: "terraform_data.server"}
+	})
+	if s := look(); !slices.Equal(s.Gone, []string{"sapi"}) || len(s.Stray) != 1 || s.Stray[0].String() != "the server api (x-1)" {
+		h.Errorf("gone: %+v", s)
+	}
+	c.set(func() {
+		delete(c.things, "x-1")
+		c.things[id] = was
+	})
+}
+
+// A module that cannot list: what a lost run had begun is told to ops, nothing
+// is repeated, until they say that they have looked.
+func TestLostRunThatCannotBeReconciled(t *testing.T) {
+	h := newHouse(t)
+	c := newCloud(t)
+	h.p.Rest = time.Millisecond
+	w := h.inCloud(c, false, "api")
+	h.loses(c, w, "r1")
+	unknown := func(err error) {
+		t.Helper()
+		var p *orchestrator.ProvisionError
+		if !errors.As(err, &p) || !slices.Equal(p.Unknown, []string{"api"}) {
+			t.Errorf("got %v, %+v", err, p)
+		}
+	}
+	_, err := h.p.Reconcile(t.Context(), "e1", "r2", h.progress)
+	unknown(err)
+	// What is known goes; that the rest is gone is not said.
+	unknown(h.p.Destroy(t.Context(), "e1", "r3", h.progress))
+	unknown(h.p.Destroy(t.Context(), "e1", "r4", h.progress))
+	if len(c.servers()) != 1 {
+		t.Errorf("there is %v", c.servers())
+	}
+	if n, err := h.p.Looked(h.p.Dir("e1")); err != nil || n != 1 {
+		t.Errorf("settled %d, %v", n, err)
+	}
+	if removed, err := h.p.Reconcile(t.Context(), "e1", "r5", h.progress); err != nil || len(removed) != 0 {
+		t.Errorf("after that: %v, %v", removed, err)
+	}
+	if err := h.p.Destroy(t.Context(), "e1", "r6", h.progress); err != nil {
+		t.Error(err)
+	}
+}
+
+// What a refused create leaves is named, kept, and goes with a destroy; one
+// that is refused names what is left.
+func TestHalfMade(t *testing.T) {
+	h := newHouse(t)
+	c := newCloud(t)
+	w := h.inCloud(c, true, "api", "web")
+	c.set(func() { c.refuse = "sweb" })
+	_, err := h.p.Apply(t.Context(), w, "r1", h.progress)
+	var p *orchestrator.ProvisionError
+	if !errors.As(err, &p) || !p.Known || !slices.Equal(p.Made, []string{"sapi"}) || !strings.Contains(p.Log, "InsufficientInstanceCapacity") {
+		t.Fatalf("%v %+v", err, p)
+	}
+	c.set(func() { c.refuse = "" })
+	before := c.only(t, "sapi")
+	if m, err := h.p.Apply(t.Context(), w, "r2", h.progress); err != nil || m["sapi"].ProviderID != before || !slices.Equal(c.servers(), []string{"sapi", "sweb"}) {
+		t.Errorf("%v, %v, %v", m, err, c.servers())
+	}
+	c.set(func() { c.refuse = "delete" })
+	err = h.p.Destroy(t.Context(), "e1", "r3", h.progress)
+	if !errors.As(err, &p) || !p.Known {
+		t.Fatalf("%v %+v", err, p)
+	}
+	var left []string
+	for _, thing := range p.Left {
+		left = append(left, thing.String())
+	}
+	if slices.Sort(left); !slices.Equal(left, []string{"the server api (" + before + ")", "the server web (" + c.only(t, "sweb") + ")"}) {
+		t.Errorf("left: %v", left)
+	}
+	c.set(func() { c.refuse = "" })
+	if err := h.p.Destroy(t.Context(), "e1", "r4", h.progress); err != nil || len(c.things) != 0 {
+		t.Errorf("%v, %v", err, c.things)
+	}
+}
