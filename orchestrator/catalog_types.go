@@ -5,17 +5,19 @@ import "time"
 // Catalog is what ops allow to be built; package catalog reads it from
 // berth.hcl. Slices keep the file's order.
 type Catalog struct {
-	File       string // absolute path of berth.hcl
-	Dir        string // its folder: all relative paths start here
-	Targets    []Target
-	Salt       Salt
-	Apps       []App
-	Blueprints []Blueprint
-	Sizes      []Size
-	People     []Person
-	Policy     PolicySettings
-	Terraform  string // version constraint, empty for the default
-	State      Backend
+	File    string // absolute path of berth.hcl
+	Dir     string // its folder: all relative paths start here
+	Targets []Target
+	Salt    Salt
+	Apps    []App
+	// Credentials are named by apps, which have their own.
+	Credentials []Credential
+	Blueprints  []Blueprint
+	Sizes       []Size
+	People      []Person
+	Policy      PolicySettings
+	Terraform   string // version constraint, empty for the default
+	State       Backend
 }
 
 // Target is where servers run. Variables are JSON-like values for its module;

@@ -66,6 +66,13 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, agent.Exec(o)) // it comes back only when it failed
 		os.Exit(1)
 	}
+	if len(os.Args) > 3 && os.Args[1] == "agent" && os.Args[2] == "credential" {
+		if err := agent.Credential(os.Args[3], os.Stdin, os.Stdout); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
 	os.Exit(m.Run())
 }
 
@@ -92,7 +99,9 @@ type berth struct {
 	refused  chan struct{}
 	progress []orchestrator.Progress
 	fetched  int
-	asked    int // how often for the desired state
+	asked    int                 // how often for the desired state
+	login    *orchestrator.Login // nil: none is needed
+	logins   []orchestrator.LoginRequest
 }
 
 func newBerth(t *testing.T) *berth {
@@ -106,6 +115,7 @@ func newBerth(t *testing.T) *berth {
 	mux.HandleFunc("POST "+agent.PathEnroll, b.enroll)
 	mux.HandleFunc("GET "+agent.PathDesired, b.signed(b.serveDesired))
 	mux.HandleFunc("GET "+agent.PathStates+"{digest}", b.signed(b.serveStates))
+	mux.HandleFunc("POST "+agent.PathCredential, b.signed(b.giveLogin))
 	mux.HandleFunc("POST "+agent.PathProgress, b.signed(b.takeProgress))
 	mux.HandleFunc("POST "+agent.PathReport, b.signed(b.takeReport))
 	s := httptest.NewServer(mux)
@@ -195,6 +205,28 @@ func (b *berth) serveStates(w http.ResponseWriter, r *http.Request, _ []byte) {
 		return
 	}
 	_, _ = w.Write(b.states)
+}
+
+func (b *berth) giveLogin(w http.ResponseWriter, _ *http.Request, body []byte) {
+	var ask orchestrator.LoginRequest
+	if err := json.Unmarshal(body, &ask); err != nil {
+		b.t.Errorf("asking for a login: %v", err)
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.logins = append(b.logins, ask)
+	if b.login == nil {
+		w.WriteHeader(http.StatusNoContent)
+		return
+	}
+	_ = json.NewEncoder(w).Encode(b.login)
+}
+
+// desiredNow is what the server was asked to be last.
+func (b *berth) desiredNow() orchestrator.Desired {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.desired
 }
 
 func (b *berth) takeProgress(w http.ResponseWriter, _ *http.Request, body []byte) {

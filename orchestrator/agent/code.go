@@ -37,12 +37,21 @@ type mirror struct {
 	dir     string
 }
 
-// overNetwork are the addresses that a login can be for.
-var overNetwork = regexp.MustCompile(`^(?:https?|ssh)://|^[^/:]+:`)
+// shortAddress is git's short form of an ssh address.
+var shortAddress = regexp.MustCompile(`^[^/:]+:`)
+
+// overNetwork says whether a login can be for an address.
+func overNetwork(address string) bool {
+	scheme, _, ok := strings.Cut(address, "://")
+	if !ok {
+		return shortAddress.MatchString(address)
+	}
+	return slices.Contains([]string{"http", "https", "ssh"}, scheme)
+}
 
 // fetchCode mirrors the app's repository, if that needs a login.
 func (a *agent) fetchCode(ctx context.Context, d *orchestrator.Desired) ([]mirror, error) {
-	if !overNetwork.MatchString(d.Repository) {
+	if !overNetwork(d.Repository) {
 		return nil, nil
 	}
 	m := a.mirrorOf(d.Repository)
@@ -220,6 +229,14 @@ func (a *agent) withLogin(ctx context.Context, dir string, login *orchestrator.L
 		return "", problemf("The login for %s could not be handed to git: %v.", hostOf(login.Repository), err)
 	}
 	defer shown.Close()
+	start := a.start
+	var keys *keyholder
+	if login.Key != "" {
+		if keys, err = holdKey(login.Key, login.KnownHosts); err != nil {
+			return "", problemf("The key for %s could not be handed to git: %v.", hostOf(login.Repository), err)
+		}
+		defer keys.close()
+	}
 	// Without the mirrors in place of what they mirror.
 	config := filepath.Join(a.dir, "etc", "gitconfig")
 	if err := writeFile(config, []byte(a.givenConfig())); err != nil {
@@ -234,13 +251,17 @@ func (a *agent) withLogin(ctx context.Context, dir string, login *orchestrator.L
 	for i, kv := range settings {
 		cmd.Env = append(cmd.Env, fmt.Sprintf("GIT_CONFIG_KEY_%d=%s", i, kv[0]), fmt.Sprintf("GIT_CONFIG_VALUE_%d=%s", i, kv[1]))
 	}
+	if keys != nil {
+		start = func(cmd *exec.Cmd) error { return keys.start(cmd, a.start) }
+		cmd.Env = append(cmd.Env, "SSH_AUTH_SOCK="+keys.socket(), "GIT_SSH_COMMAND="+keys.command(), "GIT_SSH_VARIANT=ssh")
+	}
 	cmd.ExtraFiles = []*os.File{shown}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	cmd.WaitDelay = 5 * time.Second
 	cmd.Cancel = func() error { return a.killSession(cmd.Process.Pid) }
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
-	if err := a.start(cmd); err != nil {
+	if err := start(cmd); err != nil {
 		return "", problemf("git cannot be run: %v.", plainExec(err))
 	}
 	err = cmd.Wait()

@@ -26,7 +26,9 @@ func showLogin(login *orchestrator.Login) (*os.File, [][2]string, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	text, err := json.Marshal(login)
+	plain := *login
+	plain.Key, plain.KnownHosts = "", "" // ssh gets those from elsewhere
+	text, err := json.Marshal(plain)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -44,9 +46,13 @@ func showLogin(login *orchestrator.Login) (*os.File, [][2]string, error) {
 		return nil, nil, err
 	}
 	helper := "!'" + strings.ReplaceAll(self, "'", `'\''`) + "' agent credential"
-	key := "credential." + login.Repository + "."
 	// The empty helper takes those of git's own settings out.
-	return f, [][2]string{{"credential.helper", ""}, {key + "helper", ""}, {key + "helper", helper}, {key + "useHttpPath", "true"}}, nil
+	settings := [][2]string{{"credential.helper", ""}}
+	if login.Password == "" {
+		return f, settings, nil
+	}
+	key := "credential." + login.Repository + "."
+	return f, append(settings, [][2]string{{key + "helper", ""}, {key + "helper", helper}, {key + "useHttpPath", "true"}}...), nil
 }
 
 // Credential is `berth agent credential`, git's helper: it answers action get

@@ -131,9 +131,15 @@ type check struct {
 func (c *Checker) check(app orchestrator.App) check {
 	repo := parseRepository(app.Repository)
 	k := check{Checker: c, app: app, repo: repo, renamed: map[string]string{}}
-	if c.github.has(repo) {
+	switch own := app.Credential; {
+	case own != nil && !own.GitHubToken:
+		// Asked with what the servers will have, so that what is checked is what
+		// they can read.
+		k.repo.login, k.repo.failed = k.ownLogin()
+		k.forge = &gitRepository{git: c.git, repo: k.repo}
+	case c.github.has(repo):
 		k.forge = &githubRepository{github: c.github, repo: repo}
-	} else {
+	default:
 		k.forge = &gitRepository{git: c.git, repo: repo}
 	}
 	return k

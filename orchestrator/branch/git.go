@@ -80,6 +80,9 @@ const askNobody = "ssh -o BatchMode=yes -o ConnectTimeout=10"
 // sshCommand is what git shall start for ssh: serve's own choice, else that of
 // git's settings, for which it is empty, since the variable would go before it.
 func (g *git) sshCommand(ctx context.Context, repo repository) string {
+	if repo.login != nil && repo.login.keyFile != "" {
+		return repo.login.ssh()
+	}
 	if own := os.Getenv("GIT_SSH_COMMAND"); own != "" {
 		return own
 	}
@@ -104,6 +107,10 @@ func (g *git) command(ctx context.Context, repo repository, args func(address st
 	address := repo.url
 	config := [][2]string{{"core.hooksPath", os.DevNull}, {"gc.auto", "0"}, {"maintenance.auto", "false"}}
 	var login []string
+	if own := repo.login; own != nil && own.password != "" {
+		repo.url = own.address(repo.url)
+		address = repo.url
+	}
 	if u, err := url.Parse(address); err == nil && u.User != nil && (repo.scheme == "http" || repo.scheme == "https") {
 		name := u.User.Username()
 		password, ok := u.User.Password()
@@ -133,6 +140,9 @@ func (g *git) command(ctx context.Context, repo repository, args func(address st
 
 // run gives git's standard output and standard error.
 func (g *git) run(ctx context.Context, repo repository, args func(address string) []string) ([]byte, string, error) {
+	if repo.failed != nil {
+		return nil, "", repo.failed
+	}
 	cmd := g.command(ctx, repo, args)
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr

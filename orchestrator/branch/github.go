@@ -43,11 +43,12 @@ type github struct {
 	bad    bool // the base is no address
 	app    *installations
 	token  bool
+	secret string // the token
 	now    func() time.Time
 }
 
 func newGitHub(o Options) *github {
-	g := &github{token: o.Token != "", now: o.Now}
+	g := &github{token: o.Token != "", secret: o.Token, now: o.Now}
 	base, err := url.Parse(strings.TrimRight(cmp.Or(o.GitHubAPIURL, publicAPI), "/") + "/")
 	if err != nil || base.Host == "" || base.Scheme != "https" && base.Scheme != "http" {
 		base, g.bad = &url.URL{Scheme: "https", Host: "invalid.", Path: "/"}, true

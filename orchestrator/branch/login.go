@@ -1,9 +1,14 @@
 package branch
 
 import (
+	"cmp"
 	"context"
+	"fmt"
 	"net"
 	"net/url"
+	"os"
+	"strings"
+	"unicode"
 
 	"github.com/berth-dev/berth/orchestrator"
 )
@@ -31,7 +36,16 @@ func (c *Checker) Login(ctx context.Context, app orchestrator.App, address, refu
 }
 
 func (k check) login(ctx context.Context, refused string) (*orchestrator.Login, error) {
-	if !k.github.has(k.repo) || k.github.app == nil {
+	switch own := k.app.Credential; {
+	case own != nil && own.GitHubToken:
+		return k.gitHubToken()
+	case own != nil:
+		l, err := k.ownLogin()
+		if err != nil {
+			return nil, err
+		}
+		return l.forServer(k)
+	case !k.github.has(k.repo) || k.github.app == nil:
 		return nil, nil
 	}
 	address, err := k.overWeb()
@@ -44,6 +58,88 @@ func (k check) login(ctx context.Context, refused string) (*orchestrator.Login, 
 		return nil, (&githubRepository{github: k.github, repo: k.repo}).moved(ctx, k.github.client, err)
 	}
 	return &orchestrator.Login{Repository: address, Username: gitHubUser, Password: token, Until: until}, nil
+}
+
+// gitHubToken is Berth's own token, where ops have it handed out.
+func (k check) gitHubToken() (*orchestrator.Login, error) {
+	switch {
+	case k.github.secret == "":
+		return nil, orchestrator.Errorf(orchestrator.CodeGitAuth, "The servers of app %s are to read its code with Berth's GitHub token, and Berth has none.", k.app.Name).
+			WithHint("ops: set BERTH_GITHUB_TOKEN for berth serve, or take github_token out of the credential %s", k.app.Credential.Name)
+	case !k.github.has(k.repo):
+		return nil, orchestrator.Errorf(orchestrator.CodeGitAuth, "Berth's GitHub token is for GitHub alone, and %s (app %s) is elsewhere.", k.repo.name, k.app.Name).
+			WithHint("ops: give the app another credential in the catalog")
+	}
+	address, err := k.overWeb()
+	if err != nil {
+		return nil, err
+	}
+	return &orchestrator.Login{Repository: address, Username: gitHubUser, Password: k.github.secret}, nil
+}
+
+// login is ops' own way to read a repository, on Berth's machine.
+type login struct {
+	username, password  string
+	keyFile, knownHosts string
+}
+
+// ownLogin reads the app's credential. It is read each time, so that ops can
+// replace it.
+func (k check) ownLogin() (*login, error) {
+	own := k.app.Credential
+	if own.Key != "" {
+		return &login{keyFile: own.Key, knownHosts: own.KnownHosts}, nil
+	}
+	text, err := os.ReadFile(own.Token)
+	token := strings.TrimSpace(string(text))
+	if err != nil || token == "" || strings.ContainsFunc(token, unicode.IsControl) {
+		return nil, k.unreadable(own.Token, err)
+	}
+	return &login{username: cmp.Or(own.Username, gitHubUser), password: token}, nil
+}
+
+func (k check) unreadable(file string, err error) *orchestrator.Error {
+	e := orchestrator.Errorf(orchestrator.CodeGitAuth, "Berth cannot read the credential of app %s, so it did not ask %s for its code.", k.app.Name, k.repo.place()).
+		WithHint("ops: berth validate says what is wrong with the file %s", file)
+	e.Cause = err
+	return e
+}
+
+// forServer is what a server gets of it.
+func (l *login) forServer(k check) (*orchestrator.Login, error) {
+	if l.keyFile == "" {
+		address, err := k.overWeb()
+		if err != nil {
+			return nil, err
+		}
+		return &orchestrator.Login{Repository: address, Username: l.username, Password: l.password}, nil
+	}
+	key, err := os.ReadFile(l.keyFile)
+	if err != nil {
+		return nil, k.unreadable(l.keyFile, err)
+	}
+	hosts, err := os.ReadFile(l.knownHosts)
+	if err != nil {
+		return nil, k.unreadable(l.knownHosts, err)
+	}
+	return &orchestrator.Login{Repository: k.repo.url, Key: string(key), KnownHosts: string(hosts)}, nil
+}
+
+// ssh is the command that logs in with the key, to hosts that ops know. The
+// catalog lets no path through that would mean something to a shell or to ssh.
+func (l *login) ssh() string {
+	return fmt.Sprintf(`%s -o IdentitiesOnly=yes -o IdentityAgent=none -o StrictHostKeyChecking=yes -o GlobalKnownHostsFile=/dev/null -i '%s' -o 'UserKnownHostsFile="%s"'`,
+		askNobody, l.keyFile, l.knownHosts)
+}
+
+// address is a web address with the login in it, which command takes out again.
+func (l *login) address(plain string) string {
+	u, err := url.Parse(plain)
+	if err != nil {
+		return plain
+	}
+	u.User = url.UserPassword(l.username, l.password)
+	return u.String()
 }
 
 // overWeb is the repository's address for a password: GitHub takes tokens over

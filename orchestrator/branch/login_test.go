@@ -2,13 +2,18 @@ package branch
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/berth-dev/berth/orchestrator"
 	"github.com/berth-dev/berth/orchestrator/branch/githubfake"
+	"github.com/berth-dev/berth/testdata/gitssh"
 )
 
 // A server's token is for its repository alone, to read; it is kept while it
@@ -85,4 +90,71 @@ func TestLogin(t *testing.T) {
 	}
 	_, err := c.Login(context.Background(), a, "https://github.com/acme/other", "")
 	refused(t, err, orchestrator.CodeGitAuth, "not installed for acme/other")
+}
+
+// An app with a credential of ops' own is asked for with that, wherever it is;
+// its servers get the same.
+func TestOwnCredential(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	file := func(name, text string) string {
+		name = filepath.Join(dir, name)
+		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return name
+	}
+	c := New(Options{Token: "ghp_right"})
+	s := gitServer(t, "deploy:glpat-right")
+	a := app(s.URL + "/acme/api.git")
+	token := file("token", "glpat-right\n")
+	a.Credential = &orchestrator.Credential{Name: "x", Username: "deploy", Token: token}
+	want{ref: "feature/login", branch: "feature/login"}.check(t, c, a)
+	if l, err := c.Login(context.Background(), a, a.Repository, ""); err != nil || l.Repository != a.Repository || l.Username != "deploy" || l.Password != "glpat-right" {
+		t.Errorf("%#v, %v", l, err)
+	}
+	file("token", "glpat-wrong\n") // read anew each time
+	_, err := c.Resolve(context.Background(), a, "main")
+	refused(t, err, orchestrator.CodeGitAuth)
+	if strings.Contains(fmt.Sprint(err, errors.Unwrap(err)), "glpat") {
+		t.Errorf("the error shows the token: %v, %v", err, errors.Unwrap(err))
+	}
+	if err := os.Remove(token); err != nil {
+		t.Fatal(err)
+	}
+	_, err = c.Resolve(context.Background(), a, "main")
+	refused(t, err, orchestrator.CodeGitAuth, "cannot read the credential of app api")
+	_, err = c.Login(context.Background(), a, a.Repository, "")
+	refused(t, err, orchestrator.CodeGitAuth, "cannot read the credential of app api")
+
+	// A key, at a host that ops know, and at one that they do not.
+	host := gitssh.New(t)
+	a = app("ssh://git@" + host.Address + fixtureRepo())
+	a.Credential = &orchestrator.Credential{Name: "x", Key: file("key", host.Key), KnownHosts: file("hosts of ours", host.KnownHosts)}
+	want{ref: "feature/login", branch: "feature/login"}.check(t, c, a)
+	if l, err := c.Login(context.Background(), a, a.Repository, ""); err != nil || l.Repository != a.Repository || l.Key != host.Key || l.KnownHosts != host.KnownHosts || l.Password != "" {
+		t.Errorf("%#v, %v", l, err)
+	}
+	file("hosts of ours", "")
+	_, err = c.Resolve(context.Background(), a, "main")
+	refused(t, err, orchestrator.CodeGitAuth, "does not know the ssh key")
+	wrong, _ := gitssh.NewKey(t)
+	file("hosts of ours", host.KnownHosts)
+	file("key", wrong)
+	_, err = c.Resolve(context.Background(), a, "main")
+	refused(t, err, orchestrator.CodeGitAuth)
+	if host.Refused() == 0 {
+		t.Error("no key was refused")
+	}
+
+	// Berth's own token, where ops say so, and for GitHub alone.
+	a = app("https://github.com/acme/api")
+	a.Credential = &orchestrator.Credential{Name: "x", GitHubToken: true}
+	if l, err := c.Login(context.Background(), a, a.Repository, ""); err != nil || l.Password != "ghp_right" || l.Username != "x-access-token" {
+		t.Errorf("%#v, %v", l, err)
+	}
+	_, err = c.Login(context.Background(), a, "https://git.example.com/acme/api", "")
+	refused(t, err, orchestrator.CodeGitAuth, "for GitHub alone")
+	_, err = New(Options{}).Login(context.Background(), a, a.Repository, "")
+	refused(t, err, orchestrator.CodeGitAuth, "Berth has none")
 }

@@ -16,6 +16,9 @@ type repository struct {
 	port   string
 	path   string // without slashes at its ends and without .git
 	name   string // short, for people: owner/repository, or a folder's name
+
+	login  *login // ops' own for the app; nil: none
+	failed error  // why it cannot be had
 }
 
 // scpAddress is [user@]host:path, git's short form of an ssh address.

@@ -80,7 +80,7 @@ var (
 )
 
 // blockTypes is every block of a catalog, in the order of the documentation.
-var blockTypes = []string{"target", "state", "salt", "terraform", "app", "blueprint", "size", "person", "policy"}
+var blockTypes = []string{"target", "state", "salt", "terraform", "app", "credential", "blueprint", "size", "person", "policy"}
 
 // file reads the whole catalog.
 func (l *loader) file(body *hclsyntax.Body) {
@@ -138,6 +138,8 @@ func (l *loader) reader(blockType string) (func(what string, b *hclsyntax.Block)
 		return l.terraform, 0
 	case "app":
 		return l.app, 1
+	case "credential":
+		return l.credential, 1
 	case "blueprint":
 		return l.blueprint, 1
 	case "size":
@@ -325,7 +327,7 @@ func (l *loader) terraform(what string, b *hclsyntax.Block) {
 }
 
 func (l *loader) app(what string, b *hclsyntax.Block) {
-	get := l.attributes(what, b, "repository", "branch", "states", "port", "health", "health_timeout", "settings", "build", "start", "needs", "public")
+	get := l.attributes(what, b, "repository", "branch", "states", "port", "health", "health_timeout", "settings", "build", "start", "needs", "public", "credential", "submodules")
 	a := orchestrator.App{Name: b.Labels[0], Branch: "main", States: []string{"app"}, HealthTimeout: defaultHealthTimeout}
 	if e := get("repository"); e == nil {
 		l.at(b.TypeRange, "%s has no repository. Expected: repository = \"https://github.com/acme/%s\", anything that git can clone.", what, a.Name)
@@ -394,6 +396,14 @@ func (l *loader) app(what string, b *hclsyntax.Block) {
 				continue
 			}
 			a.Public, l.public[a.Name] = append(a.Public, name), append(l.public[a.Name], places[i])
+		}
+	}
+	if e := get("submodules"); e != nil {
+		l.submodules(&a, e)
+	}
+	if e := get("credential"); e != nil {
+		if s, ok := l.text("credential", e); ok {
+			l.credentialOf(a.Name, e.Range(), s)
 		}
 	}
 	l.cat.Apps = append(l.cat.Apps, a)
