@@ -1,7 +1,7 @@
 # `make help` lists the targets. Everything that these make lies in one folder,
 # ignored by git: .berth (see .ci/work).
 .DEFAULT_GOAL := help
-.PHONY: help check setup salt terraform build demo demo-stop playground test score corpus pictures fuzz bench clouds salt-lock moto-lock clean
+.PHONY: help check setup salt terraform build demo demo-stop playground test e2e-cloud score corpus pictures fuzz bench clouds salt-lock moto-lock clean
 
 WORK      := $(or $(BERTH_WORK),$(shell .ci/work))
 SALT_CALL := $(WORK)/salt/bin/salt-call
@@ -11,6 +11,11 @@ DEMO      := $(GO) run ./.ci/demo -work $(WORK)
 FUZZTIME  ?= 10s
 # Recorded results beside the checkout, more than testdata/salt holds.
 CORPUS    := $(or $(BERTH_CORPUS),$(abspath $(wildcard ../shared/corpus)))
+# The whole way with machines that boot. CI takes one cloud: with the image and
+# a static berth to build, that is what its time allows; the others differ from
+# it in their modules alone, which CI tests by themselves.
+E2E       := ./testdata/e2e
+E2E_SET    = BERTH_WORK=$(WORK) BERTH_TERRAFORM=$$(cat $(WORK)/terraform.path)
 SOURCES   := . ./bot/... ./orchestrator/... ./templates/... ./modules/...
 TOOLS     := ./.ci/setup ./.ci/demo ./.ci/bench ./.ci/score ./.ci/corpus ./testdata/apps ./testdata/browser ./testdata/awsfake ./testdata/hcloudfake ./testdata/mirror ./testdata/machines
 
@@ -52,13 +57,20 @@ test: ## Everything that CI runs
 	@$(SETUP) -pinned salt terraform chromium tools moto aws-provider hcloud-provider image
 	@unformatted=$$(git ls-files -co --exclude-standard -- '*.go' | xargs gofmt -l); \
 	if [ -n "$$unformatted" ]; then echo "Not formatted (gofmt -w mends it):"; echo "$$unformatted"; exit 1; fi
-	$(GO) vet $(SOURCES) $(TOOLS)
+	$(GO) vet $(SOURCES) $(TOOLS) $(E2E)
 	BERTH_REQUIRE_SALT=1 BERTH_SALT_CALL=$(SALT_CALL) BERTH_TERRAFORM=$$(cat $(WORK)/terraform.path) \
 	BERTH_REQUIRE_BROWSER=1 BERTH_CHROMIUM=$$(cat $(WORK)/chromium.path) \
 	BERTH_REQUIRE_TOOLS=1 BERTH_CORPUS=$(CORPUS) \
 	BERTH_WORK=$(WORK) BERTH_REQUIRE_HCLOUD=1 BERTH_REQUIRE_AWS=$(if $(filter Linux/x86_64,$(shell uname -s)/$(shell uname -m)),1) \
 		$(GO) test -race -timeout 20m -p 2 $(SOURCES) $(TOOLS)
+	$(E2E_SET) BERTH_SALT_CALL=$(SALT_CALL) $(GO) test -timeout 10m $(E2E) -run '^TestHetzner$$'
 	@$(MAKE) --no-print-directory score
+
+e2e-cloud: ## An environment's whole life on machines: local, AWS, Hetzner (needs root)
+	@.ci/check
+	@BERTH_REQUIRE_MACHINES=1 $(SETUP) -pinned salt terraform moto aws-provider hcloud-provider image
+	BERTH_REQUIRE_MACHINES=1 BERTH_REQUIRE_AWS=1 BERTH_REQUIRE_HCLOUD=1 $(E2E_SET) BERTH_SALT_CALL=$(SALT_CALL) \
+		$(GO) test -count=1 -v -timeout 20m ./testdata/machines $(E2E)
 
 # Recorded failures below testdata by our own count; those of BERTH_CORPUS, or
 # of ../shared/corpus where it is, by its score.py.
