@@ -1,14 +1,20 @@
 package modules_test
 
 import (
+	"encoding/json"
+	"io/fs"
 	"maps"
 	"os"
 	"os/exec"
+	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
 
+	"github.com/berth-dev/berth/modules"
 	"github.com/berth-dev/berth/orchestrator"
+	"github.com/berth-dev/berth/orchestrator/catalog"
 	"github.com/berth-dev/berth/orchestrator/render"
 	"github.com/berth-dev/berth/testdata/awsfake"
 )
@@ -200,6 +206,34 @@ func firewalls(t *testing.T, cloud *awsfake.Cloud) map[string][]string {
 	return out
 }
 
+// documentedPolicy is what docs/aws.md gives Berth's user.
+func documentedPolicy(t *testing.T) awsfake.Policy {
+	t.Helper()
+	var p awsfake.Policy
+	if err := json.Unmarshal([]byte(documented(t, "json")[0]), &p); err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// documented are the blocks of a language in docs/aws.md.
+func documented(t *testing.T, language string) []string {
+	t.Helper()
+	page, err := os.ReadFile("../docs/aws.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out []string
+	for _, block := range strings.Split(string(page), "\n```"+language+"\n")[1:] {
+		text, _, _ := strings.Cut(block, "\n```")
+		out = append(out, text+"\n")
+	}
+	if len(out) == 0 {
+		t.Fatalf("docs/aws.md has no %s", language)
+	}
+	return out
+}
+
 const environmentTags = "berth:environment=e1 berth:installation=b1 berth:owner=maría _m_1_"
 
 // TestAWS is the whole life of an environment: what it asks of the cloud is
@@ -207,6 +241,7 @@ const environmentTags = "berth:environment=e1 berth:installation=b1 berth:owner=
 func TestAWS(t *testing.T) {
 	t.Parallel()
 	cloud := awsfake.Start(t)
+	cloud.Enforce(documentedPolicy(t))
 	w := newWorkspace(t, cloud, map[string]any{"subnet": cloud.Subnet, "public_ip": false, "ingress": []any{"10.0.0.0/8", "2001:db8::/32"}})
 	made := w.must("apply", "-auto-approve")
 	first := machines(t, cloud)
@@ -292,5 +327,75 @@ func TestAWS(t *testing.T) {
 	}
 	if cloud.Ask(t, &volumes, "DescribeVolumes"); len(volumes.IDs) != 0 {
 		t.Errorf("volumes are left: %v", volumes.IDs)
+	}
+	// The policy allows what was called and, but for what is said of newer
+	// providers and of disks, nothing else.
+	called := []string{"ec2:CreateTags"} // with what is made
+	for _, c := range cloud.Calls() {
+		called = append(called, c.Service+":"+c.Action)
+	}
+	var idle []string
+	for _, s := range documentedPolicy(t).Statement {
+		for _, action := range s.Action {
+			if !slices.Contains(called, action) {
+				idle = append(idle, action)
+			}
+		}
+	}
+	if want := []string{"ec2:DescribeInstanceTypes", "ec2:DescribeSecurityGroupRules", "ec2:DescribeVolumesModifications", "ec2:ModifyVolume"}; !slices.Equal(slices.Sorted(slices.Values(idle)), want) {
+		t.Errorf("allowed, but not called: %v; expected %v", idle, want)
+	}
+}
+
+// TestAWSPolicyIsExplained: docs/aws.md gives each permission a reason.
+func TestAWSPolicyIsExplained(t *testing.T) {
+	t.Parallel()
+	page, err := os.ReadFile("../docs/aws.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, table, _ := strings.Cut(string(page), "| permission | why |")
+	table, _, _ = strings.Cut(table, "\n\n")
+	var actions []string
+	for _, s := range documentedPolicy(t).Statement {
+		actions = append(actions, s.Action...)
+	}
+	for _, action := range actions {
+		if !strings.Contains(table, "`"+action+"`") {
+			t.Errorf("no reason is given for %s", action)
+		}
+	}
+	for _, m := range regexp.MustCompile("`((?:ec2|sts):[A-Za-z]+)`").FindAllStringSubmatch(table, -1) {
+		if !slices.Contains(actions, m[1]) {
+			t.Errorf("a reason is given for %s, which the policy does not have", m[1])
+		}
+	}
+}
+
+// TestAWSCatalog: the catalog of docs/aws.md is good, and the table of its
+// variables is the module's.
+func TestAWSCatalog(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "berth.hcl")
+	if err := os.WriteFile(path, []byte(documented(t, "hcl")[0]), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := catalog.Verify(t.Context(), path, catalog.Known{Modules: []string{"aws", "local"}, ModuleFiles: modules.FS()}); err != nil {
+		t.Error(err)
+	}
+	declared, err := fs.ReadFile(modules.FS(), "aws/variables.tf")
+	if err != nil {
+		t.Fatal(err)
+	}
+	page, err := os.ReadFile("../docs/aws.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, table, _ := strings.Cut(string(page), "| variable | |")
+	table, _, _ = strings.Cut(table, "\n\n")
+	for _, m := range regexp.MustCompile(`(?m)^variable "(\w+)"`).FindAllStringSubmatch(string(declared), -1) {
+		if !slices.Contains([]string{"environment_id", "servers", "tags"}, m[1]) && !strings.Contains(table, "`"+m[1]+"`") {
+			t.Errorf("docs/aws.md says nothing of the variable %s", m[1])
+		}
 	}
 }

@@ -22,9 +22,11 @@ type Catalog struct {
 
 // Target is where servers run. Variables are JSON-like values for its module;
 // Environment names the only variables passed on from serve's environment.
+// Version is that of a module from a registry.
 type Target struct {
 	Name        string
 	Module      string
+	Version     string
 	Variables   map[string]any
 	Environment []string
 	AllowSystem bool

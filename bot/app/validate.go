@@ -116,6 +116,7 @@ func whatBerthBrings() (catalog.Known, error) {
 	for _, e := range entries {
 		known.Modules = append(known.Modules, e.Name())
 	}
+	known.ModuleFiles = modules.FS()
 	known.SaltCall, _ = agent.FindSaltCall(os.Getenv("BERTH_SALT_CALL"))
 	return known, nil
 }

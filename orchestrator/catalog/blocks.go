@@ -222,17 +222,25 @@ func (l *loader) attributes(what string, b *hclsyntax.Block, known ...string) fu
 }
 
 func (l *loader) target(what string, b *hclsyntax.Block) {
-	get := l.attributes(what, b, "module", "variables", "environment", "allow_system")
+	get := l.attributes(what, b, "module", "version", "variables", "environment", "allow_system")
 	t := orchestrator.Target{Name: b.Labels[0]}
 	if e := get("module"); e == nil {
 		l.at(b.TypeRange, "%s has no module. Expected: module = \"local\", the name of a cloud's module, or \"./modules/ours\".", what)
 	} else if s, ok := l.text("module", e); ok {
 		l.module[t.Name] = e.Range()
 		t.Module = l.modulePath(s, e.Range())
+		at := e.Range()
+		if e := get("version"); e != nil {
+			t.Version, _ = l.text("version", e)
+			at = e.Range()
+		}
+		if t.Module != "" {
+			l.pinned(t.Module, t.Version, e.Range(), at)
+		}
 	}
 	if e := get("variables"); e != nil {
 		variables, places, _ := l.object("variables", e)
-		t.Variables = variables
+		t.Variables, l.variablePlace[t.Name] = variables, places
 		for _, name := range slices.Sorted(maps.Keys(places)) {
 			switch {
 			case slices.Contains(setByBerth, name):
@@ -608,8 +616,12 @@ func (l *loader) size(what string, b *hclsyntax.Block) {
 	for _, name := range sortedAttributes(b.Body) {
 		a := b.Body.Attributes[name]
 		l.refs = append(l.refs, func() { l.knownTarget(what, name, a.NameRange) })
-		if variables, _, ok := l.object(name, a.Expr); ok {
+		if variables, places, ok := l.object(name, a.Expr); ok {
 			z.Variables[name] = variables
+			if l.sizePlace[z.Name] == nil {
+				l.sizePlace[z.Name] = map[string]map[string]hcl.Range{}
+			}
+			l.sizePlace[z.Name][name] = places
 		}
 	}
 	for _, inner := range b.Body.Blocks {

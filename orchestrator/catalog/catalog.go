@@ -117,9 +117,12 @@ type loader struct {
 	needs  map[string]map[string]hcl.Range // app → variable → place
 	states map[string][]hcl.Range          // app → place of each recipe
 	module map[string]hcl.Range            // target → place of its module
-	public map[string][]hcl.Range          // app → place of each of its public names
-	ops    []hcl.Range                     // place of each of the policy's ops
-	refs   []func()                        // checks that need the whole file
+	// target → variable → place; size → target → variable → place
+	variablePlace map[string]map[string]hcl.Range
+	sizePlace     map[string]map[string]map[string]hcl.Range
+	public        map[string][]hcl.Range // app → place of each of its public names
+	ops           []hcl.Range            // place of each of the policy's ops
+	refs          []func()               // checks that need the whole file
 }
 
 func parse(path string, src []byte) (*loader, error) {
@@ -131,7 +134,7 @@ func parse(path string, src []byte) (*loader, error) {
 		path: path, src: src,
 		cat:    &orchestrator.Catalog{File: abs, Dir: filepath.Dir(abs)},
 		needs:  map[string]map[string]hcl.Range{},
-		public: map[string][]hcl.Range{},
+		public: map[string][]hcl.Range{}, variablePlace: map[string]map[string]hcl.Range{}, sizePlace: map[string]map[string]map[string]hcl.Range{},
 		states: map[string][]hcl.Range{},
 		module: map[string]hcl.Range{},
 	}

@@ -49,7 +49,10 @@ target "ours" {
   module       = "./modules/ours"
   allow_system = true
 }
-target "registry" { module = "acme/servers/hcloud" }
+target "registry" {
+  module  = "acme/servers/hcloud"
+  version = "1.4.0"
+}
 salt {
   states  = "salt/states"
   version = "3006.28"
@@ -111,7 +114,7 @@ policy {
 			{Name: "aws", Module: "aws", Environment: []string{"AWS_PROFILE"},
 				Variables: map[string]any{"region": "eu-central-1", "zones": []any{"a", "b"}, "disk": int64(20), "ratio": 0.5, "nat": false, "none": nil}},
 			{Name: "ours", Module: filepath.Join(dir, "modules/ours"), AllowSystem: true},
-			{Name: "registry", Module: "acme/servers/hcloud"},
+			{Name: "registry", Module: "acme/servers/hcloud", Version: "1.4.0"},
 		},
 		Salt: orchestrator.Salt{States: filepath.Join(dir, "salt/states"), Version: "3006.28"},
 		State: orchestrator.Backend{Type: "s3", Environment: []string{"AWS_PROFILE"}, LockTimeout: 5 * time.Minute,

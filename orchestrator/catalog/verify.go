@@ -21,8 +21,10 @@ import (
 
 // Known is what the program itself brings, and what it has found.
 type Known struct {
-	Modules  []string // built-in Terraform modules
-	SaltCall string   // path of salt-call; empty: recipes are read, not compiled
+	Modules []string // built-in Terraform modules
+	// ModuleFiles holds them, a folder each; nil: they are not checked.
+	ModuleFiles fs.FS
+	SaltCall    string // path of salt-call; empty: recipes are read, not compiled
 }
 
 // Verify checks what Load does, and goes on to what the catalog names: modules,
@@ -93,15 +95,6 @@ type verifier struct {
 // inFile tells of something that is wrong in another file than the catalog.
 func (v *verifier) inFile(file string, line int, format string, args ...any) {
 	v.at(hcl.Range{Filename: file, Start: hcl.Pos{Line: line}}, format, args...)
-}
-
-func (v *verifier) modules() {
-	for _, t := range v.cat.Targets {
-		bare := t.Module != "" && !strings.ContainsAny(t.Module, "/.:")
-		if bare && !slices.Contains(v.known.Modules, t.Module) {
-			v.at(v.module[t.Name], "module: Berth brings no module %q.%s", t.Module, v.didYouMean(t.Module, v.known.Modules))
-		}
-	}
 }
 
 // people warns of ops whom the catalog does not list but may have meant: a name

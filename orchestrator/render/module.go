@@ -24,6 +24,7 @@ import (
 type source struct {
 	address string
 	files   map[string][]byte
+	lock    []byte // the module's lock file, if it has one
 }
 
 // dir is the folder below the workspace that holds the files. It carries their
@@ -88,7 +89,11 @@ func resolve(t orchestrator.Target, opt Options) (source, error) {
 	}
 	if outside {
 		// Its own modules are beside it: only in place does it work.
-		return source{address: abs}, nil
+		lock, err := fs.ReadFile(files, lockFile)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return source{}, err
+		}
+		return source{address: abs, lock: lock}, nil
 	}
 	return copied(files)
 }
@@ -149,20 +154,32 @@ func copied(files fs.FS) (source, error) {
 		s.files[path] = data
 		return err
 	})
-	s.address = "./" + s.dir()
+	s.address, s.lock = "./"+s.dir(), s.files[lockFile]
 	return s, err
 }
 
-// copyModule writes the module's folder below dir, as a whole, and takes over
-// the module's lock file when the workspace has none.
-func copyModule(dir string, s source) error {
-	if lock, ok := s.files[lockFile]; ok {
-		if _, err := os.Stat(filepath.Join(dir, lockFile)); errors.Is(err, fs.ErrNotExist) {
-			if err := writeFile(filepath.Join(dir, lockFile), lock); err != nil {
-				return err
-			}
-		}
+// takenLock is the module's lock file as it was last taken over; the
+// workspace's own has what init has added since.
+const takenLock = lockFile + ".module"
+
+// takeLock makes the module's lock file the workspace's, when it is another one
+// than was taken before: the providers are those that the team has tried.
+func takeLock(dir string, s source) error {
+	taken := filepath.Join(dir, takenLock)
+	if s.lock == nil {
+		return nil
 	}
+	if old, err := os.ReadFile(taken); err == nil && bytes.Equal(old, s.lock) {
+		return nil
+	}
+	if err := writeFile(filepath.Join(dir, lockFile), s.lock); err != nil {
+		return err
+	}
+	return writeFile(taken, s.lock)
+}
+
+// copyModule writes the module's folder below dir, as a whole.
+func copyModule(dir string, s source) error {
 	target := filepath.Join(dir, s.dir())
 	if equal(target, s.files) {
 		return nil

@@ -149,7 +149,7 @@ func Write(dir string, w orchestrator.Workspace, opt Options) error {
 	if err != nil {
 		return err
 	}
-	config, err := Config(src.address, opt.RequiredVersion, slices.Sorted(maps.Keys(values.Target)), w.State, w.EnvironmentID)
+	config, err := Config(Source{src.address, w.Target.Version}, opt.RequiredVersion, slices.Sorted(maps.Keys(values.Target)), w.State, w.EnvironmentID)
 	if err != nil {
 		return err
 	}
@@ -161,6 +161,9 @@ func Write(dir string, w orchestrator.Workspace, opt Options) error {
 		return unwritable(dir, err)
 	}
 	if err := os.Chmod(dir, 0o700); err != nil {
+		return unwritable(dir, err)
+	}
+	if err := takeLock(dir, src); err != nil {
 		return unwritable(dir, err)
 	}
 	if src.files != nil {
@@ -188,10 +191,13 @@ func unwritable(dir string, err error) error {
 		Hint:    "Look at the disk's free space and at the folder's owner, then try again."}
 }
 
+// Source is where a module comes from; Version is a registry's, else empty.
+type Source struct{ Address, Version string }
+
 // Config renders main.tf: the module's source, the constraint on Terraform, the
 // names of the target's variables and where the state is are all that differs
 // between workspaces.
-func Config(source, required string, variables []string, b orchestrator.Backend, environmentID string) ([]byte, error) {
+func Config(source Source, required string, variables []string, b orchestrator.Backend, environmentID string) ([]byte, error) {
 	_, workspace := b.For(environmentID)
 	kind, attributes := settingsOf(b, environmentID)
 	f, diags := hclwrite.ParseConfig([]byte(skeletonFor(workspace)), ConfigFile, hcl.InitialPos)
@@ -203,7 +209,10 @@ func Config(source, required string, variables []string, b orchestrator.Backend,
 		return nil, err
 	}
 	module := f.Body().FirstMatchingBlock("module", []string{"environment"}).Body()
-	module.SetAttributeValue("source", cty.StringVal(source))
+	module.SetAttributeValue("source", cty.StringVal(source.Address))
+	if source.Version != "" {
+		module.SetAttributeValue("version", cty.StringVal(source.Version))
+	}
 	for _, name := range variables {
 		if err := checkVariable(name); err != nil {
 			return nil, err
@@ -233,7 +242,7 @@ func checkVariable(name string) error {
 
 // compareConfig parses a rendered main.tf and makes sure that it says what it
 // was made from and nothing else.
-func compareConfig(out []byte, source, required string, variables []string, b orchestrator.Backend, environmentID string) error {
+func compareConfig(out []byte, source Source, required string, variables []string, b orchestrator.Backend, environmentID string) error {
 	differs := rendered
 	parse := func(b []byte) (*hclsyntax.Body, error) {
 		f, diags := hclsyntax.ParseConfig(b, ConfigFile, hcl.InitialPos)
@@ -283,8 +292,14 @@ func compareConfig(out []byte, source, required string, variables []string, b or
 			}
 		case "module":
 			names = append(append(names, "source"), variables...)
-			if s, ok := literal(block.Body, "source"); !ok || s != cty.StringVal(source).AsString() {
+			if s, ok := literal(block.Body, "source"); !ok || s != cty.StringVal(source.Address).AsString() {
 				return differs("source")
+			}
+			if source.Version != "" {
+				names = append(names, "version")
+				if s, ok := literal(block.Body, "version"); !ok || s != cty.StringVal(source.Version).AsString() {
+					return differs("version")
+				}
 			}
 			for _, name := range variables {
 				a, ok := block.Body.Attributes[name]

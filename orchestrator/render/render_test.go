@@ -132,7 +132,7 @@ func FuzzConfig(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, source, name string) {
 		state := orchestrator.Backend{Type: name, Attributes: map[string]any{name: source, "nested": map[string]any{source: name}}}
-		out, err := render.Config(source, ">= 1.5.7", []string{name}, state, "e1")
+		out, err := render.Config(render.Source{Address: source, Version: name}, ">= 1.5.7", []string{name}, state, "e1")
 		if err != nil {
 			return
 		}
@@ -195,6 +195,7 @@ func TestOwnModule(t *testing.T) {
 	write("mine/sub/x.tf", "")
 	write("mine/terraform.tfstate", "{}")
 	write("mine/.terraform.lock.hcl", "# lock\n")
+	write("beside/.terraform.lock.hcl", "# beside\n")
 	write("beside/main.tf", "module \"x\" {\n  source = \"../mine\"\n}\n")
 	write("broken/main.tf", "module {")
 
@@ -215,6 +216,31 @@ func TestOwnModule(t *testing.T) {
 	if _, err := os.Stat(filepath.Join(dir, ".terraform.lock.hcl")); err != nil {
 		t.Error(err)
 	}
+	// What init has added to the lock file stays, until the module brings another.
+	lock := filepath.Join(dir, ".terraform.lock.hcl")
+	holds := func(want string) {
+		t.Helper()
+		if got, err := os.ReadFile(lock); err != nil || string(got) != want {
+			t.Errorf("the lock file: %v, %q, want %q", err, got, want)
+		}
+	}
+	if err := os.WriteFile(lock, []byte("# lock, and more\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := render1("./mine"); err != nil {
+		t.Fatal(err)
+	}
+	holds("# lock, and more\n")
+	write("mine/main.tf", "# other code, the same lock\n")
+	if err := render1("./mine"); err != nil {
+		t.Fatal(err)
+	}
+	holds("# lock, and more\n")
+	write("mine/.terraform.lock.hcl", "# newer\n")
+	if err := render1("./mine"); err != nil {
+		t.Fatal(err)
+	}
+	holds("# newer\n")
 	write("mine/main.tf", "# two\n")
 	if err := render1("./mine"); err != nil {
 		t.Fatal(err)
@@ -225,12 +251,18 @@ func TestOwnModule(t *testing.T) {
 	if err := render1("./beside"); err != nil {
 		t.Fatal(err)
 	}
+	holds("# beside\n")
 	code, _ := os.ReadFile(filepath.Join(dir, "main.tf"))
 	if len(copies()) != 0 || !strings.Contains(string(code), filepath.Join(catalog, "beside")) {
 		t.Errorf("a module that needs its neighbours was copied:\n%s", code)
 	}
-	if err := render1("registry.example.com/acme/servers/aws"); err != nil {
+	w := workspace("api", "x")
+	w.Target.Module, w.Target.Version = "registry.example.com/acme/servers/aws", "1.2.3"
+	if err := render.Write(dir, w, render.Options{CatalogDir: catalog}); err != nil {
 		t.Fatal(err)
+	}
+	if code, err := os.ReadFile(filepath.Join(dir, "main.tf")); err != nil || !strings.Contains(string(code), `= "1.2.3"`) {
+		t.Errorf("a registry's module lost its version: %v\n%s", err, code)
 	}
 	for module, want := range map[string]string{"./broken": "error", "./nowhere": "no Terraform files", "lokal": "not built in", "": "no module"} {
 		err := render1(module)

@@ -8,7 +8,6 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"slices"
 	"strings"
 )
 
@@ -125,9 +124,11 @@ func (c *Cloud) serve(w http.ResponseWriter, r *http.Request) {
 	c.mu.Lock()
 	policy := c.policy
 	c.mu.Unlock()
-	if policy != nil && !policy.allows(call) {
-		refuse(denied(call, c.Account))
-		return
+	if policy != nil {
+		if action := c.refused(*policy, call); action != "" {
+			refuse(denied(call.Service, action, c.Account))
+			return
+		}
 	}
 	if f := c.due(call.Action); f != nil {
 		if f.Before != nil {
@@ -193,17 +194,17 @@ func wrongSecret(service string) Error {
 	return Error{Status: 403, Code: "SignatureDoesNotMatch", Message: "The request signature we calculated does not match the signature you provided. Check your AWS Secret Access Key and signing method. Consult the service documentation for details."}
 }
 
-func denied(call Call, account string) Error {
-	who := fmt.Sprintf("arn:aws:iam::%s:user/berth", account)
-	switch call.Service {
+func denied(service, action, account string) Error {
+	why := fmt.Sprintf("User: arn:aws:iam::%s:user/berth is not authorized to perform: %s because no identity-based policy allows the %s action", account, action, action)
+	switch service {
 	case "ec2":
-		return Error{Status: 403, Code: "UnauthorizedOperation", Message: fmt.Sprintf("You are not authorized to perform this operation. User: %s is not authorized to perform: ec2:%s because no identity-based policy allows the ec2:%s action", who, call.Action, call.Action)}
+		return Error{Status: 403, Code: "UnauthorizedOperation", Message: "You are not authorized to perform this operation. " + why}
 	case "dynamodb":
-		return Error{Code: "AccessDeniedException", Message: fmt.Sprintf("User: %s is not authorized to perform: dynamodb:%s because no identity-based policy allows the dynamodb:%s action", who, call.Action, call.Action)}
+		return Error{Code: "AccessDeniedException", Message: why}
 	case "s3":
 		return Error{Status: 403, Code: "AccessDenied", Message: "Access Denied"}
 	}
-	return Error{Status: 403, Code: "AccessDenied", Message: fmt.Sprintf("User: %s is not authorized to perform: %s:%s", who, call.Service, call.Action)}
+	return Error{Status: 403, Code: "AccessDenied", Message: why}
 }
 
 const requestID = "0b3f6c1e-7d0a-4a55-9d8e-2f1f0c6a7e01"
@@ -233,26 +234,4 @@ func answer(w http.ResponseWriter, service string, e Error) {
 	}
 	w.WriteHeader(e.Status)
 	_, _ = w.Write(b.Bytes())
-}
-
-// Policy is as much of an IAM policy as is needed: what its statements allow.
-type Policy struct {
-	Statement []Statement
-}
-
-// Statement allows actions, each with or without * at its end.
-type Statement struct {
-	Sid    string
-	Effect string
-	Action []string
-}
-
-func (p Policy) allows(call Call) bool {
-	full := call.Service + ":" + call.Action
-	return slices.ContainsFunc(p.Statement, func(s Statement) bool {
-		return s.Effect == "Allow" && slices.ContainsFunc(s.Action, func(a string) bool {
-			prefix, open := strings.CutSuffix(a, "*")
-			return strings.EqualFold(a, full) || open && len(full) >= len(prefix) && strings.EqualFold(full[:len(prefix)], prefix)
-		})
-	})
 }

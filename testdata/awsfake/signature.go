@@ -30,7 +30,7 @@ func (c *Cloud) verify(r *http.Request, body []byte) error {
 	if payload == "" {
 		payload = digest(body)
 	}
-	canonical := []string{r.Method, path(r.URL, scope[3]), query(r.URL)}
+	canonical := []string{r.Method, canonicalPath(r.URL, scope[3]), query(r.URL)}
 	for name := range strings.SplitSeq(fields["SignedHeaders"], ";") {
 		value := strings.Join(r.Header.Values(name), ",")
 		switch name {
@@ -68,8 +68,8 @@ func sign(key []byte, text string) []byte {
 	return m.Sum(nil)
 }
 
-// path is encoded once more by every service but S3.
-func path(u *url.URL, service string) string {
+// canonicalPath: a path is encoded once more by every service but S3.
+func canonicalPath(u *url.URL, service string) string {
 	p := u.EscapedPath()
 	if p == "" {
 		p = "/"
