@@ -45,7 +45,7 @@ func desire(c *Catalog, e Environment, v Server, settings SettingsReader, states
 	if err != nil {
 		return Desired{}, nil, fmt.Errorf("encoding the pillar of %s: %w", v.Name, err)
 	}
-	return Desired{ServerID: v.ID, Repository: a.Repository, Branch: v.Branch, Commit: v.Commit, States: a.States, StatesDigest: digest,
+	return Desired{ServerID: v.ID, Repository: a.Repository, Branch: v.Branch, Commit: v.Commit, Submodules: a.Submodules, States: a.States, StatesDigest: digest,
 		Pillar: pillar, Health: a.Health, HealthTimeout: int(a.HealthTimeout.Seconds()), Port: v.Port}, needs, nil
 }
 

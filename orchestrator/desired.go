@@ -20,6 +20,9 @@ type Desired struct {
 	Repository string `json:"repository"`
 	Branch     string `json:"branch"`
 	Commit     string `json:"commit"`
+	// Submodules are the repositories of submodules that Berth may be asked a
+	// login for; see LoginRequest.
+	Submodules []string `json:"submodules,omitempty"`
 	// States are the recipes to apply, StatesDigest the SHA-256 (hex) of the
 	// tar archive of file_roots, fetched from /agent/v1/states/DIGEST.
 	States       []string `json:"states"`

@@ -34,6 +34,7 @@ const fetchTimeout = 30 * time.Minute
 // mirror is a copy on this machine of a repository that needs a login.
 type mirror struct {
 	address string // as the catalog or the code names it
+	ask     string // as Berth is asked about it
 	dir     string
 }
 
@@ -49,23 +50,33 @@ func overNetwork(address string) bool {
 	return slices.Contains([]string{"http", "https", "ssh"}, scheme)
 }
 
-// fetchCode mirrors the app's repository, if that needs a login.
+// fetchCode mirrors the app's repository, if that needs a login, and those of
+// its submodules that Berth gives one for. Others, which everybody may read, are
+// left to the recipe.
 func (a *agent) fetchCode(ctx context.Context, d *orchestrator.Desired) ([]mirror, error) {
 	if !overNetwork(d.Repository) {
 		return nil, nil
 	}
-	m := a.mirrorOf(d.Repository)
-	if !m.has(d.Commit) {
-		login, err := a.login(ctx, d, d.Repository, "")
-		if login == nil || err != nil {
-			return nil, err
-		}
-		a.stream.add("configuring", "", "fetching the code from "+hostOf(login.Repository))
-		if err := a.fill(ctx, d, m, login); err != nil {
-			return nil, err
-		}
+	m := a.mirrorOf(d.Repository, d.Repository)
+	if needed, err := a.fetch(ctx, d, m, d.Branch, d.Commit); err != nil || !needed {
+		return nil, err
 	}
-	return []mirror{m}, nil
+	all := []mirror{m}
+	err := a.fetchSubmodules(ctx, d, m, d.Commit, &all, 0)
+	return all, err
+}
+
+// fetch brings a commit into a mirror, unless that has it or needs no login.
+func (a *agent) fetch(ctx context.Context, d *orchestrator.Desired, m mirror, branch, commit string) (needed bool, err error) {
+	if m.has(commit) {
+		return true, nil
+	}
+	login, err := a.login(ctx, d, m.ask, "")
+	if login == nil || err != nil {
+		return false, err
+	}
+	a.stream.add("configuring", "", "fetching the code from "+hostOf(login.Repository))
+	return true, a.fill(ctx, d, m, login, branch, commit)
 }
 
 // login asks Berth for what a repository is read with; nil: nothing is needed.
@@ -107,9 +118,9 @@ func hostOf(address string) string {
 	return host[strings.LastIndex(host, "@")+1:]
 }
 
-func (a *agent) mirrorOf(address string) mirror {
+func (a *agent) mirrorOf(address, ask string) mirror {
 	sum := sha256.Sum256([]byte(address))
-	return mirror{address, filepath.Join(a.dir, "code", hex.EncodeToString(sum[:8])+".git")}
+	return mirror{address, ask, filepath.Join(a.dir, "code", hex.EncodeToString(sum[:8])+".git")}
 }
 
 // fetchedFile lists the commits of which a mirror has all.
@@ -138,26 +149,26 @@ func configOf(commit string) string {
 	return text + "\tbare = true\n[uploadpack]\n\tallowAnySHA1InWant = true\n"
 }
 
-// fill fetches a repository's branches and tags into its mirror.
-func (a *agent) fill(ctx context.Context, d *orchestrator.Desired, m mirror, login *orchestrator.Login) error {
-	if err := m.make(d.Commit); err != nil {
+// fill fetches a repository's branches and tags into its mirror, and the large
+// files of a commit.
+func (a *agent) fill(ctx context.Context, d *orchestrator.Desired, m mirror, login *orchestrator.Login, branch, commit string) error {
+	if err := m.make(commit); err != nil {
 		return problemf("The server's folder cannot be written: %v.", err)
 	}
-	fetch := func() (string, error) {
-		return a.withLogin(ctx, m.dir, login, "fetch", "--quiet", "--prune", "--force", "--no-recurse-submodules", "--no-write-fetch-head", "--",
-			login.Repository, "+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*")
+	fetch := func(what ...string) (string, error) {
+		return a.withLogin(ctx, m.dir, login, append([]string{"fetch", "--quiet", "--force", "--no-recurse-submodules", "--no-write-fetch-head", "--", login.Repository}, what...)...)
 	}
-	said, err := fetch()
+	said, err := fetch("+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*")
 	if err != nil && login.Password != "" && passwordRefused.MatchString(said) && ctx.Err() == nil {
 		// It may have been taken back before its time.
 		sum := sha256.Sum256([]byte(login.Password))
-		again, e := a.login(ctx, d, m.address, hex.EncodeToString(sum[:]))
+		again, e := a.login(ctx, d, m.ask, hex.EncodeToString(sum[:]))
 		if e != nil {
 			return e
 		}
 		if again != nil && again.Password != login.Password {
 			login = again
-			said, err = fetch()
+			said, err = fetch("+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*")
 		}
 	}
 	switch {
@@ -166,14 +177,52 @@ func (a *agent) fill(ctx context.Context, d *orchestrator.Desired, m mirror, log
 	case err != nil:
 		return problem{text: fmt.Sprintf("git could not fetch %s with the login that Berth gave it.", withoutLogin(m.address)), said: said}
 	}
-	a.pointHead(ctx, m, d.Branch)
-	if _, err := a.git(ctx, m.dir, "cat-file", "-e", d.Commit+"^{commit}"); err != nil {
-		return nil // gone since it was checked: git says so when it is checked out
+	a.pointHead(ctx, m, branch)
+	if !a.contains(ctx, m, commit) {
+		// A submodule's may be no branch's any more.
+		_, err := fetch("+" + commit + ":refs/berth/" + commit)
+		if err != nil || !a.contains(ctx, m, commit) {
+			return nil // gone since it was checked: git says so when it is checked out
+		}
 	}
-	if err := m.note(d.Commit); err != nil {
+	if err := a.fetchLarge(ctx, m, login, commit); err != nil {
+		return err
+	}
+	if err := m.note(commit); err != nil {
 		return problemf("The server's folder cannot be written: %v.", err)
 	}
 	return nil
+}
+
+func (a *agent) contains(ctx context.Context, m mirror, commit string) bool {
+	_, err := a.git(ctx, m.dir, "cat-file", "-e", commit+"^{commit}")
+	return err == nil
+}
+
+// largeFiles says whether a commit has files that git-lfs keeps elsewhere.
+func (a *agent) largeFiles(ctx context.Context, dir, commit string) bool {
+	_, err := a.git(ctx, dir, "grep", "-q", "-E", `filter=lfs(\s|$)`, commit, "--", ":(glob)**/.gitattributes")
+	return err == nil
+}
+
+// fetchLarge fetches a commit's large files, which are not in git itself.
+func (a *agent) fetchLarge(ctx context.Context, m mirror, login *orchestrator.Login, commit string) error {
+	if !a.largeFiles(ctx, m.dir, commit) {
+		return nil
+	}
+	if !hasLFS() {
+		return problemf("The code of %s has large files in Git LFS, and git-lfs is not installed on this server.", withoutLogin(m.address))
+	}
+	a.stream.add("configuring", "", "fetching large files from "+hostOf(login.Repository))
+	if said, err := a.withLogin(ctx, m.dir, login, "-c", "remote.origin.url="+login.Repository, "lfs", "fetch", "origin", commit); err != nil {
+		return problem{text: fmt.Sprintf("git could not fetch the large files (Git LFS) of %s.", withoutLogin(m.address)), said: said}
+	}
+	return nil
+}
+
+func hasLFS() bool {
+	_, err := exec.LookPath("git-lfs")
+	return err == nil
 }
 
 // passwordRefused is what git says when a host did not take a password.
@@ -274,12 +323,26 @@ func (a *agent) withLogin(ctx context.Context, dir string, login *orchestrator.L
 	return said[:min(len(said), most)], err
 }
 
-// inPlace is the git configuration that has mirrors stand for what they mirror.
+// inPlace is the git configuration that has mirrors stand for what they mirror,
+// and large files come where git-lfs is installed.
 func inPlace(mirrors []mirror) string {
 	var b strings.Builder
+	here := 0
 	for _, m := range mirrors {
-		here := (&url.URL{Scheme: "file", Path: m.dir}).String()
-		fmt.Fprintf(&b, "[url %s]\n\tinsteadOf = %s\n", gitQuote(here), gitQuote(m.address))
+		place := m.address // stands for itself
+		if m.dir != "" {
+			here++
+			place = (&url.URL{Scheme: "file", Path: m.dir}).String()
+		}
+		fmt.Fprintf(&b, "[url %s]\n\tinsteadOf = %s\n", gitQuote(place), gitQuote(m.address))
+	}
+	if here > 1 {
+		// git clones no submodule from a folder otherwise; fetchSubmodules has
+		// seen to it that only mirrors are some.
+		b.WriteString("[protocol \"file\"]\n\tallow = always\n")
+	}
+	if hasLFS() {
+		b.WriteString("[filter \"lfs\"]\n\tclean = git-lfs clean -- %f\n\tsmudge = git-lfs smudge -- %f\n\tprocess = git-lfs filter-process\n\trequired = true\n")
 	}
 	return b.String()
 }

@@ -26,9 +26,9 @@ func showLogin(login *orchestrator.Login) (*os.File, [][2]string, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	plain := *login
-	plain.Key, plain.KnownHosts = "", "" // ssh gets those from elsewhere
-	text, err := json.Marshal(plain)
+	password := *login
+	password.Key, password.KnownHosts = "", "" // ssh gets those from elsewhere
+	text, err := json.Marshal(password)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -51,8 +51,13 @@ func showLogin(login *orchestrator.Login) (*os.File, [][2]string, error) {
 	if login.Password == "" {
 		return f, settings, nil
 	}
-	key := "credential." + login.Repository + "."
-	return f, append(settings, [][2]string{{key + "helper", ""}, {key + "helper", helper}, {key + "useHttpPath", "true"}}...), nil
+	settings = append(settings, [2]string{"credential.useHttpPath", "true"})
+	// git-lfs asks below the address with .git, whether the catalog has it or not.
+	plain := strings.TrimSuffix(strings.TrimRight(login.Repository, "/"), ".git")
+	for _, address := range []string{plain, plain + ".git"} {
+		settings = append(settings, [2]string{"credential." + address + ".helper", ""}, [2]string{"credential." + address + ".helper", helper})
+	}
+	return f, settings, nil
 }
 
 // Credential is `berth agent credential`, git's helper: it answers action get

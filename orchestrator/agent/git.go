@@ -51,7 +51,9 @@ func (a *agent) gitConfig(ctx context.Context, repository string, mirrors []mirr
 	// The checkout is the app's user's, not the agent's, where that is root.
 	folders := append(localFolders(repository), a.checkout())
 	for _, m := range mirrors {
-		folders = append(folders, m.dir)
+		if m.dir != "" {
+			folders = append(folders, m.dir)
+		}
 	}
 	for _, folder := range folders {
 		fmt.Fprintf(&b, "[safe]\n\tdirectory = %s\n", gitQuote(folder))

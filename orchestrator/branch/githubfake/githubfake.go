@@ -1,9 +1,10 @@
-// Package githubfake stands in for GitHub in tests: its REST API and git over
-// HTTP, their protocols, refusals and authentication, over real git repositories.
+// Package githubfake stands in for GitHub in tests: its REST API, and git and
+// Git LFS over HTTP, their protocols, refusals and authentication, over real git repositories.
 package githubfake
 
 import (
 	"crypto"
+	"crypto/rand"
 	"crypto/rsa"
 	"crypto/sha256"
 	"encoding/base64"
@@ -84,6 +85,7 @@ type Hub struct {
 	lacking   bool
 	suspended bool
 	presented []string
+	large     map[string]string // files, by the key of their address
 }
 
 // Grant is an installation token that was made, and what for.
@@ -538,6 +540,13 @@ func (h *Hub) lacks(token string) bool {
 // serveGit is git over HTTP, as GitHub's own host has it: a private repository
 // does not exist for who shows nothing but a name, and asks for it first.
 func (h *Hub) serveGit(w http.ResponseWriter, r *http.Request) {
+	if key, ok := strings.CutPrefix(r.URL.Path, "/large/"); ok {
+		h.mu.Lock()
+		file := h.large[key]
+		h.mu.Unlock()
+		http.ServeFile(w, r, file)
+		return
+	}
 	parts := strings.SplitN(strings.TrimPrefix(r.URL.Path, "/"), "/", 3)
 	if len(parts) < 3 {
 		refuse(w, 404, "Not Found")
@@ -569,6 +578,10 @@ func (h *Hub) serveGit(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	dir := h.Repositories[i].Dir
+	if strings.HasPrefix(parts[2], "info/lfs/") {
+		h.serveLarge(w, r, parts[2], dir)
+		return
+	}
 	if parts[2] != "info/refs" && parts[2] != "git-upload-pack" || strings.Contains(r.URL.RawQuery, "receive-pack") {
 		http.Error(w, "Not Found", http.StatusNotFound)
 		return
@@ -585,6 +598,42 @@ func (h *Hub) serveGit(w http.ResponseWriter, r *http.Request) {
 			"GIT_CONFIG_KEY_0=safe.directory", "GIT_CONFIG_VALUE_0=*"},
 		InheritEnv: []string{"PATH"},
 	}).ServeHTTP(w, r)
+}
+
+// serveLarge is Git LFS: what is asked for in a batch is fetched from addresses
+// that need no login, each good for one file.
+func (h *Hub) serveLarge(w http.ResponseWriter, r *http.Request, path, dir string) {
+	var asked struct {
+		Objects []struct {
+			Oid  string `json:"oid"`
+			Size int64  `json:"size"`
+		} `json:"objects"`
+	}
+	if path != "info/lfs/objects/batch" || json.NewDecoder(r.Body).Decode(&asked) != nil {
+		refuse(w, 404, "Not Found")
+		return
+	}
+	list := []any{}
+	for _, o := range asked.Objects {
+		one := map[string]any{"oid": o.Oid, "size": o.Size}
+		file := filepath.Join(gitFolder(dir), "lfs", "objects", o.Oid[:2], o.Oid[2:4], o.Oid)
+		if _, err := os.Stat(file); err != nil {
+			one["error"] = map[string]any{"code": 404, "message": "Object does not exist"}
+		} else {
+			key := rand.Text()
+			h.mu.Lock()
+			if h.large == nil {
+				h.large = map[string]string{}
+			}
+			h.large[key] = file
+			h.mu.Unlock()
+			one["authenticated"] = true
+			one["actions"] = map[string]any{"download": map[string]any{"href": h.URL + "/large/" + key, "expires_in": 60}}
+		}
+		list = append(list, one)
+	}
+	w.Header().Set("Content-Type", "application/vnd.git-lfs+json")
+	_ = json.NewEncoder(w).Encode(map[string]any{"transfer": "basic", "objects": list})
 }
 
 // gitFolder is where git keeps its own of a repository, bare or not.
