@@ -33,6 +33,9 @@ import (
 // programVariable names the berth under test, within the sandbox.
 const programVariable = "BERTH_TEST_PROGRAM"
 
+// patience is how long something is waited for that must come.
+const patience = 3 * time.Minute
+
 func TestMain(m *testing.M) {
 	os.Exit(func() int {
 		if os.Getenv(programVariable) == "" && machines.Lacks() == "" {
@@ -80,7 +83,7 @@ func story(t *testing.T, on target) {
 			return s.prepare(t, env)
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"serve": s.cmdServe, "halt": s.cmdHalt, "page": s.cmdPage, "machines": s.cmdMachines, "until": s.cmdUntil, "reboot": s.cmdReboot,
+			"serve": s.cmdServe, "halt": s.cmdHalt, "page": s.cmdPage, "machines": s.cmdMachines, "until": s.cmdUntil, "reboot": s.cmdReboot, "terminate": s.cmdTerminate,
 		},
 		RequireExplicitExec: true,
 	})
@@ -189,7 +192,7 @@ func (s *scene) cmdServe(ts *testscript.TestScript, _ bool, args []string) {
 	for _, name := range []string{"HOME", "PATH", "BERTH_DATA", "BERTH_CATALOG", "BERTH_SALT_CALL", "BERTH_TERRAFORM", "GIT_CONFIG_GLOBAL", "TMPDIR"} {
 		cmd.Env = append(cmd.Env, name+"="+ts.Getenv(name))
 	}
-	cmd.Env = append(cmd.Env, "BERTH_RETRY_AFTER=0s")
+	cmd.Env = append(cmd.Env, "BERTH_RETRY_AFTER=0s", "BERTH_LOOK_EVERY=1s")
 	cmd.Env = append(cmd.Env, s.env...)
 	out, err := cmd.StdoutPipe()
 	ts.Check(err)
@@ -227,7 +230,7 @@ func (s *scene) server(ts *testscript.TestScript, name string) (v orchestrator.S
 // PATH TEXT….
 func (s *scene) cmdPage(ts *testscript.TestScript, _ bool, args []string) {
 	client, last := http.Client{Timeout: 10 * time.Second}, ""
-	if !machines.Until(context.Background(), time.Minute, func() bool {
+	if !machines.Until(context.Background(), patience, func() bool {
 		url := s.server(ts, args[0]).URL + args[1]
 		resp, err := client.Get(url)
 		if err != nil {
@@ -256,7 +259,7 @@ func (s *scene) cmdMachines(ts *testscript.TestScript, _ bool, args []string) {
 	want, err := strconv.Atoi(args[0])
 	ts.Check(err)
 	var got []string
-	if !machines.Until(context.Background(), time.Minute, func() bool {
+	if !machines.Until(context.Background(), patience, func() bool {
 		if got = s.lab.IDs(); s.cloud == nil {
 			got, _ = filepath.Glob(filepath.Join(ts.Getenv("BERTH_DATA"), "servers", "[a-z]*"))
 		}
@@ -273,7 +276,7 @@ func (s *scene) cmdMachines(ts *testscript.TestScript, _ bool, args []string) {
 // PATTERN PROGRAM [ARG…].
 func (s *scene) cmdUntil(ts *testscript.TestScript, _ bool, args []string) {
 	var out []byte
-	if !machines.Until(context.Background(), time.Minute, func() bool {
+	if !machines.Until(context.Background(), patience, func() bool {
 		cmd := exec.Command(args[1], args[2:]...)
 		if args[1] == "berth" {
 			cmd.Path, cmd.Err = os.Getenv(programVariable), nil
@@ -311,8 +314,25 @@ func (s *scene) cmdReboot(ts *testscript.TestScript, _ bool, args []string) {
 	before := s.lab.Boots(id)
 	// Its answer may be lost with the machine.
 	_, _ = s.lab.Exec(context.Background(), id, "systemctl", "--no-block", "reboot")
-	if !machines.Until(context.Background(), time.Minute, func() bool { return s.lab.Boots(id) > before }) {
+	if !machines.Until(context.Background(), patience, func() bool { return s.lab.Boots(id) > before }) {
 		ts.Fatalf("machine %s does not reboot", id)
+	}
+}
+
+// cmdTerminate ends a server's machine behind Berth's back: terminate ENV/APP.
+// On this machine the server's processes are killed and its folder is removed.
+func (s *scene) cmdTerminate(ts *testscript.TestScript, _ bool, args []string) {
+	if s.cloud != nil {
+		ts.Check(s.terminate(s.machine(ts, args[0])))
+		return
+	}
+	id := s.server(ts, args[0]).ID
+	dir := filepath.Join(ts.Getenv("BERTH_DATA"), "servers", id)
+	if !machines.Until(context.Background(), patience, func() bool {
+		_ = killServer(id) // nothing may be left of it already
+		return os.RemoveAll(dir) == nil
+	}) {
+		ts.Fatalf("%s stays", dir)
 	}
 }
 

@@ -3,13 +3,9 @@ package e2e_test
 import (
 	"context"
 	"encoding/base64"
-	"encoding/json"
 	"encoding/xml"
-	"errors"
 	"fmt"
 	"net/netip"
-	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
@@ -153,48 +149,6 @@ func (h hetzner) Machines(context.Context) ([]machines.Machine, error) {
 		}
 		all = append(all, machines.Machine{ID: strconv.FormatInt(m.ID, 10), Host: m.Name, PrivateIP: m.PrivateIP, PublicIP: m.PublicIP,
 			UserData: []byte(m.UserData), Stopped: !m.Running})
-	}
-	return all, nil
-}
-
-// TestOwnModule runs the story on a target of a team's own, whose module needs
-// no provider.
-func TestOwnModule(t *testing.T) {
-	t.Parallel()
-	dir := t.TempDir()
-	module, err := filepath.Abs("module")
-	if err != nil {
-		t.Fatal(err)
-	}
-	story(t, target{
-		hcl:       fmt.Sprintf("target \"own\" {\n  module = %q\n  variables = { folder = %q }\n}\n", module, dir),
-		cloud:     folder(dir),
-		terminate: func(id string) error { return os.Remove(filepath.Join(dir, id)) },
-	})
-}
-
-// folder is the cloud of the module beside this file.
-type folder string
-
-func (f folder) Machines(context.Context) ([]machines.Machine, error) {
-	files, err := filepath.Glob(filepath.Join(string(f), "*"))
-	if err != nil {
-		return nil, err
-	}
-	var all []machines.Machine
-	for _, name := range files {
-		raw, err := os.ReadFile(name)
-		if errors.Is(err, os.ErrNotExist) || filepath.Ext(name) == ".new" {
-			continue
-		}
-		var m struct {
-			Address  netip.Addr `json:"address"`
-			UserData string     `json:"user_data"`
-		}
-		if err := errors.Join(err, json.Unmarshal(raw, &m)); err != nil {
-			return nil, err
-		}
-		all = append(all, machines.Machine{ID: filepath.Base(name), PrivateIP: m.Address, UserData: []byte(m.UserData)})
 	}
 	return all, nil
 }
