@@ -101,6 +101,7 @@ type berth struct {
 	fetched  int
 	asked    int                 // how often for the desired state
 	login    *orchestrator.Login // nil: none is needed
+	noLogin  string              // why there is none
 	logins   []orchestrator.LoginRequest
 }
 
@@ -215,6 +216,10 @@ func (b *berth) giveLogin(w http.ResponseWriter, _ *http.Request, body []byte) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.logins = append(b.logins, ask)
+	if b.noLogin != "" {
+		http.Error(w, b.noLogin, http.StatusUnprocessableEntity)
+		return
+	}
 	if b.login == nil {
 		w.WriteHeader(http.StatusNoContent)
 		return

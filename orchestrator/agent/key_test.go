@@ -90,4 +90,13 @@ func TestKey(t *testing.T) {
 		t.Errorf("asked %+v", b.logins)
 	}
 	b.mu.Unlock()
+
+	// Berth has none, and says why.
+	b.mu.Lock()
+	b.noLogin = "GitHub is in trouble (it answered 502)."
+	b.mu.Unlock()
+	b.want(good, orchestrator.Pillar{})
+	if got := b.report(); got.Problem != "The code of "+strings.Replace(address, "git@", "", 1)+" could not be fetched: GitHub is in trouble (it answered 502)." {
+		t.Errorf("%q", got.Problem)
+	}
 }

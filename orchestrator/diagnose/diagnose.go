@@ -99,7 +99,10 @@ func (c context) masker(text string) masker {
 func (c context) problem(r orchestrator.Report) orchestrator.Diagnosis {
 	m := c.masker(r.Problem + r.Stderr)
 	f := &failure{comment: r.Problem, stderr: r.Stderr, vars: vars{"line": r.Problem, "step": c.app.Name, "name": c.app.Name, "app": c.app.Name}}
-	found := match(problemRecords, f)
+	found := match(fetchRecords, f)
+	if found == nil {
+		found = match(problemRecords, f)
+	}
 	if found == nil {
 		found = &finding{code: "unknown", who: ops, sentence: `The server could not begin its setup: {line}`, next: askOps}
 	}

@@ -25,7 +25,8 @@ var gitRecords = []record{
 	{code: "submodule_failed", who: developer, text: both, re: later(`Failed to update submodules|into submodule path '|No url found for submodule path|in submodule path '|Failed to clone '[^']+'(?: a second time|\. Retry scheduled)`),
 		refine: submodule, sentence: `A submodule{path} of "{repo}" could not be fetched: {line}`, next: `Check .gitmodules and who may read the submodule, push, then "berth env deploy NAME".`, subject: "{repo}",
 		samples: []sample{
-			{step: gitStep, says: "Failed to update submodules: Submodule 'vendor/theme' (git@git.acme.io:web/theme.git) registered for path 'vendor/theme'\nCloning into '/srv/billing/vendor/theme'...\ngit@git.acme.io: Permission denied (publickey)." + gitNoRead + "\nfatal: clone of 'git@git.acme.io:web/theme.git' into submodule path '/srv/billing/vendor/theme' failed\nFailed to clone 'vendor/theme'. Retry scheduled", names: []string{"vendor/theme", "billing", "Permission denied"}},
+			{step: gitStep, says: "Failed to update submodules: Submodule 'vendor/theme' (git@git.acme.io:web/theme.git) registered for path 'vendor/theme'\nCloning into '/srv/billing/vendor/theme'...\ngit@git.acme.io: Permission denied (publickey)." + gitNoRead + "\nfatal: clone of 'git@git.acme.io:web/theme.git' into submodule path '/srv/billing/vendor/theme' failed\nFailed to clone 'vendor/theme'. Retry scheduled", names: []string{"vendor/theme", "billing", "Permission denied"}, who: ops},
+			{step: gitStep, says: "Failed to update submodules: Submodule 'vendor/theme' (https://git.acme.io/web/theme.git) registered for path 'vendor/theme'\nCloning into '/srv/billing/vendor/theme'...\nfatal: could not read Username for 'https://git.acme.io': terminal prompts disabled\nfatal: clone of 'https://git.acme.io/web/theme.git' into submodule path '/srv/billing/vendor/theme' failed", names: []string{"vendor/theme", "billing", "needs a login"}, who: ops},
 			{step: gitStep, says: "Failed to update submodules: fatal: No url found for submodule path 'vendor/theme' in .gitmodules", names: []string{"vendor/theme", "billing"}},
 			{step: gitStep, says: "Failed to update submodules: fatal: transport 'file' not allowed\nfatal: clone of '/srv/git/glass.git' into submodule path '/srv/billing/vendor/glass' failed", names: []string{"vendor/glass", "not allowed"}},
 			{step: gitStep, says: "Failed to update submodules: fatal: remote error: upload-pack: not our ref 1234567812345678123456781234567812345678\nfatal: Fetched in submodule path 'vendor/glass', but it did not contain 1234567812345678123456781234567812345678. Direct fetching of that commit failed.", names: []string{"vendor/glass", "not our ref"}},
@@ -315,7 +316,7 @@ func gitLine(f *failure, _ *finding) {
 	}
 }
 
-func submodule(f *failure, _ *finding) {
+func submodule(f *failure, x *finding) {
 	text := f.comment + "\n" + f.output()
 	f.vars["path"] = ""
 	for _, p := range []string{`registered for path '([^']+)'`, `submodule path '([^']+)'`, `Failed to clone '([^']+)'`} {
@@ -330,6 +331,12 @@ func submodule(f *failure, _ *finding) {
 		f.vars["line"] = telling(f.comment, "")
 	}
 	f.vars["line"] = strings.TrimPrefix(f.vars["line"], "Failed to update submodules: ")
+	if l := first(text, `(?m)^.*(?:could not read (?:Username|Password)|Permission denied \(publickey|Authentication failed|returned error: 40[13]).*$`); l != "" {
+		f.vars["line"] = strings.TrimPrefix(l, "Failed to update submodules: ")
+		x.who = ops
+		x.sentence = `A submodule{path} of "{repo}" needs a login that the server has not: {line}`
+		x.next = `Ask ops to list the submodule's repository in the "submodules" of the app in the catalog; then "berth env retry NAME".`
+	}
 }
 
 // hostOf and repoOf take the parts of a git address that people know.

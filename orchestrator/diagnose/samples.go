@@ -76,6 +76,6 @@ func (s sample) explain(table []record) (*finding, orchestrator.Cause) {
 func tables() map[string][]record {
 	return map[string][]record{
 		"steps": stateRecords, "messages": messageRecords, "machines": machineRecords, "first start": bootRecords,
-		"health": healthRecords, "problems": problemRecords, "killed": killedRecords, "no result": stderrRecords, "unknown": families,
+		"health": healthRecords, "problems": problemRecords, "code": fetchRecords, "killed": killedRecords, "no result": stderrRecords, "unknown": families,
 	}
 }

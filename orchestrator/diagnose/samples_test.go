@@ -18,7 +18,7 @@ var noSamples = []struct {
 	{"start", startRecords, 0}, {"exceptions", exceptionRecords, 0}, {"workdir", workdirRecords, 0}, {"pip", pipRecords, 0}, {"pip's states", pipStateRecords, 0},
 	{"node", nodeRecords, 0}, {"node's states", npmStateRecords, 0}, {"images", imageRecords, 0}, {"checks", checkRecords, 0}, {"commands", commandRecords, 0},
 	{"any", anyRecords, 0}, {"messages", messageRecords, 0}, {"killed", killedRecords, 0}, {"no result", stderrRecords, 0}, {"unknown", families, 0},
-	{"health", healthRecords, 0}, {"problems", problemRecords, 0},
+	{"health", healthRecords, 0}, {"problems", problemRecords, 0}, {"code", fetchRecords, 0},
 
 	{"machines", machineRecords, 0}, {"first start", bootRecords, 0},
 }
