@@ -10,9 +10,12 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
+	"strings"
 	"time"
 
+	"github.com/berth-dev/berth/orchestrator"
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/hclparse"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
@@ -84,38 +87,62 @@ func inputs(dir string) ([]string, error) {
 	return names, nil
 }
 
-// canLook says whether the module of an initialised workspace can list what
-// there is.
-func canLook(dir string) (from string, ok bool) {
+// lists are the folders that list what there is, of the module of an
+// initialised workspace: look itself, and each within it.
+func lists(dir string) []string {
 	module, err := moduleDir(dir)
 	if err != nil {
-		return "", false
+		return nil
 	}
-	from = filepath.Join(module, lookFolder)
-	files, _ := filepath.Glob(filepath.Join(from, "*.tf"))
-	return from, len(files) > 0
+	var out []string
+	for _, pattern := range []string{"*.tf", "*/*.tf"} {
+		files, _ := filepath.Glob(filepath.Join(module, lookFolder, pattern))
+		for _, file := range files {
+			if folder := filepath.Dir(file); !slices.Contains(out, folder) {
+				out = append(out, folder)
+			}
+		}
+	}
+	return out
 }
 
+// nothing is how providers say that a list is empty that they do not want to
+// be.
+var nothing = regexp.MustCompile(`query\s+returned\s+no\s+results|no\s+matching\s+[A-Za-z ]+\s+found`)
+
 // look asks the cloud, by way of the module's folder look, what carries the
-// environment's tag. scratch is a folder below the workspace for that; ok is
-// false when the module has no such folder.
-func look(ctx context.Context, dir, scratch string, run runner) (all []found, ok bool, err error) {
-	from, ok := canLook(dir)
-	if !ok {
-		return nil, false, nil
+// environment's tag: with all everything, else the machines alone where they
+// have a folder of their own. scratch is a folder below the workspace for that;
+// ok is false when the module has no such folder.
+func look(ctx context.Context, dir, scratch string, all bool, run runner) (there []found, ok bool, err error) {
+	folders := lists(dir)
+	if i := slices.IndexFunc(folders, func(f string) bool { return filepath.Base(f) == "machines" }); i >= 0 && !all {
+		folders = folders[i : i+1]
 	}
+	for _, from := range folders {
+		some, err := list(ctx, dir, from, scratch+"-"+filepath.Base(from), run)
+		if err != nil {
+			return nil, true, err
+		}
+		there = append(there, some...)
+	}
+	return there, len(folders) > 0, nil
+}
+
+// list asks by way of one folder.
+func list(ctx context.Context, dir, from, scratch string, run runner) (all []found, err error) {
 	declared, err := inputs(from)
 	if err != nil {
-		return nil, true, err
+		return nil, err
 	}
 	var values map[string]json.RawMessage
 	if err := readJSON(filepath.Join(dir, "terraform.tfvars.json"), &values); err != nil {
-		return nil, true, err
+		return nil, err
 	}
 	var target map[string]json.RawMessage
 	if raw, there := values["target"]; there {
 		if err := json.Unmarshal(raw, &target); err != nil {
-			return nil, true, err
+			return nil, err
 		}
 	}
 	// Every value goes by a variable: an expression is made of names alone.
@@ -135,40 +162,63 @@ func look(ctx context.Context, dir, scratch string, run runner) (all []found, ok
 	config := map[string]any{
 		"terraform": map[string]any{"backend": map[string]any{"local": map[string]any{}}},
 		"module":    map[string]any{lookFolder: arguments},
-		"output":    map[string]any{"found": map[string]any{"value": "${module.look.found}", "sensitive": true}},
+		"output":    map[string]any{"found": map[string]any{"value": "${module.look.found}"}},
 	}
 	if len(variables) > 0 {
 		config["variable"] = variables
 	}
 	if err := os.MkdirAll(scratch, 0o700); err != nil {
-		return nil, true, err
+		return nil, err
 	}
 	if err := link(from, filepath.Join(scratch, lookFolder)); err != nil {
-		return nil, true, err
+		return nil, err
 	}
 	if err := errors.Join(copyLock(dir, scratch), writeJSON(filepath.Join(scratch, "main.tf.json"), config),
 		writeJSON(filepath.Join(scratch, "terraform.tfvars.json"), given)); err != nil {
-		return nil, true, err
+		return nil, err
 	}
 	tf, err := run.prepare(ctx, scratch)
 	if err != nil {
-		return nil, true, err
+		return nil, err
 	}
-	plan, err := planned(ctx, tf, scratch)
-	if err != nil {
-		return nil, true, err
+	var said answer
+	out := &lineWriter{line: said.line}
+	err = tf.ApplyJSON(ctx, out)
+	out.flush()
+	switch {
+	case err != nil && ctx.Err() != nil:
+		return nil, ctx.Err()
+	case err != nil && len(said.errors) == 1 && nothing.MatchString(said.errors[0]):
+		return nil, nil
+	case err != nil:
+		return nil, &orchestrator.ProvisionError{Log: said.log.String(), Err: err}
 	}
-	if plan.PlannedValues == nil || plan.PlannedValues.Outputs["found"] == nil {
-		return nil, true, nil
+	if err := json.Unmarshal(said.found, &all); err != nil {
+		return nil, fmt.Errorf("reading the output found of %s: %w", from, err)
 	}
-	raw, err := json.Marshal(plan.PlannedValues.Outputs["found"].Value)
-	if err == nil {
-		err = json.Unmarshal(raw, &all)
+	return all, nil
+}
+
+// answer is what Terraform says of a look.
+type answer struct {
+	found  json.RawMessage
+	errors []string
+	log    strings.Builder
+}
+
+func (a *answer) line(raw []byte) {
+	a.log.Write(raw)
+	a.log.WriteByte('\n')
+	var m message
+	if json.Unmarshal(raw, &m) != nil {
+		return
 	}
-	if err != nil {
-		return nil, true, fmt.Errorf("reading the output found of the module's folder look: %w", err)
+	if m.Type == "outputs" && m.Outputs["found"].Value != nil {
+		a.found = m.Outputs["found"].Value
 	}
-	return all, true, nil
+	if m.Diagnostic != nil && m.Diagnostic.Severity == "error" {
+		a.errors = append(a.errors, m.Diagnostic.Summary+" "+m.Diagnostic.Detail)
+	}
 }
 
 // planned makes a plan and reads it; nothing of it stays on the disk, for it

@@ -43,6 +43,9 @@ type Options struct {
 	// Rest is how long after a run has died what it had asked a cloud for may
 	// still appear there (default 30 s).
 	Rest time.Duration
+	// DeepEvery is after how many looks at an environment one compares all of it
+	// with what it should be, where the others only list machines (default 24).
+	DeepEvery int
 }
 
 // Provisioner makes and destroys machines: it implements
@@ -54,6 +57,7 @@ type Provisioner struct {
 	found map[string]Binary // by constraint
 	// looking is held by who looks into an environment's cloud.
 	looking map[string]*sync.Mutex
+	looks   map[string]int
 }
 
 var _ orchestrator.Provisioner = (*Provisioner)(nil)
@@ -66,7 +70,10 @@ func New(o Options) *Provisioner {
 	if o.Rest == 0 {
 		o.Rest = 30 * time.Second
 	}
-	return &Provisioner{Options: o, found: map[string]Binary{}, looking: map[string]*sync.Mutex{}}
+	if o.DeepEvery == 0 {
+		o.DeepEvery = 24
+	}
+	return &Provisioner{Options: o, found: map[string]Binary{}, looking: map[string]*sync.Mutex{}, looks: map[string]int{}}
 }
 
 // Dir is an environment's workspace.

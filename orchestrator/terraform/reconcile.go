@@ -125,7 +125,7 @@ func (w *worker) reconcile(ctx context.Context, tf *tfexec.Terraform, env map[st
 	if err != nil {
 		return err
 	}
-	if _, ok := canLook(w.dir); !ok {
+	if len(lists(w.dir)) == 0 {
 		if w.builtIn() { // nothing of it is in a cloud
 			return settle(w.dir, open)
 		}
@@ -148,23 +148,33 @@ func (w *worker) reconcile(ctx context.Context, tf *tfexec.Terraform, env map[st
 		return err
 	}
 	run := runner{binary: w.Binary, env: env, initLock: w.InitLock, name: w.run, wait: w.WaitDelay}
+	// One that was broken off may have left things in its state.
+	if err := os.RemoveAll(w.scratch("stray")); err != nil {
+		return err
+	}
+	defer os.RemoveAll(w.scratch("stray"))
 	before := -1
 	for {
 		stray, err := w.strays(ctx, tf, run)
 		if err != nil {
-			w.log(err.Error())
+			w.log(errorLog(err))
 			return err
 		}
 		if len(stray) == 0 {
 			return settle(w.dir, open)
 		}
-		if before >= 0 && len(stray) >= before {
+		all := len(stray)
+		// Machines first: the rest is theirs, and cannot go before them.
+		if machines := slices.DeleteFunc(slices.Clone(stray), func(f found) bool { return !f.machine() }); len(machines) > 0 {
+			stray = machines
+		}
+		if before >= 0 && all >= before {
 			for _, f := range stray {
 				w.known.add(w.settings.thing(f))
 			}
 			return errStays
 		}
-		before = len(stray)
+		before = all
 		if err := w.remove(ctx, run, stray); err != nil {
 			w.known = &inventory{}
 			for _, f := range stray {
@@ -213,15 +223,13 @@ func (w *worker) rest(ctx context.Context, open []string) error {
 
 // strays are what the cloud has and the state does not.
 func (w *worker) strays(ctx context.Context, tf *tfexec.Terraform, run runner) ([]found, error) {
-	there, _, err := look(ctx, w.dir, w.scratch("look"), run)
+	there, _, err := look(ctx, w.dir, w.scratch("look"), true, run)
 	if err != nil || len(there) == 0 {
 		return nil, err
 	}
-	state, err := tf.Show(ctx)
-	if err != nil {
+	if w.known, err = stock(ctx, tf, w.settings); err != nil {
 		return nil, err
 	}
-	w.known = stock(state, w.settings)
 	return slices.DeleteFunc(there, func(f found) bool { return w.known.has(f.ProviderID) }), nil
 }
 
@@ -229,17 +237,13 @@ var (
 	// plainID is what a cloud's ID looks like, resourceName a resource's name
 	// within a module: both become parts of an address.
 	plainID      = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._:/+=@-]{0,255}$`)
-	resourceName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_-]*\.[A-Za-z_][A-Za-z0-9_-]*$`)
+	resourceName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_-]*\.[A-Za-z_][A-Za-z0-9_-]*(\[\d+\])?$`)
 )
 
 // remove removes what the state does not know: it is taken into a state of its
 // own, beside the environment's, and destroyed from there.
 func (w *worker) remove(ctx context.Context, run runner, stray []found) error {
 	dir := w.scratch("stray")
-	if err := os.RemoveAll(dir); err != nil {
-		return err
-	}
-	defer os.RemoveAll(dir)
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
@@ -248,7 +252,7 @@ func (w *worker) remove(ctx context.Context, run runner, stray []found) error {
 		return err
 	}
 	for _, module := range modules {
-		if err := os.Symlink(module, filepath.Join(dir, filepath.Base(module))); err != nil {
+		if err := link(module, filepath.Join(dir, filepath.Base(module))); err != nil {
 			return err
 		}
 	}
@@ -266,7 +270,7 @@ func (w *worker) remove(ctx context.Context, run runner, stray []found) error {
 			return fmt.Errorf("the module's folder look gives %q as the resource of %q", f.Resource, f.ProviderID)
 		}
 		// Two machines may have been made for one server: the key tells them apart.
-		servers[f.ProviderID] = w.settings.server(f.Server)
+		servers[f.ProviderID] = nobody(len(servers))
 		userData[f.ProviderID] = ""
 	}
 	values["servers"], values["user_data"] = servers, userData
@@ -310,8 +314,8 @@ func (w *worker) remove(ctx context.Context, run runner, stray []found) error {
 func (w *worker) takeStock(ctx context.Context, tf *tfexec.Terraform) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
 	defer cancel()
-	if state, err := tf.Show(ctx); err == nil {
-		w.known = stock(state, w.settings)
+	if known, err := stock(ctx, tf, w.settings); err == nil {
+		w.known = known
 	}
 }
 
@@ -323,8 +327,11 @@ func (p *Provisioner) Look(ctx context.Context, environmentID string) (orchestra
 		return s, err
 	}
 	dir := p.Dir(environmentID)
-	if p.Running(environmentID) {
-		return s, orchestrator.ErrBusy
+	// A run that has its result may not have ended yet.
+	if who, _, held := holder((paths{dir: dir}).lock()); held {
+		if rec, err := load((paths{dir, who}).journal()); err != nil || who == "" || rec.result == nil {
+			return s, orchestrator.ErrBusy
+		}
 	}
 	p.mu.Lock()
 	looking := p.looking[environmentID]
@@ -344,23 +351,18 @@ func (p *Provisioner) Look(ctx context.Context, environmentID string) (orchestra
 		if ctx.Err() != nil {
 			return s, context.Cause(ctx)
 		}
-		text := hide(err.Error())
+		text := hide(errorLog(err))
 		return s, &orchestrator.ProvisionError{Log: text, Err: errors.New(firstLine(text))}
 	}
-	plan, err := planned(ctx, tf, filepath.Join(dir, ".berth"), tfexec.RefreshOnly(true))
+	known, err := stock(ctx, tf, set)
 	if err != nil {
 		return failed(err)
 	}
-	state, err := tf.Show(ctx)
-	if err != nil {
-		return failed(err)
-	}
-	known := stock(state, set)
 	run, err := p.runner(dir, "look")
 	if err != nil {
 		return s, err
 	}
-	there, listed, err := look(ctx, dir, filepath.Join(dir, ".berth", "sight"), run)
+	there, listed, err := look(ctx, dir, filepath.Join(dir, ".berth", "sight"), false, run)
 	if err != nil {
 		return failed(err)
 	}
@@ -372,7 +374,19 @@ func (p *Provisioner) Look(ctx context.Context, environmentID string) (orchestra
 			s.Stray = append(s.Stray, set.thing(f))
 		}
 	}
-	gone, stopped := known.drift(plan)
+	gone, stopped := map[string]bool{}, map[string]bool{}
+	if !listed || p.deep(environmentID) {
+		plan, err := planned(ctx, tf, filepath.Join(dir, ".berth"))
+		if err != nil {
+			return failed(err)
+		}
+		gone, stopped = known.drift(plan)
+		for _, rc := range plan.ResourceChanges {
+			if rc.Change != nil && len(gone) == 0 && !rc.Change.Actions.NoOp() && !rc.Change.Actions.Read() {
+				s.Changed = append(s.Changed, rc.Address)
+			}
+		}
+	}
 	for _, m := range known.machines {
 		ok, seen := running[m.id]
 		switch {
@@ -382,12 +396,25 @@ func (p *Provisioner) Look(ctx context.Context, environmentID string) (orchestra
 			s.Stopped = append(s.Stopped, m.server)
 		}
 	}
-	for _, rc := range plan.ResourceDrift {
-		if rc.Change != nil && rc.Change.Actions.Update() {
-			s.Changed = append(s.Changed, rc.Address)
-		}
-	}
 	return s, nil
+}
+
+// deep says whether a look is to compare everything, which costs a plan: every
+// so often.
+func (p *Provisioner) deep(environmentID string) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.looks[environmentID]++
+	return p.looks[environmentID]%p.DeepEvery == 0
+}
+
+// errorLog is what Terraform has said of a failed look.
+func errorLog(err error) string {
+	var p *orchestrator.ProvisionError
+	if errors.As(err, &p) {
+		return strings.TrimRight(p.Log, "\n")
+	}
+	return err.Error()
 }
 
 // runner prepares folders of an environment in this process.

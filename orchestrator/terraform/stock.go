@@ -1,11 +1,16 @@
 package terraform
 
 import (
+	"context"
+	"encoding/json"
+	"fmt"
 	"maps"
+	"regexp"
 	"slices"
 	"strings"
 
 	"github.com/berth-dev/berth/orchestrator"
+	"github.com/hashicorp/terraform-exec/tfexec"
 	tfjson "github.com/hashicorp/terraform-json"
 )
 
@@ -25,29 +30,72 @@ type machine struct {
 // bookkeeping are resources that exist in Terraform's state alone.
 var bookkeeping = []string{"terraform_data", "null_resource", "random_", "time_", "tls_", "local_"}
 
-// stock reads a state. A server's machine is the resource that is called
-// server and has the server's app as its key.
-func stock(state *tfjson.State, s settings) *inventory {
-	inv := &inventory{ids: map[string]bool{}}
-	for _, r := range resources(state) {
-		if r.Mode != tfjson.ManagedResourceMode {
-			continue
-		}
-		id, _ := r.AttributeValues["id"].(string)
-		if id != "" {
-			inv.ids[id] = true
-		}
-		app, _ := r.Index.(string)
-		if r.Name == "server" && app != "" {
-			inv.machines = append(inv.machines, machine{server: s.Servers[app].ID, app: app, id: id, tainted: r.Tainted})
-			continue
-		}
-		if slices.ContainsFunc(bookkeeping, func(b string) bool { return strings.HasPrefix(r.Type, b) }) {
-			continue
-		}
-		inv.rest = append(inv.rest, orchestrator.Thing{Kind: kind(r.Type), App: app, ID: id})
+// stock reads a state, as Terraform stores it: that starts no provider.
+func stock(ctx context.Context, tf *tfexec.Terraform, s settings) (*inventory, error) {
+	raw, err := tf.StatePull(ctx)
+	if err != nil {
+		return nil, err
 	}
-	return inv
+	return stored4(raw, s)
+}
+
+// stored4 reads a state of version 4, which every Terraform since 0.12 and
+// every OpenTofu writes. A server's machine is the resource that is called
+// server and has the server's app as its key.
+func stored4(raw string, s settings) (*inventory, error) {
+	inv := &inventory{ids: map[string]bool{}}
+	if strings.TrimSpace(raw) == "" {
+		return inv, nil
+	}
+	var state struct {
+		Resources []struct {
+			Mode, Type, Name string
+			Instances        []struct {
+				Key        any    `json:"index_key"`
+				Status     string `json:"status"`
+				Attributes struct {
+					ID any `json:"id"`
+				} `json:"attributes"`
+			}
+		}
+	}
+	d := json.NewDecoder(strings.NewReader(raw))
+	d.UseNumber()
+	if err := d.Decode(&state); err != nil {
+		return nil, fmt.Errorf("reading the state: %w", err)
+	}
+	for _, r := range state.Resources {
+		if r.Mode != "managed" {
+			continue
+		}
+		for _, in := range r.Instances {
+			id := ""
+			if in.Attributes.ID != nil {
+				id = fmt.Sprint(in.Attributes.ID)
+				inv.ids[id] = true
+			}
+			app, _ := in.Key.(string)
+			if app != "" && isMachine(r.Type, r.Name) {
+				inv.machines = append(inv.machines, machine{server: s.Servers[app].ID, app: app, id: id, tainted: in.Status == "tainted"})
+				continue
+			}
+			if slices.ContainsFunc(bookkeeping, func(b string) bool { return strings.HasPrefix(r.Type, b) }) {
+				continue
+			}
+			inv.rest = append(inv.rest, orchestrator.Thing{Kind: kind(r.Type), App: app, ID: id})
+		}
+	}
+	return inv, nil
+}
+
+// belongings are resources that a machine has, though they may be called after
+// it.
+var belongings = regexp.MustCompile(`firewall|security|rule|address|_ip\b|ips?$|volume|disk|network|record|attachment|association`)
+
+// isMachine says that a resource is the machine of a server: by its name, for
+// what a cloud calls machines differs.
+func isMachine(resourceType, name string) bool {
+	return name == "server" && !belongings.MatchString(resourceType)
 }
 
 // kind says in words what a resource's type is: aws_security_group is a
@@ -94,7 +142,7 @@ func (v *inventory) drift(plan *tfjson.Plan) (gone, stopped map[string]bool) {
 	for _, rc := range plan.ResourceDrift {
 		app, _ := rc.Index.(string)
 		i := slices.IndexFunc(v.machines, func(m machine) bool { return m.app == app })
-		if rc.Change == nil || rc.Name != "server" || i < 0 {
+		if rc.Change == nil || !isMachine(rc.Type, rc.Name) || i < 0 {
 			continue
 		}
 		after, _ := rc.Change.After.(map[string]any)
@@ -109,13 +157,26 @@ func (v *inventory) drift(plan *tfjson.Plan) (gone, stopped map[string]bool) {
 			stopped[v.machines[i].server] = true
 		}
 	}
+	for _, rc := range plan.ResourceChanges {
+		app, _ := rc.Index.(string)
+		i := slices.IndexFunc(v.machines, func(m machine) bool { return m.app == app })
+		if rc.Change != nil && isMachine(rc.Type, rc.Name) && i >= 0 && rc.Change.Actions.Create() {
+			gone[v.machines[i].server] = true
+		}
+	}
 	return gone, stopped
+}
+
+// machine says that it is the machine of a server.
+func (f found) machine() bool {
+	resource, name, _ := strings.Cut(f.Resource, ".")
+	return isMachine(resource, name)
 }
 
 // thing is what was found, in words.
 func (s settings) thing(f found) orchestrator.Thing {
 	t := orchestrator.Thing{Kind: "server", ID: f.ProviderID}
-	if resource, name, ok := strings.Cut(f.Resource, "."); ok && name != "server" {
+	if resource, _, ok := strings.Cut(f.Resource, "."); ok && !f.machine() {
 		t.Kind = kind(resource)
 	}
 	for _, app := range slices.Sorted(maps.Keys(s.Servers)) {
@@ -126,13 +187,9 @@ func (s settings) thing(f found) orchestrator.Thing {
 	return t
 }
 
-// server is the value for a server with this ID, as the module takes it.
-func (s settings) server(id string) map[string]any {
-	app := "none"
-	for name, v := range s.Servers {
-		if v.ID == id {
-			app = name
-		}
-	}
-	return map[string]any{"id": id, "app": app, "port": 0, "uid": 0, "variables": map[string]any{}, "needed_by": []string{}}
+// nobody is the value of a server that is there to be removed: no two have one
+// ID.
+func nobody(n int) map[string]any {
+	id := fmt.Sprintf("stray-%d", n)
+	return map[string]any{"id": id, "app": id, "port": 0, "uid": 0, "variables": map[string]any{}, "needed_by": []string{}}
 }

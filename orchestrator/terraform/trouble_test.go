@@ -4,12 +4,14 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -17,6 +19,8 @@ import (
 	"time"
 
 	"github.com/berth-dev/berth/orchestrator"
+	"github.com/berth-dev/berth/testdata/awsfake"
+	"github.com/berth-dev/berth/testdata/hcloudfake"
 )
 
 // cloud is a cloud of the test: what it has, by ID. It is told of by the
@@ -209,7 +213,7 @@ func (h *house) loses(c *cloud, w orchestrator.Workspace, run string) {
 func TestLostRunIsReconciled(t *testing.T) {
 	h := newHouse(t)
 	c := newCloud(t)
-	h.p.Rest = time.Millisecond
+	h.p.Rest, h.p.DeepEvery = time.Millisecond, 2
 	w := h.inCloud(c, true, "api")
 	h.loses(c, w, "r1")
 	if got := c.servers(); !slices.Equal(got, []string{"sapi"}) {
@@ -294,7 +298,7 @@ func (h *house) sees(c *cloud, id string) {
 func TestLostRunThatCannotBeReconciled(t *testing.T) {
 	h := newHouse(t)
 	c := newCloud(t)
-	h.p.Rest = time.Millisecond
+	h.p.Rest, h.p.DeepEvery = time.Millisecond, 2
 	w := h.inCloud(c, false, "api")
 	h.loses(c, w, "r1")
 	unknown := func(err error) {
@@ -356,4 +360,139 @@ func TestHalfMade(t *testing.T) {
 	if err := h.p.Destroy(t.Context(), "e1", "r4", h.progress); err != nil || len(c.things) != 0 {
 		t.Errorf("%v, %v", err, c.things)
 	}
+}
+
+// loseState makes a workspace look as it does when a run was killed that had
+// made everything and written down nothing.
+func (h *house) loseState(run string) {
+	h.Helper()
+	dir := h.p.Dir("e1")
+	journal := filepath.Join(dir, ".berth", "runs", run+".jsonl")
+	data, err := os.ReadFile(journal)
+	if err != nil {
+		h.Fatal(err)
+	}
+	var kept []string
+	for line := range strings.Lines(string(data)) {
+		if !strings.Contains(line, `"kind":"result"`) {
+			kept = append(kept, line)
+		}
+	}
+	if err := os.WriteFile(journal, []byte(strings.Join(kept, "")), 0o600); err != nil {
+		h.Fatal(err)
+	}
+	if err := os.Remove(filepath.Join(dir, "terraform.tfstate")); err != nil {
+		h.Fatal(err)
+	}
+}
+
+// inRealCloud is a workspace of a module that comes with Berth.
+func (h *house) inRealCloud(module string, variables map[string]any, environ []string) orchestrator.Workspace {
+	w := workspace("api", "web")
+	h.env = map[string]string{}
+	w.Target = orchestrator.Target{Name: module, Module: module, Variables: variables}
+	for _, pair := range environ {
+		name, value, _ := strings.Cut(pair, "=")
+		h.env[name] = value
+		w.Target.Environment = append(w.Target.Environment, name)
+	}
+	w.Tags = map[string]string{orchestrator.TagEnvironment: "e1", orchestrator.TagOwner: "maria", orchestrator.TagInstallation: "b1"}
+	for i := range w.Servers {
+		w.Servers[i].Variables = map[string]any{}
+	}
+	h.p.Rest, h.p.DeepEvery = time.Millisecond, 2
+	return w
+}
+
+// reconciles has everything of a killed run found and removed, with the real
+// provider; before that, with terminate, a machine that vanishes seen.
+func (h *house) reconciles(w orchestrator.Workspace, terminate func(id string), left func() []string) {
+	h.Helper()
+	m, err := h.p.Apply(h.Context(), w, "r1", h.progress)
+	if err != nil {
+		h.Fatalf("%v\n%s", err, logOf(err))
+	}
+	look := func() orchestrator.Sight {
+		h.Helper()
+		s, err := h.p.Look(h.Context(), "e1")
+		if err != nil {
+			h.Fatalf("%v\n%s", err, logOf(err))
+		}
+		return s
+	}
+	want := []string{"sapi"}
+	if terminate != nil {
+		if s := look(); !s.Listed || len(s.Gone)+len(s.Stopped)+len(s.Stray) != 0 {
+			h.Errorf("all is well, and it sees %+v", s)
+		}
+		terminate(m["sweb"].ProviderID)
+		if s := look(); !slices.Equal(s.Gone, []string{"sweb"}) || len(s.Stopped)+len(s.Stray) != 0 {
+			h.Errorf("web is gone, and it sees %+v", s)
+		}
+		want = append(want, "sweb") // its firewall and its address are left
+	}
+	h.loseState("r1")
+	if terminate == nil {
+		if s := look(); len(s.Gone)+len(s.Stopped) != 0 || len(s.Stray) != 1 || s.Stray[0].String() != "the server api ("+m["sapi"].ProviderID+")" {
+			h.Errorf("of what is not known it sees %+v", s)
+		}
+	}
+	removed, err := h.p.Reconcile(h.Context(), "e1", "r2", h.progress)
+	if err != nil {
+		h.Fatalf("%v\n%s", err, logOf(err))
+	}
+	if slices.Sort(removed); !slices.Equal(removed, want) || !strings.Contains(h.heard(), "left the server api ("+m["sapi"].ProviderID+")") {
+		h.Errorf("removed %v\n%s", removed, h.heard())
+	}
+	if all := left(); len(all) != 0 {
+		h.Errorf("there is %v", all)
+	}
+}
+
+func TestHetznerIsReconciled(t *testing.T) {
+	cloud := hcloudfake.Start(t)
+	h := newHouse(t)
+	h.reconciles(h.inRealCloud("hcloud", map[string]any{}, cloud.Environ()), func(id string) {
+		n, err := strconv.ParseInt(id, 10, 64)
+		if err != nil {
+			t.Fatal(err)
+		}
+		cloud.Terminate(n)
+	}, cloud.Left)
+}
+
+func TestAWSIsReconciled(t *testing.T) {
+	cloud := awsfake.Start(t)
+	h := newHouse(t)
+	variables := cloud.Variables()
+	maps.Copy(variables, map[string]any{"image_name": "debian-12-amd64-*", "image_owners": []any{"self"}, "max_retries": 1})
+	w := h.inRealCloud("aws", variables, cloud.Environ())
+	w.Servers = w.Servers[:1] // its provider takes much time; the rest is tried above
+	h.reconciles(w, nil, func() []string {
+		var instances struct {
+			All []struct {
+				ID    string `xml:"instanceId"`
+				State string `xml:"instanceState>name"`
+			} `xml:"reservationSet>item>instancesSet>item"`
+		}
+		cloud.Ask(t, &instances, "DescribeInstances")
+		var groups struct {
+			All []struct {
+				Name string `xml:"groupName"`
+			} `xml:"securityGroupInfo>item"`
+		}
+		cloud.Ask(t, &groups, "DescribeSecurityGroups")
+		out := []string{}
+		for _, v := range instances.All {
+			if v.State != "terminated" {
+				out = append(out, v.ID+" "+v.State)
+			}
+		}
+		for _, g := range groups.All {
+			if g.Name != "default" {
+				out = append(out, g.Name)
+			}
+		}
+		return out
+	})
 }
