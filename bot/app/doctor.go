@@ -18,6 +18,7 @@ import (
 	"github.com/berth-dev/berth/bot/console"
 	"github.com/berth-dev/berth/bot/slack"
 	"github.com/berth-dev/berth/orchestrator"
+	"github.com/berth-dev/berth/orchestrator/branch"
 	"github.com/berth-dev/berth/orchestrator/catalog"
 	"github.com/berth-dev/berth/orchestrator/store"
 	"github.com/berth-dev/berth/orchestrator/terraform"
@@ -117,6 +118,7 @@ func examine(ctx context.Context, catalogPath, data, database string) []check {
 	git, err := toolVersion(ctx, "git", "", "--version")
 	add("git", git, err, "install it with your package manager, such as: apt-get install -y git")
 	checks = append(checks, gitHub(ctx, c))
+	checks = append(checks, ownCode(ctx, c)...)
 	checks = append(checks, inSlack(ctx)...)
 	add("data", data+" can be written", writable(data), "give the user that runs Berth the right to write there, or choose another folder with --data")
 	path, err := databasePath(serveOptions{Database: database, Data: data})
@@ -211,6 +213,9 @@ func gitHub(ctx context.Context, c *orchestrator.Catalog) check {
 	if api == "" {
 		api = "https://api.github.com"
 	}
+	if c != nil && os.Getenv("BERTH_GITHUB_TOKEN") == "" && os.Getenv("BERTH_GITHUB_APP_ID") != "" {
+		return gitHubApp(ctx, c)
+	}
 	k := check{Name: "github", Next: "set BERTH_GITHUB_TOKEN to a token that may read the catalog's repositories"}
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
@@ -240,6 +245,71 @@ func gitHub(ctx context.Context, c *orchestrator.Catalog) check {
 		}
 	}
 	return k
+}
+
+func checkerOfEnvironment() *branch.Checker {
+	return branch.New(branch.Options{GitHubAPIURL: os.Getenv("BERTH_GITHUB_API_URL"), Token: os.Getenv("BERTH_GITHUB_TOKEN"),
+		AppID: os.Getenv("BERTH_GITHUB_APP_ID"), AppKeyFile: os.Getenv("BERTH_GITHUB_APP_KEY_FILE")})
+}
+
+// gitHubApp asks for what each server will be given: a token to read the contents
+// of its repository.
+func gitHubApp(ctx context.Context, c *orchestrator.Catalog) check {
+	checker, read := checkerOfEnvironment(), 0
+	var failed []error
+	for _, a := range c.Apps {
+		if a.Credential != nil {
+			continue
+		}
+		for _, repository := range append([]string{a.Repository}, a.Submodules...) {
+			switch login, err := checker.Login(ctx, a, repository, ""); {
+			case err != nil:
+				failed = append(failed, err)
+			case login != nil:
+				read++
+			}
+		}
+	}
+	if len(failed) == 0 {
+		return check{Name: "github", OK: true, Found: fmt.Sprintf("the GitHub App may read the contents of the catalog's %d repositories there", read)}
+	}
+	k := check{Name: "github", Found: failed[0].Error(), Next: "look at the GitHub App, its permissions and where it is installed"}
+	var e *orchestrator.Error
+	if errors.As(failed[0], &e) && e.Hint != "" {
+		k.Next = strings.TrimPrefix(e.Hint, "ops: ")
+	}
+	if more := len(failed) - 1; more > 0 {
+		k.Found += fmt.Sprintf(" And %d more repositories.", more)
+	}
+	return k
+}
+
+// ownCode reads the branches of the apps that have a credential of their own.
+func ownCode(ctx context.Context, c *orchestrator.Catalog) []check {
+	if c == nil {
+		return nil
+	}
+	var out []check
+	checker := checkerOfEnvironment()
+	for _, a := range c.Apps {
+		if a.Credential == nil {
+			continue
+		}
+		k := check{Name: "code", OK: true, Found: fmt.Sprintf("the credential %s reads the code of app %s", a.Credential.Name, a.Name)}
+		_, err := checker.Login(ctx, a, a.Repository, "")
+		if err == nil {
+			_, err = checker.Resolve(ctx, a, "")
+		}
+		if err != nil {
+			k.OK, k.Found, k.Next = false, err.Error(), "look at the credential "+a.Credential.Name+" of the catalog"
+			var e *orchestrator.Error
+			if errors.As(err, &e) && e.Hint != "" {
+				k.Next = strings.TrimPrefix(e.Hint, "ops: ")
+			}
+		}
+		out = append(out, k)
+	}
+	return out
 }
 
 // inSlack tries how Slack is configured.

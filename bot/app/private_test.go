@@ -44,7 +44,7 @@ func (s *sightings) look(secret string) {
 
 // cmdPrivate is a GitHub whose repositories are private, and Berth's App there:
 // private starts it, and puts its address for GITHUB in the catalog; private
-// revoke, lack, suspend, well, remove NAME, install NAME change it; private seen
+// trust TOKEN, revoke, lack, suspend, well, remove NAME, install NAME change it; private seen
 // prints which repositories git was let into, and with what, private grants what
 // tokens were asked for, private sightings where else they were seen.
 func cmdPrivate(ts *testscript.TestScript, _ bool, args []string) {
@@ -79,6 +79,8 @@ func cmdPrivate(ts *testscript.TestScript, _ bool, args []string) {
 		ts.Setenv("GITHUB", h.URL)
 		catalog := ts.MkAbs("ops/berth.hcl")
 		ts.Check(os.WriteFile(catalog, []byte(strings.ReplaceAll(ts.ReadFile(catalog), "GITHUB", h.URL)), 0o644))
+	case "trust":
+		h.Trust(args[1])
 	case "revoke":
 		h.RevokeReading()
 	case "lack":
