@@ -122,7 +122,7 @@ var fileRecords = []record{
 	{code: "command_failed", who: ops, in: "file", re: later(`Patch would not apply cleanly|Failed to apply patch|Patch does not apply`), sentence: `A patch of the recipe does not fit the file "{name}" any more (step "{step}").`, next: askOpsRecipe, subject: "{name}",
 		samples: []sample{{step: "file.patch /srv/billing/a.c", says: "Patch would not apply cleanly, no changes made. Results of dry-run are below. Run state again using the reject_file option to save rejects to a persistent file.\n\nHunk #1 FAILED at 1.", names: []string{"/srv/billing/a.c"}}}},
 	{code: "recipe_error", who: ops, in: "file", re: later(`[Pp]attern not found|Expected (?:un)?commented lines not found|Markers were not found|Unterminated marked block|before or after was found|Found (?:more than|less than|no) [^\n]*occurrences|Found more than one line between|Failed to deserialize existing data|to ensure line without knowing|[Nn]o text found to append|(?:re\.)?error: .* at position \d+|nothing to repeat|unterminated (?:subpattern|character set)|missing \), `), refine: editLine,
-		sentence: `The file "{name}" does not look as the step "{step}" expects: {line}`, next: askOpsRecipe, subject: "{name}",
+		sentence: `The file "{name}" does not look as the step "{step}" expects: {line}`, next: askOpsRecipe, subject: "{name} {line}",
 		samples: []sample{
 			{step: "file.comment /etc/my.ini", says: "zebra: Pattern not found", names: []string{"/etc/my.ini", "zebra"}},
 			{step: "file.blockreplace /etc/my.ini", says: "Encountered error managing block: Cannot edit marked block. Markers were not found in file.. See the log for details.", names: []string{"/etc/my.ini", "Markers were not found"}},

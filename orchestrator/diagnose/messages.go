@@ -322,6 +322,9 @@ func reasonOf(reason string) string {
 			}
 		}
 	}
+	if head == "found character that cannot start any token" { // the message does not say which
+		head = "a value begins with a tab or a character such as %, @ or \x60 that needs quotation marks around it"
+	}
 	if strings.HasPrefix(head, "found unacceptable key ") {
 		head = "it has a key that can't be one; braces may need quotation marks around them"
 	}

@@ -30,26 +30,35 @@ var (
 		`traceback \(most recent call last\):|\s*file ".*", line \d+.*|during handling of the above exception.*|the above exception was the direct cause.*|` +
 		`ran \d+ tests? in .*|failed \((?:failures|errors)=.*|ok|` +
 		`tar(?: \(child\))?: (?:error is not recoverable|exiting with failure|child returned status).*|\[error\] (?:compilation error|failed to execute goal|build failure|re-run|to see|for more|after correcting|-> \[help).*|\[error\]\s*|` +
-		`[x✗✖] build failed.*|running scope as unit: .*|error: process completed with exit code.*|` +
+		`[x✗✖] build failed.*|\[info\] build failure|failed to compile\.?|> build failed because of .*|error: prisma schema validation\b.*|error code: \w+|\S*(?:rails|rake) aborted!|standarderror: an error has occurred, this and all later migrations canceled.*|error: command finished with error:.*|error\s+run failed: .*|running scope as unit: .*|error: process completed with exit code.*|` +
 		`note: this .* (?:issue|error) .*|hint: see above.*|╰─> see above.*|\[end of output\]|` +
 		`\s*(?:errno|code|syscall|address|port|path|requirestack): .*|` +
 		`(?:run|try|use) .{0,60}(?:--help|--stacktrace|--info).*|\* try:|\* get more help.*|build failed(?: with an exception\.| in .*)?|` +
 		`\+\+? .*|> .*|\$ .*|.* additional info follows:` +
 		`)$`)
 	exception  = regexp.MustCompile(`^(?:[A-Za-z_][\w.]*\.)?[A-Z]\w*(?:Error|Exception|Exit|Interrupt|Warning|Fault|NotFound|Refused|Denied|DoesNotExist|ImproperlyConfigured)(?:: .*| \[.*)?$|^(?:django|sqlalchemy|psycopg2?|pymysql|redis|requests|botocore)\.[\w.]+: .*`)
-	strongLine = regexp.MustCompile(`(?:^|[\s:(])(?:fatal error|fatal|error|ERROR|Error|FATAL|Fatal error|panic|\[emerg\]|\[error\]|\[crit\])(?:\[\w+\])?(?: TS\d+)?:? |\berror TS\d+|undefined reference|cannot find |No rule to make target|SyntaxError|AssertionError|FAIL:|^--- FAIL|\bFAILED\b|Cannot find module|ModuleNotFoundError|unclosed|Caused by: `)
+	strongLine = regexp.MustCompile(`^Module not found: |^Type error: |^e: |(?:^|[\s:(])(?:fatal error|fatal|error|ERROR|Error|FATAL|Fatal error|panic|\[emerg\]|\[error\]|\[crit\])(?:\[\w+\])?(?: TS\d+)?:? |\berror TS\d+|undefined reference|cannot find |No rule to make target|SyntaxError|AssertionError|FAIL:|^--- FAIL|\bFAILED\b|Cannot find module|ModuleNotFoundError|unclosed|Caused by: `)
 	weakLine   = regexp.MustCompile(`(?i)error|fail|cannot|can't|could not|couldn't|unable|not found|no such|denied|refused|missing|invalid|unknown|undefined|unexpected|broken|expected|killed|segmentation|abort|timed out|timeout|not allowed|does not|doesn't|exceed|conflict|usage:|forbidden|unauthorized|unavailable|incompatible|mismatch|out of date|rejected|illegal|corrupt|no tests ran|fehler|nicht gefunden|erreur|échec|introuvable|ошибк|错误|失败|エラー`)
 	pathOrURL  = regexp.MustCompile(`\w+://\S+|\S*/\S*`)
 	// announces are lines whose reason stands on the next one.
-	announces = regexp.MustCompile(`^(?:CMake (?:Deprecation )?Error.*:|ERROR in \S.*|● Test suite failed to run|(?:Error: )?ERR_PNPM_\w+|\* What went wrong:|Error:|ERROR:|error:|FAILED:.*:)$`)
+	announces = regexp.MustCompile(`^(?:Error: P\d{4}|CMake (?:Deprecation )?Error.*:|ERROR in \S.*|● Test suite failed to run|(?:Error: )?ERR_PNPM_\w+|\* What went wrong:|Error:|ERROR:|error:|FAILED:.*:)$`)
 	// ofTest is the reason that pytest gives.
 	ofTest = regexp.MustCompile(`^E {2,}\S`)
 	// panicked is how Rust, Ruby and Elixir begin; Rust says why on the next line.
 	panicked   = regexp.MustCompile(`^thread '.*' (?:\(\d+\) )?panicked at |^\S+:\d+:in [\x60'].*\((?:[A-Z]\w*::)*[A-Z]\w*\)$|^\*\* \((?:[A-Z]\w*\.)*[A-Z]\w*\) `)
-	testFailed = regexp.MustCompile(`^(?:FAIL\s+\S+ > .+|FAILED \S+::\S+|FAIL: \S+|--- FAIL: \S+|● .+|not ok \d+ .+)`)
+	testFailed = regexp.MustCompile(`^(?:FAIL\s+\S+ > .+|\S.* > \S.* FAILED|rspec \./\S+:\d+ # .+|FAILED \S+::\S+|FAIL: \S+|--- FAIL: \S+|● .+|not ok \d+ .+)`)
 	pointsAt   = regexp.MustCompile(`^(?:\[ERROR\] )?\S+?[:(]\[?\d+(?:[,:]\d+)?[\]:)]`)
 	// prefixes are what loggers and tools put before their words.
-	prefixes    = regexp.MustCompile(`^(?:- |E {2,}|\| +|➤ (?:YN\d+: )?(?:[│┌└·] )?|│ +|[├╰]─▶ |[×✘✖✗] |\[!\] |Caused by: |\[cause\]: |Exception in thread "[^"]*" |Unhandled exception\. |npm (?:err!|error|ERR!) |E: |\[ERROR\s*\] |\d{4}[-/]\d\d[-/]\d\d[T ]\d\d:\d\d:\d\d\S*\s+(?:\[\w+\]\s+\d+#\d+:\s+)?)+`)
+	prefixes = regexp.MustCompile(`^(?:- |e: (?:file://)?|[\w@][\w@/.-]*:(?:build|lint|test|dev|check|typecheck|compile)[\w:-]*: |E {2,}|\| +|➤ (?:YN\d+: )?(?:[│┌└·] )?|│ +|[├╰]─▶ |[×✘✖✗] |\[!\] |Caused by: |\[cause\]: |Exception in thread "[^"]*" |Unhandled exception\. |npm (?:err!|error|ERR!) |E: |\[ERROR\s*\] |\d{4}[-/]\d\d[-/]\d\d[T ]\d\d:\d\d:\d\d\S*\s+(?:\[\w+\]\s+\d+#\d+:\s+)?)+`)
+	// notThere is what Maven and Bundler say at the end of a long line, or below
+	// much else.
+	notThere = regexp.MustCompile(`Could not (?:find|transfer) artifact \S+|Failure to find \S+:\S+|^An error occurred while installing \S+ \(`)
+	// severalAtOnce is Python's exception of several.
+	severalAtOnce = regexp.MustCompile(`^(?:[\w.]+\.)?(?:Base)?ExceptionGroup: .+ \(\d+ sub-exceptions?\)$`)
+	// ofTask begins a line that a tool passes on from one of its tasks.
+	ofTask = regexp.MustCompile(`^[\w@][\w@/.-]*:(?:build|lint|test|dev|check|typecheck|compile)[\w:-]*: `)
+	// innermost begins the reasons that Gradle gives, each further in.
+	innermost   = regexp.MustCompile(`^\s*> \S`)
 	sectionNote = regexp.MustCompile(`(?i): in function|in file included from|: note: |warning: |deprecat`)
 )
 
@@ -84,8 +93,12 @@ func score(l string) int {
 	n := 1
 	bare := prefixes.ReplaceAllString(t, "")
 	switch {
-	case noiseLine.MatchString(t):
+	case notThere.MatchString(t):
+		n = 9
+	case noiseLine.MatchString(t), ofTask.MatchString(t) && noiseLine.MatchString(bare):
 		return 0
+	case severalAtOnce.MatchString(bare):
+		n = 10
 	case testFailed.MatchString(t):
 		n = 10
 	case exception.MatchString(bare), panicked.MatchString(t):
@@ -173,6 +186,29 @@ func whole(all []string, i int, line string) string {
 	}
 	line = toAdd.ReplaceAllString(line, "")
 	next := all[i+1 : min(len(all), i+6)]
+	if at := notThere.FindStringIndex(line); at != nil {
+		return strings.TrimSuffix(line[at[0]:], " -> [Help 1]")
+	}
+	if severalAtOnce.MatchString(line) {
+		for _, n := range next {
+			if t := strings.TrimSpace(prefixes.ReplaceAllString(strings.TrimSpace(n), "")); exception.MatchString(t) {
+				return line + ": " + t
+			}
+		}
+	}
+	if raw == "* What went wrong:" {
+		reason := ""
+		for _, n := range next {
+			if innermost.MatchString(n) && !aside.MatchString(n) {
+				reason = strings.TrimPrefix(strings.TrimSpace(n), "> ")
+			} else if reason != "" || strings.HasPrefix(n, "* ") {
+				break
+			}
+		}
+		if reason != "" {
+			return reason
+		}
+	}
 	if strings.HasSuffix(line, ":") && !panicked.MatchString(raw) || announces.MatchString(raw) {
 		for _, n := range next {
 			n = strings.TrimSpace(n)
@@ -199,6 +235,9 @@ func whole(all []string, i int, line string) string {
 	}
 	return line
 }
+
+// aside is what Gradle says of where to look.
+var aside = regexp.MustCompile(`see the compiler error output|A failure occurred while executing|Compilation error\. See log`)
 
 // testName is a failed test whose reason stands below it.
 var (
@@ -249,6 +288,11 @@ func lastLine(s string) string {
 // lastException is the exception that a trace of Python ends with.
 func lastException(s string) string {
 	all := lines(s)
+	for i, l := range all {
+		if t := strings.TrimSpace(prefixes.ReplaceAllString(strings.TrimSpace(l), "")); severalAtOnce.MatchString(t) {
+			return whole(all, i, t)
+		}
+	}
 	for i := len(all) - 1; i >= 0; i-- {
 		l := strings.TrimSpace(all[i])
 		if l == all[i] && (exception.MatchString(l) || regexp.MustCompile(`^[A-Za-z_][\w.]*(?:: .+)?$`).MatchString(l)) {

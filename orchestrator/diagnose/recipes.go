@@ -66,7 +66,7 @@ var exceptionRecords = []record{
 		samples: []sample{{step: "ini.options_present /srv/no/x.ini", says: "An exception occurred in this state: Traceback (most recent call last):\n  File \"x.py\", line 1, in y\nFileNotFoundError: [Errno 2] No such file or directory: '/srv/no/x.ini'\n", names: []string{"/srv/no/x.ini"}}}},
 	{code: "salt_exception", who: ops, re: later(`(?s)An exception occurred in this state: .*|^Traceback \(most recent call last\)`), refine: exceptionLine,
 		sentence: `The recipe's step "{step}" broke while it ran: {line}`, next: askOpsRecipe,
-		samples: []sample{{step: "shop.deployed x", says: "An exception occurred in this state: Traceback (most recent call last):\n  File \"shop.py\", line 2, in deployed\n    raise RuntimeError('no licence left')\nRuntimeError: no licence left\n", names: []string{"no licence left"}}, {step: "shop.deployed x", says: "An exception occurred in this state: Malformed state return. Data must be a dictionary type.", names: []string{"must be a dictionary"}}}},
+		samples: []sample{{step: "shop.deployed x", says: "An exception occurred in this state: Traceback (most recent call last):\n  File \"shop.py\", line 2, in deployed\n    raise RuntimeError('no licence left')\nRuntimeError: no licence left\n", names: []string{"no licence left"}}, {step: "shop.deployed x", says: "An exception occurred in this state:   + Exception Group Traceback (most recent call last):\n  |   File \"shop.py\", line 7, in deployed\n  | ExceptionGroup: two things went wrong (2 sub-exceptions)\n  +-+---------------- 1 ----------------\n    | ValueError: no licence left\n    +---------------- 2 ----------------\n    | KeyError: 'x'\n    +------------------------------------\n", names: []string{"two things went wrong", "no licence left"}}, {step: "shop.deployed x", says: "An exception occurred in this state: Malformed state return. Data must be a dictionary type.", names: []string{"must be a dictionary"}}}},
 }
 
 // anyRecords are what any state can say.
@@ -79,6 +79,8 @@ var anyRecords = []record{
 		samples: []sample{{step: "shop.deployed x", says: "Failed to set vm.swappiness: Operation not permitted", names: []string{"vm.swappiness"}}}},
 	{code: "service_failed", who: ops, in: "mysql* postgres* mongodb* redis* influxdb* rabbitmq*", re: later(offline + `|(?i:can't connect|could not connect)`), refine: commentLine, sentence: `The step "{step}" could not reach its database or broker: {line}`, next: askOps,
 		samples: []sample{{step: "mysql_database.present shop", says: "MySQL Error 2002: Can't connect to local MySQL server through socket '/run/mysqld/mysqld.sock' (2)", names: []string{"2002"}}}},
+	{code: "service_failed", who: ops, in: "mysql* postgres* mongodb* redis* influxdb* rabbitmq*", when: logTells(offline + `|(?i:can't connect|could not connect|connection to server|error connecting)`), refine: loggedReason, sentence: `The step "{step}" could not reach its database or broker: {line}`, next: askOps,
+		samples: []sample{{step: "postgres_user.present shop", says: "Failed to create user shop", stderr: "[ERROR   ] Command '/usr/bin/psql' failed with return code: 2\n[ERROR   ] stderr: psql: error: connection to server on socket \"/var/run/postgresql/.s.PGSQL.5432\" failed: No such file or directory\n\tIs the server running locally and accepting connections on that socket?\n[ERROR   ] retcode: 2", names: []string{"connection to server on socket"}}}},
 	{code: "salt_exception", who: retry, re: later(offline), refine: commentLine, sentence: `The step "{step}" could not reach something over the network: {line}`, next: tryAgain,
 		samples: []sample{{step: "shop.deployed x", says: "HTTPConnectionPool(host='licence.acme.io', port=80): Max retries exceeded: [Errno 111] Connection refused", names: []string{"licence.acme.io"}}}},
 	{code: "user_missing", who: ops, re: later(`User '?(?P<user>[^'\n]+?)'? (?:is not available|does not exist|not found)`), sentence: `The user "{user}" does not exist on the server (step "{step}").`, next: askOps, subject: "{user}",
@@ -89,6 +91,68 @@ var anyRecords = []record{
 		samples: []sample{{step: "shop.deployed x", says: "check_cmd determined the state failed", names: []string{sampleID}}}},
 	{code: "salt_exception", who: ops, in: "module salt", refine: commentLine, sentence: `The recipe's step "{step}" called a function that failed: {line}`, next: askOpsRecipe,
 		samples: []sample{{step: "module.run build", says: "'shop.build' failed: went wrong", names: []string{"went wrong"}}}},
+	// How states word it, whichever they are.
+	{code: "recipe_error", who: ops, re: later(`(?i)\bmust (?:be|have|contain|provide|specify|end)\b|\b(?:is|are) required\b|only supported|not supported|mutually exclusive|does not work with|cannot (?:be used|be combined|contain)|should be an?\b|not formed as|not implemented|is not an? (?:valid|list|string|dict|boolean|integer)|invalid(?:ly)?\b.*\b(?:argument|parameter|value|name|format|characters)|not specified|(?:no|not) \S+ (?:provided|specified|given)|would result in empty|differs from present|mix of`), refine: unknownStep,
+		sentence: `The recipe's step "{step}" is not right: {line}`, next: askOpsRecipe,
+		samples: []sample{
+			{step: "debconf.set_file shop", says: "Context must be formed as a dict", names: []string{"Context must be formed"}},
+			{step: "pkgbuild.built shop", says: "'results' argument is required", names: []string{"'results'"}},
+			{step: "etcd.mod_watch /shop", says: "etcd.set does not work with the watch requisite, please use etcd.wait_set or etcd.wait_rm", names: []string{"etcd.wait_set"}},
+		}},
+	{code: "salt_exception", who: ops, re: later(`(?i)\bfail(?:ed|ure)?\b|\bunable\b|\bcould ?n[o']t\b|\bcannot\b|\bcan't\b|\berrors?\b|\bissues\b|\bproblem\b|\bwere not \w+`), refine: didNotSucceed,
+		sentence: `The step "{step}" did not succeed: {line}`, next: askOps,
+		samples: []sample{
+			{step: "apache_module.enabled rewrite", says: "Failed to enable rewrite Apache module", names: []string{"rewrite"}},
+			{step: "pyenv.installed python-3.12", says: "pyenv failed to install", stderr: "[INFO    ] Executing state pyenv.installed\n[ERROR   ] fatal: unable to look up github.test (port 9418)", names: []string{"python-3.12", "pyenv failed to install", "github.test"}},
+			{step: "postgres_extension.present hstore", says: "Failed to install extension hstore", names: []string{"hstore"}},
+		}},
+	{code: "salt_exception", who: ops, re: later(`(?i)\bdoes ?n[o']t exists?\b|\bnot (?:found|installed|present)\b|\bno such\b|\b(?:is|are) missing\b|\bno \w+ found\b`), refine: unknownStep,
+		sentence: `The step "{step}" needs something that is not on the server: {line}`, next: askOps,
+		samples: []sample{{step: "sysfs.present kernel/mm/x", says: "SysFS attribute kernel/mm/x doesn't exist.", names: []string{"kernel/mm/x"}}, {step: "grains.append roles", says: "Grain roles does not exist", names: []string{"roles"}}}},
+}
+
+// Two more ways in which states word it.
+var foundOtherwise = []record{
+	{code: "state_module_missing", who: ops, re: later(`'(?P<fn>\w+\.\w+)' modules? not available|^(?P<f2>\w+) module not activated`), refine: func(f *failure, _ *finding) { coalesce(f, "fn", "f2") }, sentence: `The recipe's step "{step}" calls "{fn}", which this server does not know.`, next: askOps, subject: "{fn}",
+		samples: []sample{{step: "helm.release_present shop", says: "'helm.install' modules not available on this minion.", names: []string{"helm.install"}}, {step: "supervisord.running shop", says: "Supervisord module not activated. Do you need to install supervisord?", names: []string{"Supervisord"}}}},
+	{code: "salt_exception", who: ops, re: later(`(?i)\bexists?(?: and| but|,)|\bmultiple\b|\bmore than one\b|\balready (?:present|associated|exists)|\bin use\b|\bis (?:stopped|disabled|different)\b|\bis not (?:running|configured|enabled|changed)\b|\bnot respond|\bdo(?:es)? ?not (?:match|map)\b|\bnot eligible\b`), refine: unknownStep,
+		sentence: `The step "{step}" found the server otherwise than the recipe expects: {line}`, next: askOps,
+		samples: []sample{
+			{step: "svn.latest /srv/shop", says: "/srv/shop exists but is not a svn working copy.", names: []string{"/srv/shop", "working copy"}},
+			{step: "zone.attached web", says: "zone web is not configured!", names: []string{"web"}},
+			{step: "sqlite3.table_absent orders", says: "Multiple tables with the same name='orders'", names: []string{"orders"}},
+		}},
+}
+
+// logTells says whether what was logged beside a failure holds a text.
+func logTells(pattern string) func(*failure) bool {
+	return func(f *failure) bool { return re(pattern).MatchString(f.vars["stderr"]) }
+}
+
+// loggedReason is the line of the log that tells most.
+func loggedReason(f *failure, _ *finding) { f.vars["line"] = reasonInLog(f.vars["stderr"]) }
+
+// inLog begins a line of the log that Salt has put a text of others into.
+var inLog = re(`^(?:\[\w+\s*\] )?(?:std(?:err|out): )?`)
+
+func reasonInLog(log string) string {
+	var said []string
+	for _, l := range lines(log) {
+		if t := inLog.ReplaceAllString(strings.TrimSpace(l), ""); !re(`failed with return code: \d+$|^retcode: |^Executing |^Running state |^Completed state `).MatchString(t) {
+			said = append(said, t)
+		}
+	}
+	return telling(strings.Join(said, "\n"), "")
+}
+
+// didNotSucceed adds the reason that was logged where the comment tells none.
+func didNotSucceed(f *failure, x *finding) {
+	unknownStep(f, x)
+	if line := f.vars["line"]; !strings.Contains(line, ": ") {
+		if reason := reasonInLog(f.vars["stderr"]); reason != "" && !strings.Contains(reason, line) && !strings.Contains(line, reason) {
+			f.vars["line"] = strings.TrimRight(line, ".") + ": " + reason
+		}
+	}
 }
 
 func missingRefs(f *failure, _ *finding) {

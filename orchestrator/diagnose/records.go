@@ -47,6 +47,7 @@ var stateRecords = join(
 	checkRecords,
 	commandRecords,
 	anyRecords,
+	foundOtherwise,
 )
 
 // families are what is said when no record fits: what kind of thing failed is

@@ -3,16 +3,25 @@ package diagnose
 import (
 	"encoding/json"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 )
 
 // TestToolsOfBuilds: what real tools printed when they failed, and what the
-// sentence must hold of it; of a list one is enough.
+// sentence must hold of it; of a list one is enough. What stands in
+// tools-known.json was not recorded: it is written as the tools word it.
 func TestToolsOfBuilds(t *testing.T) {
 	t.Parallel()
-	text, err := os.ReadFile("testdata/tools.json")
+	for _, file := range []string{"tools.json", "tools-known.json"} {
+		t.Run(file, func(t *testing.T) { toolsOfBuilds(t, filepath.Join("testdata", file)) })
+	}
+}
+
+func toolsOfBuilds(t *testing.T, file string) {
+	t.Parallel()
+	text, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -222,6 +222,14 @@ var jargon = []struct {
 	{regexp.MustCompile(`(?i)([^a-z.]|^)jinja2?([^a-z]|$)`), "${1}template${2}"},
 	{regexp.MustCompile(`(?i)([^a-z]|^)tracebacks?([^a-z]|$)`), "${1}error${2}"},
 	{regexp.MustCompile(`(?i)([^a-z.]|^)sls([^a-z]|$)`), "${1}recipe${2}"},
+	{regexp.MustCompile(`\b(?:on )?the salt fileserver in saltenv\b`), "among the recipes of"},
+	{regexp.MustCompile(`\bin saltenv\b`), "in the environment"},
+	{regexp.MustCompile(`(?i)\bthis state\b`), "this step"},
+	{regexp.MustCompile(`\b(?:the )?([a-z]\w*\.[a-z]\w*) state( function)?\b`), "${1}"},
+	{regexp.MustCompile(`\b(?:mod_)?beacon state function\b`), "watching of events"},
+	{regexp.MustCompile(`\bfor state ([a-z]\w*\.[a-z]\w*)`), "for ${1}"},
+	{regexp.MustCompile(`(?i)\bsalt (was|is|uses|will|has)\b`), "the setup ${1}"},
+	{regexp.MustCompile(`(?i)([^a-z]|^)grain(s?)([^a-z]|$)`), "${1}fact${2}${3}"},
 }
 
 func plain(s string) string {
