@@ -9,18 +9,35 @@ locals {
   }
 
   # Hetzner's alphabet of labels: letters, digits and -_. between them.
-  labels = { for key, value in var.tags :
+  labels = merge({ for key, value in var.tags :
     trim(substr(replace(key, "/[^A-Za-z0-9_.-]+/", "-"), 0, 63), "-_.") =>
     trim(substr(replace(value, "/[^A-Za-z0-9_.-]+/", "-"), 0, 63), "-_.")
-  }
+  }, { berth-environment = var.environment_id })
 
-  network  = var.network != null ? var.network : one(hcloud_network.environment[*].id)
+  # A set stays together: what its first server is made of and where that is
+  # holds for those to come. Before there is one, the catalog may be corrected.
+  made     = data.hcloud_servers.made.servers
+  location = concat(local.made[*].location, [var.location])[0]
+  image    = concat(local.made[*].image, [local.chosen])[0]
+  chosen   = var.image_selector == null ? var.image : try(tostring(data.hcloud_images.selected[0].images[0].id), "")
+  zone     = coalesce(var.network_zone, lookup(local.zones, local.location, "eu-central"))
+
+  own      = var.network == null || length(data.hcloud_networks.made.networks) > 0
+  network  = local.own ? one(hcloud_network.environment[*].id) : var.network
   types    = { for app, s in var.servers : app => coalesce(s.variables.server_type, var.server_type) }
   isPublic = var.ipv4 || var.ipv6
 }
 
-# A list that may be empty: a snapshot that has gone must not be in the way of a
-# destroy.
+# All data are lists, which may be empty: nothing that has gone meanwhile is in
+# the way of a destroy.
+data "hcloud_servers" "made" {
+  with_selector = "berth-environment=${var.environment_id}"
+}
+
+data "hcloud_networks" "made" {
+  with_selector = "berth-environment=${var.environment_id}"
+}
+
 data "hcloud_images" "selected" {
   count         = var.image_selector == null ? 0 : 1
   with_selector = var.image_selector
@@ -28,38 +45,23 @@ data "hcloud_images" "selected" {
   most_recent   = true
 }
 
-# What an environment keeps for its life: another image or location in the
-# catalog replaces no server that runs.
-resource "terraform_data" "begun" {
-  input = {
-    image    = var.image_selector == null ? var.image : try(tostring(data.hcloud_images.selected[0].images[0].id), "")
-    location = var.location
-    zone     = coalesce(var.network_zone, lookup(local.zones, var.location, "eu-central"))
-    ip_range = var.ip_range
-  }
+resource "hcloud_network" "environment" {
+  count    = local.own ? 1 : 0
+  name     = "berth-${var.environment_id}"
+  ip_range = var.ip_range
+  labels   = local.labels
 
   lifecycle {
-    ignore_changes = [input]
-    postcondition {
-      condition     = self.output.image != ""
-      error_message = "No image found that has the labels of image_selector."
-    }
+    ignore_changes = [ip_range]
   }
-}
-
-resource "hcloud_network" "environment" {
-  count    = var.network == null ? 1 : 0
-  name     = "berth-${var.environment_id}"
-  ip_range = terraform_data.begun.output.ip_range
-  labels   = local.labels
 }
 
 resource "hcloud_network_subnet" "environment" {
-  count        = var.network == null ? 1 : 0
+  count        = local.own ? 1 : 0
   network_id   = hcloud_network.environment[0].id
   type         = "cloud"
-  network_zone = terraform_data.begun.output.zone
-  ip_range     = terraform_data.begun.output.ip_range
+  network_zone = local.zone
+  ip_range     = hcloud_network.environment[0].ip_range
 }
 
 # Hetzner filters what comes over public addresses alone. A firewall without a
@@ -95,7 +97,7 @@ resource "hcloud_primary_ip" "ipv4" {
   for_each    = var.ipv4 ? var.servers : {}
   name        = "berth-${each.value.id}-ipv4"
   type        = "ipv4"
-  location    = terraform_data.begun.output.location
+  location    = local.location
   auto_delete = false
   labels      = local.labels
 }
@@ -104,7 +106,7 @@ resource "hcloud_primary_ip" "ipv6" {
   for_each    = var.ipv6 ? var.servers : {}
   name        = "berth-${each.value.id}-ipv6"
   type        = "ipv6"
-  location    = terraform_data.begun.output.location
+  location    = local.location
   auto_delete = false
   labels      = local.labels
 }
@@ -113,8 +115,8 @@ resource "hcloud_server" "server" {
   for_each     = var.servers
   name         = each.value.id
   server_type  = local.types[each.key]
-  image        = terraform_data.begun.output.image
-  location     = terraform_data.begun.output.location
+  image        = local.image
+  location     = local.location
   user_data    = each.value.user_data # another one replaces the server
   ssh_keys     = var.ssh_keys
   labels       = local.labels
@@ -139,7 +141,12 @@ resource "hcloud_server" "server" {
   }
 
   lifecycle {
-    ignore_changes = [ssh_keys] # those of a server that runs are its own
+    # What a server began with: another one would replace it.
+    ignore_changes = [image, location, ssh_keys]
+    precondition {
+      condition     = local.image != ""
+      error_message = "There are no images matching the labels of image_selector."
+    }
   }
 
   depends_on = [hcloud_network_subnet.environment] # what addresses come from

@@ -38,7 +38,7 @@ variable "server_type" {
 }
 
 variable "location" {
-  description = "Where servers are: fsn1, nbg1, hel1, ash, hil or sin. An environment stays where it began."
+  description = "Where servers are: fsn1, nbg1, hel1, ash, hil or sin. A set stays where its first server was made."
   type        = string
   default     = "fsn1"
 }
@@ -50,13 +50,13 @@ variable "network_zone" {
 }
 
 variable "image" {
-  description = "The image's name, or the ID of a snapshot. An environment keeps the one that it began with."
+  description = "The image's name, or the ID of a snapshot. A set keeps the one that its first server was made of."
   type        = string
   default     = "debian-12"
 }
 
 variable "image_selector" {
-  description = "Instead of image, the labels of snapshots: the newest that has them when an environment is made (\"berth=base\")."
+  description = "Instead of image, the labels of snapshots: the newest that has them when the first server of a set is made (\"berth=base\")."
   type        = string
   default     = null
 }
@@ -94,7 +94,7 @@ variable "ip_range" {
 }
 
 variable "network" {
-  description = "The ID of a network that is there, with a subnet in the location's zone, instead of one for each environment. All that is in it can reach all ports of the servers."
+  description = "The ID of a network that is there, with a subnet in the location's zone, instead of one for each environment made from now on. All that is in it can reach all ports of the servers."
   type        = number
   default     = null
 }

@@ -118,7 +118,7 @@ func plainly(s string) string {
 			}))
 		}
 	}
-	out := strings.NewReplacer("The the tool", "The tool", "the the tool", "the tool", "a the tool", "a tool", `""`, `"`).Replace(b.String())
+	out := strings.NewReplacer("The the tool", "The tool", "the the tool", "the tool", "a the tool", "a tool", `""`, `"`, `'"`, `"`, `"'`, `"`).Replace(b.String())
 	out = strings.Trim(strings.TrimSpace(out), ".:;, ")
 	if cut := shorten(out, room); cut != out {
 		if i := strings.LastIndex(cut, " "); i > room/2 {

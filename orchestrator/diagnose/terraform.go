@@ -248,7 +248,7 @@ func terraformCauses(diags []diagnostic, m masker, local bool) []orchestrator.Ca
 	codes := map[string]bool{}
 next:
 	for _, g := range diags {
-		if preface.get().MatchString(g.Summary) {
+		if preface.get().MatchString(g.Summary) || len(diags) > 1 && unconfigured.get().MatchString(g.Detail) {
 			continue
 		}
 		f := g.failure(local)
@@ -305,8 +305,11 @@ var follows = map[string][]string{
 
 var (
 	// preface is the heading of a list of errors.
-	preface   = later(`(?:encountered problems during initiali[sz]ation|^There are some problems with the configuration)`)
-	brokenOff = later(`signal: |context cancel`)
+	preface = later(`(?:encountered problems during initiali[sz]ation|^There are some problems with the configuration)`)
+	// unconfigured follows when a provider without a block of its own refuses
+	// what it got from the environment.
+	unconfigured = later(`^Provider "[^"]+" requires explicit\s+configuration`)
+	brokenOff    = later(`signal: |context cancel`)
 )
 
 // redactUserData takes a machine's start-up data out of an error: it holds the
