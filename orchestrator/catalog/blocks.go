@@ -444,7 +444,7 @@ func blankOrControl(r rune) bool { return unicode.IsSpace(r) || unicode.IsContro
 // repository accepts what git can clone without running another program, and
 // makes a path absolute. Nothing that may be a secret is repeated.
 func (l *loader) repository(s string, rng hcl.Range) string {
-	const secret = "repository has a %s in it. Secrets never stand in the catalog: leave it out and give git a credential helper, or Berth a BERTH_GITHUB_TOKEN."
+	const secret = "repository has a %s in it. Secrets never stand in the catalog: leave it out, and name a credential for the app (docs/private-code.md)."
 	switch {
 	case strings.TrimSpace(s) == "" || s != strings.TrimSpace(s) || strings.ContainsFunc(s, unicode.IsControl):
 		l.at(rng, "repository: %q is no address. Expected such as \"https://github.com/acme/api\" or \"git@github.com:acme/api\".", s)
