@@ -88,6 +88,10 @@ type Report struct {
 	// (Salt missing, folder unwritable, code unreadable): one plain sentence;
 	// Stderr may hold what a program said about it.
 	Problem string `json:"problem,omitempty"`
+	// Installing says that the problem is the machine's own set-up: Salt could
+	// not be installed. Stderr is what the installers printed. The agent goes
+	// on trying, and reports again.
+	Installing bool `json:"installing,omitempty"`
 	// Revision is the commit that the checkout stands at (empty: none).
 	Revision string `json:"revision"`
 	// Healthy is the result of the health check; HealthDetail says why not.

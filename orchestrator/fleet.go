@@ -34,6 +34,7 @@ type LogSink interface {
 type Fleet struct {
 	Records      AgentRecords
 	Environments Environments
+	Operations   Operations
 	Events       interface {
 		AddEvents(ctx context.Context, events []Event) error
 	}
@@ -98,20 +99,47 @@ func (f *Fleet) Progress(ctx context.Context, serverID string, lines []Progress)
 	if err := f.Logs.Append(v.EnvironmentID, v.Name, lines); err != nil {
 		return err
 	}
-	var d Desired
-	if len(v.Desired) == 0 || json.Unmarshal(v.Desired, &d) != nil {
-		return nil
-	}
 	var events []Event
 	for _, p := range lines {
-		if p.Step != "log" && p.Generation == v.Generation && (v.Status == StatusCreating || v.Status == StatusDeploying) {
-			events = append(events, Event{OperationID: d.Operation, At: p.At, Server: v.Name, Step: p.Step, Text: p.Text})
+		// Before it has heard what it should be, a new machine tells of itself.
+		first := p.Generation == 0 && (p.Step == "booting" || p.Step == "installing")
+		if p.Step != "log" && (p.Generation == v.Generation || first) && (v.Status == StatusCreating || v.Status == StatusDeploying) {
+			events = append(events, Event{At: p.At, Server: v.Name, Step: p.Step, Text: p.Text})
 		}
 	}
 	if len(events) == 0 {
 		return nil
 	}
+	operation, err := f.operation(ctx, v)
+	if err != nil || operation == "" {
+		return err
+	}
+	for i := range events {
+		events[i].OperationID = operation
+	}
 	return f.Events.AddEvents(ctx, events)
+}
+
+// operation is the one that waits for a server: that of its generation, before
+// there is one that which makes the machine; empty: none.
+func (f *Fleet) operation(ctx context.Context, v Server) (string, error) {
+	if len(v.Desired) > 0 {
+		var d Desired
+		if json.Unmarshal(v.Desired, &d) != nil {
+			return "", nil
+		}
+		return d.Operation, nil
+	}
+	all, err := f.Operations.Operations(ctx, v.EnvironmentID)
+	if err != nil {
+		return "", err
+	}
+	for _, o := range all {
+		if o.Status == OperationRunning {
+			return o.ID, nil
+		}
+	}
+	return "", nil
 }
 
 // hideLines hides secrets in what a server streams. What one program prints

@@ -205,3 +205,59 @@ func TestProgressMasks(t *testing.T) {
 	catalogs.Apps[0].Public = []string{"A"}
 	say("hush-hush-six", "hush-hush-six", 1)
 }
+
+// A new machine tells of its first minute before Berth has told it anything:
+// that belongs to the operation that makes it.
+func TestFirstMinute(t *testing.T) {
+	t.Parallel()
+	s, err := store.Open(t.Context(), store.Options{Path: filepath.Join(t.TempDir(), "berth.db")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	if _, err := s.Submit(t.Context(), storetest.NewEnvironment("qa", "maria", "web")); err != nil {
+		t.Fatal(err)
+	}
+	fleet := &orchestrator.Fleet{Records: s, Environments: s, Operations: s, Events: s, Catalogs: &oneCatalog{orchestrator.Catalog{Apps: []orchestrator.App{{Name: "web"}}}}, Watcher: s, Logs: &kept{}, Now: time.Now}
+	told := func(generation int, step string) bool {
+		t.Helper()
+		before, err := s.Events(t.Context(), "o-qa", 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := fleet.Progress(t.Context(), "s-qa-web", []orchestrator.Progress{{Generation: generation, At: time.Now(), Step: step, Text: "x"}}); err != nil {
+			t.Fatal(err)
+		}
+		after, err := s.Events(t.Context(), "o-qa", 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(after) > len(before) && (after[len(after)-1].Step != step || after[len(after)-1].Server != "qa/web") {
+			t.Errorf("told as %+v", after[len(after)-1])
+		}
+		return len(after) > len(before)
+	}
+	for _, step := range []string{"booting", "installing"} {
+		if !told(0, step) {
+			t.Errorf("%s of a machine that has heard nothing yet is lost", step)
+		}
+	}
+	if _, err := s.UpdateServer(t.Context(), "s-qa-web", func(v *orchestrator.Server) error {
+		v.Generation, v.Desired = 1, []byte(`{"generation":1,"operation":"o-qa"}`)
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if !told(0, "installing") {
+		t.Error("what it installs while its first deploy waits is lost")
+	}
+	if told(0, "configuring") {
+		t.Error("a step of no generation is told")
+	}
+	if _, err := s.UpdateServer(t.Context(), "s-qa-web", func(v *orchestrator.Server) error { v.Status = orchestrator.StatusReady; return nil }); err != nil {
+		t.Fatal(err)
+	}
+	if told(0, "booting") {
+		t.Error("a server that is ready boots again")
+	}
+}

@@ -136,7 +136,7 @@ func newHouse(ctx context.Context, o serveOptions, ca string, source *catalog.So
 		Checker:  h.checker,
 		Settings: catalog.Settings, Able: h.able, Explain: executor.Explain, Evidence: executor.Evidence, NewID: newID, Now: now, Hide: diagnose.Hide, Canonical: bot.Canonical,
 	}
-	h.fleet = &orchestrator.Fleet{Records: h.store, Environments: h.store, Events: h.store, Diagnoser: diagnoser, Catalogs: source,
+	h.fleet = &orchestrator.Fleet{Records: h.store, Environments: h.store, Operations: h.store, Events: h.store, Diagnoser: diagnoser, Catalogs: source,
 		Watcher: h.store, Logs: h.logs, Settings: catalog.Settings, Logins: h.checker, Now: now}
 	h.machines = &orchestrator.MachineWatch{Environments: h.store, Records: h.store, Catalogs: source, Look: h.provisioner.Look, Present: h.present,
 		Now: now, Log: log, Every: o.LookEvery, Silence: silence}

@@ -33,6 +33,10 @@ import (
 // errStop is a desired state that asks the agent to stop.
 var errStop = errors.New("Berth asked this agent to stop")
 
+// errSuperseded ends what waited for Salt: something newer is to be done, or the
+// agent ends.
+var errSuperseded = errors.New("superseded")
+
 func permanent(err error) error { return backoff.Permanent(err) }
 
 // state is state.json.
@@ -74,6 +78,11 @@ type agent struct {
 
 	app     *app // the worker's alone, like watcher
 	watcher *watcher
+
+	// setup installs Salt on a machine of its own; nil: Berth's machine has it.
+	setup *setup
+	// pending is what could not be applied for want of Salt (under mailMu).
+	pending *orchestrator.Desired
 }
 
 // RunOptions says how `berth agent run` was called.
@@ -252,6 +261,12 @@ func run(ctx context.Context, dir string, ready func()) (err error) {
 	if err := a.enroll(ctx); err != nil && ctx.Err() == nil {
 		cancel(err)
 	}
+	if a.setup != nil {
+		if a.handled() == 0 {
+			a.stream.add("booting", "", "the machine has called home")
+		}
+		part("installing", a.setup.run)
+	}
 	part("asking Berth", a.poll)
 	part("streaming", func(ctx context.Context) error { return a.stream.run(ctx, a.client.progress) })
 	part("reporting", a.sendReports)
@@ -302,6 +317,9 @@ func newAgent(dir string) (*agent, error) {
 		a.log.Warn("how far the agent came is not known", "error", err)
 	}
 	a.client = newClient(c.Boot.ServerID, key, a.berth)
+	if c.Systemd {
+		a.setup = newSetup(a.newInstaller().install, a.takeUp)
+	}
 	return a, nil
 }
 
@@ -428,6 +446,21 @@ func (a *agent) deliver(d *orchestrator.Desired) {
 	}
 }
 
+// takeUp goes on with what could not be applied for want of Salt, unless Berth
+// has asked for something newer since.
+func (a *agent) takeUp() {
+	a.mailMu.Lock()
+	defer a.mailMu.Unlock()
+	if a.pending == nil || a.mail != nil {
+		return
+	}
+	a.mail, a.pending = a.pending, nil
+	select {
+	case a.mailed <- struct{}{}:
+	default:
+	}
+}
+
 // collect takes the newest desired state, and gives a context that ends when
 // a newer one comes.
 func (a *agent) collect(ctx context.Context) (*orchestrator.Desired, context.Context) {
@@ -435,6 +468,9 @@ func (a *agent) collect(ctx context.Context) (*orchestrator.Desired, context.Con
 	defer a.mailMu.Unlock()
 	d := a.mail
 	a.mail = nil
+	if d != nil {
+		a.pending = nil
+	}
 	soft, cancel := context.WithCancel(ctx)
 	if a.supersede != nil {
 		a.supersede()
@@ -560,11 +596,13 @@ func (a *agent) comeBack(soft context.Context, good *orchestrator.Desired) {
 func (a *agent) apply(ctx, soft context.Context, d *orchestrator.Desired) error {
 	a.stream.at(d.Generation)
 	a.log.Info("applying", "generation", d.Generation, "commit", d.Commit)
-	if a.handled() == 0 {
+	if a.setup == nil && a.handled() == 0 {
 		a.stream.add("booting", "", "the server's agent has called home")
 	}
 	r := orchestrator.Report{Generation: d.Generation, Run: rand.Text(), StartedAt: time.Now().UTC()}
-	if err := a.configure(ctx, soft, d, &r); err != nil {
+	if err := a.configure(ctx, soft, d, &r); errors.Is(err, errSuperseded) {
+		return nil
+	} else if err != nil {
 		return err
 	}
 	r.Revision = a.head(ctx)
@@ -579,6 +617,16 @@ func (a *agent) apply(ctx, soft context.Context, d *orchestrator.Desired) error 
 	r.AppLog = a.appLog(ctx, &r)
 	r.EndedAt = time.Now().UTC()
 	a.stream.drain(ctx)
+	if r.Installing {
+		// Nothing has been touched, and it is not done with: it is taken up
+		// when Salt is there, also by an agent that was started again.
+		a.mailMu.Lock()
+		if soft.Err() == nil {
+			a.pending = d
+		}
+		a.mailMu.Unlock()
+		return a.spoolReport(r)
+	}
 	if err := a.keepReport(r); err != nil {
 		return err
 	}
@@ -589,6 +637,17 @@ func (a *agent) apply(ctx, soft context.Context, d *orchestrator.Desired) error 
 func (a *agent) configure(ctx, soft context.Context, d *orchestrator.Desired, r *orchestrator.Report) error {
 	var p problem
 	err := check(d, a.config.Boot.ServerID)
+	if err == nil && a.setup != nil {
+		_, err = a.setup.wait(soft)
+		var failed *failedInstall
+		switch {
+		case errors.As(err, &failed):
+			r.Problem, r.Stderr, r.Installing = failed.text, failed.output, true
+			return nil
+		case err != nil:
+			return errSuperseded
+		}
+	}
 	if err == nil {
 		a.stream.add("configuring", "", "setting the server up")
 		err = a.prepare(ctx, soft, d)

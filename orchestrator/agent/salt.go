@@ -241,7 +241,10 @@ func (a *agent) env() []string {
 }
 
 // saltCall finds salt-call for this agent.
-func (a *agent) saltCall() (string, error) {
+func (a *agent) saltCall(ctx context.Context) (string, error) {
+	if a.setup != nil {
+		return a.setup.wait(ctx)
+	}
 	if name, ok := FindSaltCall(a.config.SaltCall); ok {
 		return name, nil
 	}
@@ -270,7 +273,7 @@ func FindSaltCall(configured string) (path string, ok bool) {
 
 // applySalt runs salt-call. Canceling ctx kills it and all that it started.
 func (a *agent) applySalt(ctx context.Context, d *orchestrator.Desired, quiet bool) (result, error) {
-	program, err := a.saltCall()
+	program, err := a.saltCall(ctx)
 	if err != nil {
 		return result{}, err
 	}

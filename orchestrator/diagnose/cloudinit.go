@@ -84,14 +84,7 @@ func CloudInit(log []byte) orchestrator.Diagnosis {
 	m := newMasker(whole)
 	d := orchestrator.Diagnosis{Outcome: orchestrator.OutcomeOK, Causes: []orchestrator.Cause{}}
 	f := &failure{vars: vars{"line": quoteSalt(telling(text, "")), "name": "the start-up script"}}
-	// A script ends at what failed: what stands last weighs more than what
-	// may have been overcome.
-	var x *finding
-	for _, f.comment = range []string{lastLines(text, 30), text} {
-		if x = match(bootRecords, f); x != nil {
-			break
-		}
-	}
+	x := firstStartCause(f, text)
 	if x == nil {
 		if !tellsOfIt.get().MatchString(text) {
 			return d // nothing in it tells of a failure
@@ -103,6 +96,18 @@ func CloudInit(log []byte) orchestrator.Diagnosis {
 	cause.Evidence = m.evidence(tail(whole))
 	d.Causes = append(d.Causes, cause)
 	return d
+}
+
+// firstStartCause finds what a first start failed with; nil: nothing that is
+// known. It ends at what failed: what stands last weighs more than what may
+// have been overcome.
+func firstStartCause(f *failure, text string) *finding {
+	for _, f.comment = range []string{lastLines(text, 30), text} {
+		if x := match(bootRecords, f); x != nil {
+			return x
+		}
+	}
+	return nil
 }
 
 // lastLines are the last n lines.

@@ -97,6 +97,9 @@ func (c context) masker(text string) masker {
 
 // problem is a report of an agent that could not come as far as running Salt.
 func (c context) problem(r orchestrator.Report) orchestrator.Diagnosis {
+	if r.Installing {
+		return c.installing(r)
+	}
 	m := c.masker(r.Problem + r.Stderr)
 	f := &failure{comment: r.Problem, stderr: r.Stderr, vars: vars{"line": r.Problem, "step": c.app.Name, "name": c.app.Name, "app": c.app.Name}}
 	found := match(fetchRecords, f)
@@ -109,6 +112,25 @@ func (c context) problem(r orchestrator.Report) orchestrator.Diagnosis {
 	cause := found.cause(f, m, 0)
 	cause.Where = c.app.Name
 	cause.Evidence = m.evidence(r.Problem, r.Stderr)
+	return orchestrator.Diagnosis{Outcome: orchestrator.OutcomeFailed, Causes: []orchestrator.Cause{cause}}
+}
+
+// installing is a report of an agent whose machine has not got Salt: what its
+// installers print is what a first start fails with.
+func (c context) installing(r orchestrator.Report) orchestrator.Diagnosis {
+	m := c.masker(r.Problem + r.Stderr)
+	text := firstStart(r.Stderr)
+	f := &failure{vars: vars{"line": quoteSalt(telling(text, "")), "name": c.app.Name, "app": c.app.Name}}
+	if f.vars["line"] == "" {
+		f.vars["line"] = r.Problem
+	}
+	found := firstStartCause(f, text)
+	if found == nil {
+		found = &finding{code: "salt_missing", who: ops, sentence: `The program that sets up servers could not be installed on the machine: {line}`, next: askOps}
+	}
+	cause := found.cause(f, m, 0)
+	cause.Where = c.app.Name
+	cause.Evidence = m.evidence(r.Problem, tail(r.Stderr))
 	return orchestrator.Diagnosis{Outcome: orchestrator.OutcomeFailed, Causes: []orchestrator.Cause{cause}}
 }
 
