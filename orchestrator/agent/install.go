@@ -309,6 +309,8 @@ var (
 	// passes is what package managers, pip and git print of what may be over
 	// in a moment.
 	passes = regexp.MustCompile(`(?i)could not get lock|unable to (?:acquire|lock)|is locked|another (?:app|process)|resource temporarily unavailable|lock(?:ed)? (?:by|file)|temporary failure|could ?n[o']t resolve|name or service not known|failed to fetch|some index files failed|failed to download|could not connect|connection (?:refused|reset|timed out|broken)|timed? ?out|newconnectionerror|network is unreachable|no route to host|5\d\d +(?:internal|bad gateway|service|gateway|server error)|cannot (?:download|prepare)|unable to (?:select packages|connect)|hash sum mismatch|remote end closed|incompleteread`)
+	// stays is what does not pass, whatever else is printed beside it.
+	stays = regexp.MustCompile(`CERTIFICATE_VERIFY_FAILED|(?i)certificate verif|no space left on device|do not match the hashes`)
 )
 
 // step runs a command until it succeeds: for a while when what it says may
@@ -325,7 +327,7 @@ func (i *installer) step(ctx context.Context, before func(ctx context.Context, o
 		if ctx.Err() != nil {
 			return fmt.Errorf("%s did not come to its end", filepath.Base(command[0]))
 		}
-		if may := passes.MatchString(out); try >= 2 && !may || i.now().Sub(began)+wait > stepLimit {
+		if may := passes.MatchString(out) && !stays.MatchString(out); try >= 2 && !may || i.now().Sub(began)+wait > stepLimit {
 			return fmt.Errorf("%s: %w", filepath.Base(command[0]), err)
 		}
 		if err := i.pause(ctx, wait); err != nil {

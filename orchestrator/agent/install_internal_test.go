@@ -151,6 +151,14 @@ func TestInstall(t *testing.T) {
 				t.Errorf("it waited %v", s.now.Sub(time.Time{}))
 			}
 		}},
+		{name: "a certificate that is not trusted is not tried all day", setup: func(s *system) {
+			s.answers = []*answer{{begins: "apt-cache", out: []string{""}}, {begins: "apt-get", out: []string{""}}, {begins: "/usr/bin/python3 -", out: []string{""}},
+				{begins: "DIR/venv/bin/pip install", out: []string{"!WARNING: Retrying (Retry(total=0)) after connection broken by 'SSLError(SSLCertVerificationError(1, '[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed"}}}
+		}, fails: "CERTIFICATE_VERIFY_FAILED", check: func(t *testing.T, s *system) {
+			if s.now.Sub(time.Time{}) > time.Minute {
+				t.Errorf("it waited %v", s.now.Sub(time.Time{}))
+			}
+		}},
 		{name: "no git and no package manager", setup: func(s *system) {
 			s.programs = map[string]bool{"make": true}
 		}, fails: "the image has no git, and no package manager that Berth knows (apt-get, dnf, zypper, apk)"},
