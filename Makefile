@@ -1,7 +1,7 @@
 # `make help` lists the targets. Everything that these make lies in one folder,
 # ignored by git: .berth (see .ci/work).
 .DEFAULT_GOAL := help
-.PHONY: help check setup salt terraform build demo demo-stop playground test e2e-cloud score corpus pictures fuzz bench clouds salt-lock moto-lock clean
+.PHONY: help check setup salt terraform build agents demo demo-stop playground test e2e-cloud score corpus pictures fuzz bench clouds salt-lock moto-lock clean
 
 WORK      := $(or $(BERTH_WORK),$(shell .ci/work))
 SALT_CALL := $(WORK)/salt/bin/salt-call
@@ -41,6 +41,13 @@ terraform: ## Find Terraform, or build it
 build: ## Build berth
 	@mkdir -p $(WORK)/bin
 	$(GO) build -o $(WORK)/bin/berth .
+
+# Static, for a machine may have another C library, and without what only a
+# debugger needs.
+agents: ## Build the agent for machines of other kinds (.berth/bin/berth-linux-…)
+	@mkdir -p $(WORK)/bin
+	CGO_ENABLED=0 GOOS=linux GOARCH=amd64 $(GO) build -trimpath -ldflags '-s -w' -o $(WORK)/bin/berth-linux-amd64 .
+	CGO_ENABLED=0 GOOS=linux GOARCH=arm64 $(GO) build -trimpath -ldflags '-s -w' -o $(WORK)/bin/berth-linux-arm64 .
 
 demo: setup build ## Show the whole way of an environment (KEEP=1 leaves it up)
 	@$(DEMO) $(if $(KEEP),-keep)
@@ -105,10 +112,10 @@ clouds: ## Install what the clouds' tests need: stand-ins and providers
 	@.ci/check
 	@$(SETUP) terraform moto aws-provider hcloud-provider
 
-salt-lock: ## Resolve .ci/salt.in anew into .ci/salt.lock, and the older Salt's
+salt-lock: ## Resolve .ci/salt.in anew into .ci/salt.lock (a link: agents carry it), and the older Salt's
 	@$(SETUP) salt
 	$(WORK)/uv/bin/uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes \
-		--custom-compile-command 'make salt-lock' -o .ci/salt.lock .ci/salt.in
+		--custom-compile-command 'make salt-lock' -o orchestrator/agent/salt.lock .ci/salt.in
 	$(WORK)/uv/bin/uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes \
 		--custom-compile-command 'make salt-lock' -o .ci/salt-3006.lock .ci/salt-3006.in
 

@@ -37,8 +37,9 @@ func newDoctorCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use: "doctor", Short: "Check everything that Berth needs; each line says what to do",
 		Long: `Check everything that berth serve needs on this machine: the catalog, Terraform,
-Salt, git, GitHub, Slack, the data folder, the database, serve itself and its
-own certificate authority. Each line that fails says what to do; then the exit status is 1. Nothing is changed.
+Salt, git, GitHub, Slack, the data folder, the database, serve itself, its
+own certificate authority and the agents that it gives machines. Each line that
+fails says what to do; then the exit status is 1. Nothing is changed.
 It looks at the environment that it is started with: give it serve's.`,
 		Example: "  berth doctor\n  berth doctor --catalog ops/berth.hcl --json", Args: needWords(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -142,6 +143,12 @@ func examine(ctx context.Context, catalogPath, data, database string) []check {
 	}
 	authority, err := ownAuthorityLine(data, now())
 	add("tls", authority, err, "")
+	agents, err := agentBinaries(data)
+	var found string
+	if err == nil {
+		found, err = agents.describe()
+	}
+	add("agents", found, err, "build it anew with make agents, and put it where that file is")
 	return checks
 }
 

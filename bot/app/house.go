@@ -12,7 +12,6 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
-	"runtime"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -52,6 +51,7 @@ type house struct {
 	jobs   *jobs.Jobs
 	// provisioner knows which environments Terraform is at work on.
 	provisioner *terraform.Provisioner
+	binaries    binaries // that new machines fetch
 	logs        *logbook.Book
 	checker     *branch.Checker
 	service     *orchestrator.Service
@@ -86,6 +86,9 @@ func newHouse(ctx context.Context, o serveOptions, ca string, source *catalog.So
 	self, err := os.Executable()
 	if err != nil {
 		return nil, fmt.Errorf("finding Berth's own program: %w", err)
+	}
+	if h.binaries, err = agentBinaries(o.Data); err != nil {
+		return nil, err
 	}
 	h.provisioner = terraform.New(terraform.Options{
 		Workspaces: filepath.Join(o.Data, "workspaces"),
@@ -459,7 +462,7 @@ func (h *house) private() http.Handler { return h.api().Handler() }
 func (h *house) public() http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("/api/v1/", h.api().Handler())
-	agents := &httpapi.Agents{Fleet: h.fleet, Enroller: h.store, Keys: h.store, States: h.recipes.archive, Binary: ownBinary, Now: now, Log: h.log}
+	agents := &httpapi.Agents{Fleet: h.fleet, Enroller: h.store, Keys: h.store, States: h.recipes.archive, Binary: h.binaries.path, Now: now, Log: h.log}
 	mux.Handle("/agent/v1/", agents.Handler())
 	if h.slack != nil {
 		mux.Handle("/slack/", h.slack.Handler())
@@ -476,15 +479,6 @@ func (h *house) public() http.Handler {
 		return h.store.DB().PingContext(ctx)
 	}))
 	return mux
-}
-
-// ownBinary is this program, for machines of its own kind: the agent is the
-// same binary.
-func ownBinary(platform string) (string, error) {
-	if platform != runtime.GOOS+"-"+runtime.GOARCH {
-		return "", fs.ErrNotExist
-	}
-	return os.Executable()
 }
 
 // branches lists an app's branches, for completion.

@@ -71,6 +71,7 @@ func (a *Agents) binary(w http.ResponseWriter, r *http.Request) {
 	platform, sum := strings.CutSuffix(r.PathValue("name"), ".sha256")
 	path, err := a.Binary(platform)
 	if err != nil {
+		a.Log.Warn("a machine asks for an agent that there is not: berth doctor tells more", "platform", platform, "from", r.RemoteAddr, "error", err)
 		http.Error(w, "there is no agent for "+platform+" here", http.StatusNotFound)
 		return
 	}
