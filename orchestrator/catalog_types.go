@@ -30,6 +30,8 @@ type Target struct {
 	Variables   map[string]any
 	Environment []string
 	AllowSystem bool
+	// UserData is the path (absolute) of ops' own template; empty: Berth's.
+	UserData string
 }
 
 // Salt says where the recipes are (absolute; empty: starter recipes only).

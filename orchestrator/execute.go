@@ -63,7 +63,7 @@ type Executor struct {
 	Works    Works
 	Settings SettingsReader
 	States   func(catalogStates string) (digest string, err error)
-	UserData func(Boot) (string, error)
+	UserData func(t Target, b Boot) (string, error)
 	// Sweep removes what Terraform may have left of a server: its folder,
 	// processes and port on the local target. Nil: nothing to sweep.
 	Sweep func(ctx context.Context, v Server) error
@@ -569,7 +569,7 @@ func (r *run) workspace(ctx context.Context, target Target, without []string) (W
 			continue
 		}
 		if v.UserData == "" {
-			if v, err = r.userData(ctx, c, v); err != nil {
+			if v, err = r.userData(ctx, c, target, v); err != nil {
 				return w, err
 			}
 		}
@@ -611,7 +611,7 @@ func (e Environment) pointed(app, at string) bool {
 }
 
 // userData renders a server's user-data once, with a fresh enrolment token.
-func (r *run) userData(ctx context.Context, c *Catalog, v Server) (Server, error) {
+func (r *run) userData(ctx context.Context, c *Catalog, target Target, v Server) (Server, error) {
 	token := rand.Text()
 	sum := sha256.Sum256([]byte(token))
 	// The token first: user-data whose token nobody knows would strand the
@@ -619,7 +619,7 @@ func (r *run) userData(ctx context.Context, c *Catalog, v Server) (Server, error
 	if err := r.Servers.SetToken(ctx, v.ID, hex.EncodeToString(sum[:]), r.Now().Add(24*time.Hour)); err != nil {
 		return v, err
 	}
-	text, err := r.UserData(Boot{ServerID: v.ID, URL: r.PublicURL, Token: token, SaltVersion: c.Salt.Version, CA: r.CA})
+	text, err := r.UserData(target, Boot{ServerID: v.ID, URL: r.PublicURL, Token: token, SaltVersion: c.Salt.Version, CA: r.CA})
 	if err != nil {
 		return v, fmt.Errorf("rendering the user-data of %s: %w", v.ID, err)
 	}

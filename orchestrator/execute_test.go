@@ -133,7 +133,7 @@ func newWorks(t *testing.T) *works {
 		Operations: w.Store, Environments: w.Store, Ledger: w.Store, Servers: w.Store, Watcher: w.Store, Catalogs: fixed{c},
 		Provisioner: w, Diagnoser: diagnoser{}, Log: slog.New(slog.DiscardHandler), Now: w.clock.Now,
 		States:   func(string) (string, error) { return "digest", nil },
-		UserData: func(b orchestrator.Boot) (string, error) { return "for " + b.ServerID, nil },
+		UserData: func(_ orchestrator.Target, b orchestrator.Boot) (string, error) { return "for " + b.ServerID, nil },
 		Settings: func(string) ([]byte, map[string]string, error) { return nil, nil, nil },
 		Wake: func(_ context.Context, v orchestrator.Server) error {
 			w.woken <- v.App

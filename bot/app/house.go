@@ -111,7 +111,7 @@ func newHouse(ctx context.Context, o serveOptions, ca string, source *catalog.So
 		Checker: h.checker, History: h.checker, Works: h.store,
 		Logs: h.logText, RunLog: h.provisioner.Log,
 		Operations: h.store, Environments: h.store, Ledger: h.store, Servers: h.store, Watcher: h.store, Catalogs: source,
-		Provisioner: h.provisioner, Diagnoser: diagnoser, Settings: catalog.Settings, States: h.recipes.digest, UserData: templates.UserData,
+		Provisioner: h.provisioner, Diagnoser: diagnoser, Settings: catalog.Settings, States: h.recipes.digest, UserData: userDataOf,
 		Sweep: h.sweep, Wake: h.wake, Present: h.present, Now: now, After: time.After, Log: log, PublicURL: o.PublicURL, CA: ca, CallHome: 3 * time.Minute, Converge: 40 * time.Minute, Limit: 2 * time.Hour, RetryAfter: o.RetryAfter, InstallationID: installation,
 	}
 	h.jobs, err = jobs.New(jobs.Options{
@@ -479,6 +479,11 @@ func (h *house) public() http.Handler {
 		return h.store.DB().PingContext(ctx)
 	}))
 	return mux
+}
+
+// userDataOf renders a server's user-data from its target's template.
+func userDataOf(t orchestrator.Target, b orchestrator.Boot) (string, error) {
+	return templates.UserDataFrom(t.UserData, b)
 }
 
 // branches lists an app's branches, for completion.

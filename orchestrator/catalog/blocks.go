@@ -222,7 +222,7 @@ func (l *loader) attributes(what string, b *hclsyntax.Block, known ...string) fu
 }
 
 func (l *loader) target(what string, b *hclsyntax.Block) {
-	get := l.attributes(what, b, "module", "version", "variables", "environment", "allow_system")
+	get := l.attributes(what, b, "module", "version", "variables", "environment", "allow_system", "user_data")
 	t := orchestrator.Target{Name: b.Labels[0]}
 	if e := get("module"); e == nil {
 		l.at(b.TypeRange, "%s has no module. Expected: module = \"local\", the name of a cloud's module, or \"./modules/ours\".", what)
@@ -265,6 +265,17 @@ func (l *loader) target(what string, b *hclsyntax.Block) {
 	}
 	if e := get("allow_system"); e != nil {
 		t.AllowSystem = l.boolean("allow_system", e)
+	}
+	if e := get("user_data"); e != nil {
+		if s, ok := l.text("user_data", e); ok {
+			t.UserData = l.resolve(s)
+			l.userData[t.Name] = e.Range()
+			if info, err := os.Stat(t.UserData); err != nil || !info.Mode().IsRegular() {
+				l.at(e.Range(), "user_data: there is no file %s.", t.UserData)
+			} else if t.Module == "local" {
+				l.at(e.Range(), "user_data: servers of the module \"local\" are no machines of their own, so nothing reads it.")
+			}
+		}
 	}
 	l.cat.Targets = append(l.cat.Targets, t)
 }

@@ -114,9 +114,10 @@ type loader struct {
 	near     []string // what was probably meant, over all problems
 
 	// Places of what can only be judged later, or by Verify.
-	needs  map[string]map[string]hcl.Range // app → variable → place
-	states map[string][]hcl.Range          // app → place of each recipe
-	module map[string]hcl.Range            // target → place of its module
+	needs    map[string]map[string]hcl.Range // app → variable → place
+	states   map[string][]hcl.Range          // app → place of each recipe
+	module   map[string]hcl.Range            // target → place of its module
+	userData map[string]hcl.Range            // target → place of its user_data
 	// target → variable → place; size → target → variable → place
 	variablePlace map[string]map[string]hcl.Range
 	sizePlace     map[string]map[string]map[string]hcl.Range
@@ -136,7 +137,7 @@ func parse(path string, src []byte) (*loader, error) {
 		needs:  map[string]map[string]hcl.Range{},
 		public: map[string][]hcl.Range{}, variablePlace: map[string]map[string]hcl.Range{}, sizePlace: map[string]map[string]map[string]hcl.Range{},
 		states: map[string][]hcl.Range{},
-		module: map[string]hcl.Range{},
+		module: map[string]hcl.Range{}, userData: map[string]hcl.Range{},
 	}
 	if len(src) > maxCatalog {
 		l.at(l.start(), "the file has %d MiB; a catalog has at most %d.", (len(src)+1<<20-1)>>20, maxCatalog>>20)

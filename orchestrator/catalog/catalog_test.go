@@ -481,7 +481,16 @@ func TestStarter(t *testing.T) {
 	}
 }
 
-var known = catalog.Known{Modules: []string{"local"}}
+var known = catalog.Known{Modules: []string{"local", "metal"}}
+
+// userData is a template of ops' own.
+const userData = `#cloud-config
+write_files:
+  - {path: /etc/berth/agent.json, permissions: "0600", encoding: gz+b64, content: "{{ berth.boot }}"}
+  - {path: /etc/berth/start.py, encoding: gz+b64, content: "{{ berth.start }}"}
+runcmd:
+  - [python3, /etc/berth/start.py]
+`
 
 func TestVerify(t *testing.T) {
 	t.Parallel()
@@ -496,6 +505,10 @@ func TestVerify(t *testing.T) {
 		"init":           {map[string]string{"berth.hcl": local + salt + apps, "states/web/init.sls": "x:\n  test.nop: []\n"}, "", ""},
 		"no recipe":      {map[string]string{"berth.hcl": local + salt + apps, "states/wob.sls": ""}, `:5:12: states: there is no recipe "web": not in`, ""},
 		"no folder":      {map[string]string{"berth.hcl": local + apps}, `there is no folder of recipes`, ""},
+		"user-data":      {map[string]string{"berth.hcl": "target \"x\" {\n module = \"metal\"\n user_data = \"ud.yaml\"\n}\napp \"a\" { repository = \"https://x.dev/a\" }\n", "ud.yaml": userData}, "", ""},
+		"user-data bad":  {map[string]string{"berth.hcl": "target \"x\" {\n module = \"metal\"\n user_data = \"ud.yaml\"\n}\n", "ud.yaml": "#cloud-config\n"}, `:3:14: user_data: The user-data template `, ""},
+		"user-data gone": {map[string]string{"berth.hcl": "target \"x\" {\n module = \"metal\"\n user_data = \"ud.yaml\"\n}\n"}, `:3:14: user_data: there is no file `, ""},
+		"user-data here": {map[string]string{"berth.hcl": "target \"x\" {\n module = \"local\"\n user_data = \"ud.yaml\"\n}\n", "ud.yaml": userData}, `:3:14: user_data: servers of the module "local" are no machines of their own`, ""},
 		"module":         {map[string]string{"berth.hcl": `target "x" { module = "locl" }`}, `module: Berth brings no module "locl". Did you mean "local"?`, ""},
 		"settings":       {map[string]string{"berth.hcl": local + "app \"api\" {\n repository = \"https://x.dev/a\"\n settings = \"a.env\"\n}", "a.env": "x y"}, `a.env:1: expected KEY=value`, ""},
 		"system":         {map[string]string{"berth.hcl": local + salt + apps, "states/web.sls": "nginx:\n  pkg.installed: []\n"}, `web.sls:2: the recipe uses pkg.installed, which changes the machine itself`, ""},

@@ -42,6 +42,7 @@ func Verify(ctx context.Context, path string, known Known) (c *orchestrator.Cata
 	}
 	v := verifier{loader: l, known: known, starter: starterRecipes(), seen: map[string]inspection{}, values: map[string]map[string]string{}}
 	v.modules()
+	v.userData()
 	v.people()
 	v.settings()
 	v.recipes()
@@ -113,6 +114,18 @@ func (v *verifier) people() {
 
 // settings parses every settings file, and looks for needs that no environment
 // of a blueprint could meet.
+// userData checks the targets' templates of user-data.
+func (v *verifier) userData() {
+	for _, t := range v.cat.Targets {
+		if info, err := os.Stat(t.UserData); t.UserData == "" || err != nil || !info.Mode().IsRegular() {
+			continue // Load has told
+		}
+		if err := templates.CheckTemplate(t.UserData); err != nil {
+			v.at(v.loader.userData[t.Name], "user_data: %v", err)
+		}
+	}
+}
+
 func (v *verifier) settings() {
 	for _, a := range v.cat.Apps {
 		if a.Settings == "" || settingsThere(a.Settings) != nil {

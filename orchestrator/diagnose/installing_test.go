@@ -22,7 +22,7 @@ func TestInstalling(t *testing.T) {
 		{"nothing said", "", "salt_missing", "ops", "no git, and no package manager"},
 	} {
 		d := diagnose.Diagnoser{}.Report(orchestrator.App{Name: "web"}, "main", orchestrator.Report{Installing: true, Stderr: c.says,
-			Problem: "What sets this server up could not be installed: the image has no git, and no package manager that Berth knows (apt-get, dnf)."})
+			Problem: "What sets this server up could not be installed: the image has no git, and no package manager that Berth knows (apt-get, dnf)."}, nil)
 		if len(d.Causes) != 1 || d.Outcome != orchestrator.OutcomeFailed {
 			t.Errorf("%s: %+v", c.name, d)
 			continue
