@@ -67,7 +67,7 @@ test: ## Everything that CI runs
 	$(GO) vet $(SOURCES) $(TOOLS) $(E2E)
 	BERTH_REQUIRE_SALT=1 BERTH_SALT_CALL=$(SALT_CALL) BERTH_TERRAFORM=$$(cat $(WORK)/terraform.path) \
 	BERTH_REQUIRE_BROWSER=1 BERTH_CHROMIUM=$$(cat $(WORK)/chromium.path) \
-	BERTH_REQUIRE_TOOLS=1 BERTH_CORPUS=$(CORPUS) \
+	BERTH_REQUIRE_TOOLS=1 BERTH_REQUIRE_POSTGRES=1 BERTH_CORPUS=$(CORPUS) \
 	BERTH_WORK=$(WORK) BERTH_REQUIRE_HCLOUD=1 BERTH_REQUIRE_AWS=$(if $(filter Linux/x86_64,$(shell uname -s)/$(shell uname -m)),1) \
 		$(GO) test -race -timeout 20m -p 2 $(SOURCES) $(TOOLS)
 	$(E2E_SET) BERTH_SALT_CALL=$(SALT_CALL) $(GO) test -timeout 10m $(E2E) -run '^TestHetzner$$'

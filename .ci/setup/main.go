@@ -218,6 +218,9 @@ func (t *task) tools(ctx context.Context) error {
 			lacks = append(lacks, name)
 		}
 	}
+	if hidden, _ := filepath.Glob("/usr/lib/postgresql/*/bin/initdb"); len(hidden) == 0 && onPath("initdb") == "" {
+		lacks = append(lacks, "postgresql")
+	}
 	if len(lacks) == 0 {
 		return nil
 	}

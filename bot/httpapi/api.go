@@ -309,6 +309,9 @@ func (a *API) state(w http.ResponseWriter, r *http.Request, actor orchestrator.A
 		a.Log.Info("sensitive values of a state are shown", "environment", r.PathValue("name"), "to", actor.Name)
 	}
 	s, err := a.State(r.Context(), r.PathValue("name"), q)
+	if q.What == "unlock" || q.What == "migrate" && !q.Dry {
+		a.Log.Info("a state was written", "how", q.What, "environment", r.PathValue("name"), "by", actor.Name, "force", q.Force, "answer", s.Text, "error", err)
+	}
 	if err != nil {
 		return err
 	}

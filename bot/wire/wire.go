@@ -56,11 +56,16 @@ type Names struct {
 }
 
 // StateQuery is the body of POST /api/v1/environments/NAME/state: What is path,
+// lock, unlock (Lock: that one alone; Force: though its holder may live),
+// migrate (Dry: only look),
 // list, show, pull or plan, Resource an address for show.
 type StateQuery struct {
 	What      string `json:"what"`
 	Resource  string `json:"resource,omitempty"`
 	Sensitive bool   `json:"sensitive,omitempty"`
+	Lock      string `json:"lock,omitempty"`
+	Force     bool   `json:"force,omitempty"`
+	Dry       bool   `json:"dry,omitempty"`
 }
 
 // State is the answer to a StateQuery: for people, and for programs.

@@ -120,7 +120,7 @@ func Lacks(dir string, lookup func(string) (string, bool)) []string {
 	if err != nil {
 		return nil
 	}
-	return slices.DeleteFunc(slices.Clone(b.Environment), func(name string) bool { _, ok := lookup(name); return ok })
+	return slices.DeleteFunc(slices.Clone(b.Environment), func(name string) bool { v, _ := lookup(name); return v != "" })
 }
 
 // lockTimeout is how long to wait for another run's lock.

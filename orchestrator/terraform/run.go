@@ -126,6 +126,10 @@ type worker struct {
 	known   *inventory
 	unknown []string
 	removed []string
+	// raced says that Terraform gave up on a lock that was free by then.
+	raced bool
+	// tellHolder tells who holds the lock that Terraform waits for.
+	tellHolder func()
 }
 
 // work does the run and makes its result of whatever comes of it.
@@ -198,6 +202,16 @@ func (w *worker) terraform(ctx context.Context) error {
 		return unwritable(w.dir, err)
 	}
 	defer os.Remove(w.reserve())
+	w.tellHolder = func() {
+		other, err := newTerraform(w.dir, w.Binary.Path, env, w.WaitDelay)
+		if err != nil {
+			return
+		}
+		// It may well be free by now.
+		if l, err := lookAtLock(ctx, other, w.paths, w.State, env); err == nil && l != nil {
+			w.progress(Event{Step: "wait", Text: "the lock is held by " + l.Holder()})
+		}
+	}
 	if w.Action == ActionReconcile {
 		return w.reconcile(ctx, tf, env)
 	}
@@ -215,14 +229,20 @@ func (w *worker) terraform(ctx context.Context) error {
 
 // stream runs Terraform's apply or destroy.
 func (w *worker) stream(ctx context.Context, tf *tfexec.Terraform) error {
-	out := &lineWriter{line: w.line}
 	var err error
-	if w.Action == ActionApply {
-		err = tf.ApplyJSON(ctx, out, waitForLock(w.State))
-	} else {
-		err = tf.DestroyJSON(ctx, out, waitForLock(w.State))
+	for range 5 {
+		w.raced = false
+		out := &lineWriter{line: w.line}
+		if w.Action == ActionApply {
+			err = tf.ApplyJSON(ctx, out, waitForLock(w.State))
+		} else {
+			err = tf.DestroyJSON(ctx, out, waitForLock(w.State))
+		}
+		out.flush()
+		if err == nil || !w.raced || ctx.Err() != nil {
+			break
+		}
 	}
-	out.flush()
 	if err != nil && w.failure == "" { // nothing in JSON: standard error is all there is
 		w.log(err.Error())
 	}
@@ -417,12 +437,21 @@ func (w *worker) line(raw []byte) {
 	if m.noise() {
 		return
 	}
+	if d := m.Diagnostic; d != nil && d.Summary == "Error acquiring the state lock" && strings.Contains(d.Detail, "unexpected end of JSON input") {
+		// The backend s3 was refused by a lock, which was gone when it asked
+		// whose it was: Terraform takes that for an error and does not wait.
+		w.raced = true
+		return
+	}
 	if m.Diagnostic != nil && m.Diagnostic.Severity == "error" && w.failure == "" {
 		w.failure = w.redact(m.Diagnostic.Summary)
 	}
 	w.log(w.redact(string(raw)))
 	if e, ok := m.event(); ok {
 		w.progress(e)
+	}
+	if m.Type == "state_lock_acquire" && w.tellHolder != nil {
+		go w.tellHolder()
 	}
 }
 

@@ -27,6 +27,9 @@ func TestMain(m *testing.M) {
 	if len(os.Args) > 1 && os.Args[1] == "run" {
 		os.Exit(run(os.Args[2:]))
 	}
+	if len(os.Args) > 2 && os.Args[1] == "migrate" {
+		os.Exit(migrate(os.Args[2:]))
+	}
 	if len(os.Args) > 2 && os.Args[1] == "agent" {
 		os.Exit(agent(os.Args[2], os.Args[3:]))
 	}
@@ -95,6 +98,7 @@ type house struct {
 	data, servers string
 	env           map[string]string // besides the real one
 	cloud         string            // its address, where there is one
+	serial        int               // of the state that was last looked at
 	p             *terraform.Provisioner
 	mu            sync.Mutex
 	told          []string
