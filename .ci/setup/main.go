@@ -209,13 +209,12 @@ func (t *task) apt(ctx context.Context, packages ...string) error {
 	return err
 }
 
-// tools are programs that the tests use beside Berth's own, and that have the
-// names of their packages.
+// tools are programs that the tests use beside Berth's own.
 func (t *task) tools(ctx context.Context) error {
 	var lacks []string
-	for _, name := range []string{"curl", "zsh", "fish"} {
-		if onPath(name) == "" {
-			lacks = append(lacks, name)
+	for _, tool := range []struct{ program, pkg string }{{"curl", "curl"}, {"zsh", "zsh"}, {"fish", "fish"}, {"ssh", "openssh-client"}, {"git-lfs", "git-lfs"}} {
+		if onPath(tool.program) == "" {
+			lacks = append(lacks, tool.pkg)
 		}
 	}
 	if hidden, _ := filepath.Glob("/usr/lib/postgresql/*/bin/initdb"); len(hidden) == 0 && onPath("initdb") == "" {

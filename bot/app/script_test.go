@@ -159,7 +159,7 @@ func needTools(t *testing.T) {
 	if os.Getenv("BERTH_REQUIRE_TOOLS") == "" {
 		return
 	}
-	for _, name := range []string{"bash", "curl", "fish", "zsh", "setpriv"} {
+	for _, name := range []string{"bash", "curl", "fish", "zsh", "setpriv", "git-lfs"} {
 		if _, err := exec.LookPath(name); err != nil {
 			t.Errorf("there is no %s: make test installs what it can", name)
 		}

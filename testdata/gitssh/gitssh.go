@@ -70,6 +70,9 @@ func NewKey(t testing.TB) (pemText string, public ssh.PublicKey) {
 func New(t testing.TB) *Server {
 	t.Helper()
 	if _, err := exec.LookPath("ssh"); err != nil {
+		if os.Getenv("BERTH_REQUIRE_TOOLS") != "" {
+			t.Fatal("there is no ssh: make test installs what it can")
+		}
 		t.Skip("there is no ssh on the PATH: apt-get install openssh-client")
 	}
 	s := &Server{}
