@@ -3,16 +3,20 @@ package modules_test
 import (
 	"encoding/json"
 	"fmt"
+	"io/fs"
 	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
 
+	"github.com/berth-dev/berth/modules"
 	"github.com/berth-dev/berth/orchestrator"
+	"github.com/berth-dev/berth/orchestrator/catalog"
 	"github.com/berth-dev/berth/orchestrator/render"
 	"github.com/berth-dev/berth/testdata/hcloudfake"
 	"github.com/hetznercloud/hcloud-go/v2/hcloud"
@@ -218,5 +222,61 @@ func TestHetzner(t *testing.T) {
 	w.must("destroy", "-auto-approve")
 	if left := w.cloud.Left(); !slices.Equal(left, []string{"ssh_key ops"}) {
 		t.Errorf("left: %q", left)
+	}
+}
+
+// TestHetznerCatalog: the catalog of docs/hcloud.md is good, the table of its
+// variables is the module's, and with its values an environment can be made.
+func TestHetznerCatalog(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile("../docs/hcloud.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	page := string(text)
+	_, rest, _ := strings.Cut(page, "```hcl\n")
+	example, _, _ := strings.Cut(rest, "```")
+	path := filepath.Join(t.TempDir(), "berth.hcl")
+	if err := os.WriteFile(path, []byte(example), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c, _, err := catalog.Verify(t.Context(), path, catalog.Known{Modules: []string{"hcloud", "local"}, ModuleFiles: modules.FS()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	declared, err := fs.ReadFile(modules.FS(), "hcloud/variables.tf")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, table, _ := strings.Cut(page, "| variable | |")
+	table, _, _ = strings.Cut(table, "\n\n")
+	for _, m := range regexp.MustCompile(`(?m)^variable "(\w+)"`).FindAllStringSubmatch(string(declared), -1) {
+		if !slices.Contains([]string{"environment_id", "servers", "tags"}, m[1]) && !strings.Contains(table, "`"+m[1]+"`") {
+			t.Errorf("docs/hcloud.md says nothing of the variable %s", m[1])
+		}
+	}
+
+	w := newHetzner(t, c.Targets[0].Variables)
+	w.cloud.AddKey("berth", "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIHVuaXF1ZWx5LW5vYm9keXMta2V5LWZvci10ZXN0cyE=")
+	size, ok := c.Size("large")
+	if !ok {
+		t.Fatal("there is no size large")
+	}
+	w.model.Servers[1].Variables = size.Variables[c.Targets[0].Name]
+	w.must("apply", "-auto-approve")
+	if mails := w.cloud.Mails(); len(mails) > 0 {
+		t.Errorf("passwords were mailed for %q", mails)
+	}
+	// The token must do what the page says, and nothing else.
+	for _, call := range w.cloud.Calls() {
+		kind := strings.Split(call.Path, "/")[1]
+		words := map[string]string{"server_types": "server types and images", "images": "server types and images", "ssh_keys": "read SSH keys", "primary_ips": "primary IPs"}
+		word := words[kind]
+		if word == "" {
+			word = kind
+		}
+		if !strings.Contains(page, word+" |") {
+			t.Errorf("%s %s: docs/hcloud.md does not say why", call.Method, call.Path)
+		}
 	}
 }
