@@ -23,7 +23,7 @@ const (
 	imageMirror  = "http://deb.debian.org/debian"
 
 	// A compiler, for some of Salt's parts come as source only.
-	imagePackages = "systemd systemd-sysv dbus cloud-init iproute2 netbase ca-certificates curl git make " +
+	imagePackages = "systemd systemd-sysv dbus cloud-init openssh-server iproute2 netbase ca-certificates curl git make " +
 		"python3 python3-venv python3-dev procps gcc libc6-dev"
 
 	imageUV = "pip sync --python /opt/salt/bin/python --require-hashes --compile-bytecode /root/setup/salt.lock"
@@ -39,6 +39,7 @@ growpart: {mode: 'off'}
 resize_rootfs: false
 network: {config: disabled}
 manage_etc_hosts: localhost
+ssh_genkeytypes: [ed25519]
 `,
 	// A machine that failed tells why on its console.
 	"etc/systemd/journald.conf.d/machines.conf": "[Journal]\nForwardToConsole=yes\nMaxLevelConsole=info\n",
@@ -218,8 +219,12 @@ func (t *task) makeImage(ctx context.Context, root string, lock []byte) error {
 	if err := within("/opt/salt/bin/salt-call", "--version"); err != nil {
 		return err
 	}
-	for _, name := range []string{"root/setup", "usr/sbin/policy-rc.d"} {
-		if err := os.RemoveAll(filepath.Join(root, name)); err != nil {
+	keys, err := filepath.Glob(filepath.Join(root, "etc/ssh/ssh_host_*")) // each machine makes its own
+	if err != nil {
+		return err
+	}
+	for _, name := range append(keys, filepath.Join(root, "root/setup"), filepath.Join(root, "usr/sbin/policy-rc.d")) {
+		if err := os.RemoveAll(name); err != nil {
 			return err
 		}
 	}

@@ -144,7 +144,12 @@ func quoteSalt(line string) string { return saltName.ReplaceAllString(line, `$1"
 // bootOutput quotes what the start-up script said last, not what ran it.
 func bootOutput(f *failure, x *finding) {
 	var own []string
-	for _, l := range lines(f.comment) {
+	said := f.comment
+	// What cloud-init itself warned of before is no word of the script's.
+	if i := strings.LastIndex(said, "running 'modules:final'"); i >= 0 {
+		_, said, _ = strings.Cut(said[i:], "\n")
+	}
+	for _, l := range lines(said) {
 		if !ofCloud.get().MatchString(strings.TrimSpace(l)) {
 			own = append(own, l)
 		}
@@ -287,6 +292,9 @@ var bootRecords = []record{
 			{says: "connect: Network is unreachable", names: []string{"unreachable"}},
 			{says: "Failed to start systemd-networkd-wait-online.service - Wait for Network to be Configured.", names: []string{"Wait for Network"}},
 		}},
+	{code: "cloud_unreachable", who: retry, re: later(`what=[^\n]*Berth answered (?P<status>5\d\d|429)`),
+		sentence: `Berth could not answer the machine on its first start: the other side answered {status}.`, next: tryAgain,
+		samples: []sample{{says: `level=WARN msg="trying again" what=enrolling error="Berth answered 502 Bad Gateway: Bad Gateway"`, names: []string{"502"}}}},
 	{code: "start_data_missing", who: ops, re: later(`Can ?not apply stage \w+, no datasource found|DataSourceNotFoundException|Did not find any data source|No instance datasource found|Used fallback datasource|datasource used was: None|detail:\s+DataSourceNone`),
 		sentence: `The machine found no start-up data on its first start, so nothing was set up: its system image does not know this cloud, or the cloud's own service did not answer.`, next: askOps,
 		samples: []sample{
@@ -298,12 +306,11 @@ var bootRecords = []record{
 	{code: "start_data_missing", who: ops, re: later(`status: (?:disabled|not (?:run|started))|[Cc]loud-init(?: is)? disabled|disabled-by-\S+`),
 		sentence: `The machine's start-up script did not run: what runs it (cloud-init) is switched off in its system image.`, next: askOps,
 		samples: []sample{{says: "status: disabled\nboot_status_code: disabled-by-marker-file\ndetail: Cloud-init disabled by /etc/cloud/cloud-init.disabled"}, {says: "status: not run\ndetail:"}}},
-	{code: "module_invalid", who: ops, re: later(`Failed loading yaml blob|Unhandled non-multipart|empty cloud config|Invalid cloud-config|[Cc]loud[- ]config (?:failed )?schema|schema errors?|Invalid schema|Unrecognized user-data header|Failed at merging in cloud config|Invalid format at line|Failed (?:consuming|decoding) .*user-?data`), refine: bootLine,
+	{code: "module_invalid", who: ops, re: later(`Failed loading yaml blob|Unhandled non-multipart|empty cloud config|Unrecognized user-data header|Failed at merging in cloud config|Invalid format at line|Failed (?:consuming|decoding) .*user-?data`), refine: bootLine,
 		sentence: `The machine's start-up data can't be read: {line}`, next: askOps,
 		samples: []sample{
 			{says: "Failed loading yaml blob. Invalid format at line 3 column 1: \"could not find expected ':'\"", names: []string{"line 3"}},
 			{says: "Unhandled non-multipart (text/x-not-multipart) userdata: 'b'runcmd:''...", names: []string{"non-multipart"}},
-			{says: "Invalid cloud-config provided: Please run 'sudo cloud-init schema --system' to see the schema errors.", names: []string{"Invalid cloud-config"}},
 			{says: "Failed at merging in cloud config part from part-001: empty cloud config", names: []string{"part-001"}},
 		}},
 	{code: "salt_missing", who: ops, re: later(`ERROR: +.*(?:not supported|[Uu]nsupported|unable to detect|end[- ]of[- ]life)|No (?:dependencies )?installation function found|End of life distributions are not supported`), refine: bootLine,
@@ -340,10 +347,18 @@ var bootRecords = []record{
 			{says: "/etc/berth/install.sh: 24: systemctl: not found", names: []string{"systemctl"}},
 			{says: "/var/lib/cloud/instance/scripts/runcmd: line 2: docker: command not found", names: []string{"docker"}},
 		}},
-	{code: "command_failed", who: ops, re: later(`Failed running \S+ \[-?\d+\]|Runparts: \d+ failures?`), refine: bootOutput,
+	{code: "command_failed", who: ops, re: later(`Failed running \S+ \[-?\d+\]|Runparts: \d+ failures?|Failed to run module scripts-\w+`), refine: bootOutput,
 		sentence: `The machine's start-up script failed: {line}`, next: askOps,
 		samples: []sample{
 			{says: "psql: error: invalid port number: \"x\"\nFailed running /var/lib/cloud/instance/scripts/runcmd [1]\nFailed to run module scripts-user (scripts in /var/lib/cloud/instance/scripts)", names: []string{"invalid port number"}},
+			{says: "Failed generating key type rsa to file /etc/ssh/ssh_host_rsa_key\nCloud-init v. 22.4.2 running 'modules:final' at Sat, 28 Nov 2026 22:47:34 +0000. Up 3946.33 seconds.\nFailed to run module scripts-user (scripts in /var/lib/cloud/instance/scripts)", names: []string{"did not say why"}},
 			{says: "status: error\nerrors:\n\t- ('scripts-user', RuntimeError('Runparts: 1 failures (runcmd) in 1 attempted commands'))", names: []string{"did not say why"}},
+		}},
+	// cloud-init does the rest of what it does not like: it is the cause only
+	// where there is no other.
+	{code: "module_invalid", who: ops, re: later(`Invalid cloud-config|[Cc]loud[- ]config (?:failed )?schema|schema errors?|Invalid schema`), refine: bootLine,
+		sentence: `The machine's start-up data can't be read: {line}`, next: askOps,
+		samples: []sample{
+			{says: "Invalid cloud-config provided: Please run 'sudo cloud-init schema --system' to see the schema errors.", names: []string{"Invalid cloud-config"}},
 		}},
 }

@@ -324,7 +324,7 @@ func TestCloudInit(t *testing.T) {
 		{"disk", "Cloud-init v. 22.4.2\ntar: write error: No space left on device\n", "disk_full"},
 		{"network", "Cloud-init v. 22.4.2\ncurl: (6) Could not resolve host: berth.x.io\n", "cloud_unreachable"},
 		{"checksum", "Cloud-init v. 22.4.2\nsha256sum: WARNING: 1 computed checksum did NOT match\n", "checksum_mismatch"},
-		{"unknown", "Cloud-init v. 22.4.2\n2026 - util.py[WARNING]: Failed to run module scripts-user\n", "unknown"},
+		{"unknown", "Cloud-init v. 22.4.2\n2026 - util.py[WARNING]: Failed to run module bootcmd\n", "unknown"},
 		{"fine", "Cloud-init v. 22.4.2 finished at Mon\n", ""},
 		{"the log of cloud-init itself", "2026-11-24 10:00:01,123 - util.py[DEBUG]: Running command ['echo', 'No space left on device'] with allowed return codes [0]\n2026-11-24 10:00:02,001 - schema.py[WARNING]: Invalid cloud-config provided: Please run 'sudo cloud-init schema --system' to see the schema errors.\n", "module_invalid"},
 		{"for debugging alone", "2026-11-24 10:00:01,123 - util.py[DEBUG]: Running command ['false'] failed\nTraceback (most recent call last):\nOSError: [Errno 28] No space left on device\n2026-11-24 10:00:02,001 - util.py[DEBUG]: Cloud-init v. 22.4.2 finished\n", ""},

@@ -301,7 +301,9 @@ func furnish(run string) error {
 	}
 	for _, args := range [][]string{
 		{"link", "set", "lo", "up"},
-		{"link", "add", bridge, "type", "bridge"},
+		// By default it takes the lowest address of what is connected, and what
+		// the others have noted of it is wrong when that one goes.
+		{"link", "add", bridge, "address", "02:00:00:00:00:01", "type", "bridge"},
 		{"addr", "add", Gateway.String() + "/32", "dev", bridge},
 		{"link", "set", bridge, "up"},
 	} {
