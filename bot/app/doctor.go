@@ -20,6 +20,8 @@ import (
 	"github.com/berth-dev/berth/orchestrator"
 	"github.com/berth-dev/berth/orchestrator/branch"
 	"github.com/berth-dev/berth/orchestrator/catalog"
+	"github.com/berth-dev/berth/orchestrator/diagnose"
+	"github.com/berth-dev/berth/orchestrator/render"
 	"github.com/berth-dev/berth/orchestrator/store"
 	"github.com/berth-dev/berth/orchestrator/terraform"
 )
@@ -38,8 +40,9 @@ func newDoctorCommand() *cobra.Command {
 		Use: "doctor", Short: "Check everything that Berth needs; each line says what to do",
 		Long: `Check everything that berth serve needs on this machine: the catalog, Terraform,
 Salt, git, GitHub, Slack, the data folder, the database, serve itself, its
-own certificate authority and the agents that it gives machines. Each line that
-fails says what to do; then the exit status is 1. Nothing is changed.
+own certificate authority, the agents that it gives machines, and whether Berth
+can sign in at the cloud of each target. Each line that fails says what to do;
+then the exit status is 1. Nothing is changed.
 It looks at the environment that it is started with: give it serve's.`,
 		Example: "  berth doctor\n  berth doctor --catalog ops/berth.hcl --json", Args: needWords(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -149,7 +152,88 @@ func examine(ctx context.Context, catalogPath, data, database string) []check {
 		found, err = agents.describe()
 	}
 	add("agents", found, err, "build it anew with make agents, and put it where that file is")
+	if c != nil && checks[1].OK { // Terraform
+		checks = append(checks, targets(ctx, c, data)...)
+	}
 	return checks
+}
+
+// tryWithin is how long one target may take; a provider may have to be fetched.
+const tryWithin = 5 * time.Minute
+
+// targets tries the credentials of each target in a cloud, as serve would use
+// them. Everything is made in a folder that goes again, but for providers that
+// had to be fetched.
+func targets(ctx context.Context, c *orchestrator.Catalog, data string) []check {
+	var out []check
+	for _, t := range c.Targets {
+		if t.Module == "local" {
+			continue
+		}
+		out = append(out, tryTarget(ctx, c, t, data))
+	}
+	return out
+}
+
+func tryTarget(ctx context.Context, c *orchestrator.Catalog, t orchestrator.Target, data string) check {
+	k := check{Name: "target " + t.Name}
+	var missing []string
+	for _, name := range t.Environment {
+		if os.Getenv(name) == "" {
+			missing = append(missing, name)
+		}
+	}
+	unset := ""
+	if len(missing) > 0 {
+		unset = strings.Join(missing, ", ") + " not set"
+	}
+	err := signIn(ctx, c, t, data)
+	var p *orchestrator.ProvisionError
+	switch {
+	case err == nil:
+		if k.OK, k.Found = true, "its cloud answers"; unset != "" {
+			k.Found += " (" + unset + ")"
+		}
+	case errors.As(err, &p):
+		k.Found = p.Error()
+		if d := (diagnose.Diagnoser{}).Terraform(p.Log); len(d.Causes) > 0 {
+			k.Found = d.Causes[0].Sentence
+		}
+		k.Next = "look at the target in the catalog and at its credentials in serve's environment, then: berth doctor"
+		if unset != "" {
+			k.Next = "set in serve's environment what the target names: " + strings.Join(missing, ", ")
+		}
+	default:
+		k.Found, k.Next = err.Error(), "look at the target in the catalog"
+		var e *orchestrator.Error
+		if errors.As(err, &e) && e.Hint != "" {
+			k.Next = e.Hint
+		}
+	}
+	return k
+}
+
+func signIn(ctx context.Context, c *orchestrator.Catalog, t orchestrator.Target, data string) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, tryWithin, fmt.Errorf("it did not answer within %s", orchestrator.Duration(tryWithin)))
+	defer cancel()
+	dir, err := os.MkdirTemp("", "berth-doctor-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	if _, err := os.Stat(data); err != nil {
+		data = dir // serve has not made it yet
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return fmt.Errorf("finding Berth's own program: %w", err)
+	}
+	return terraform.New(terraform.Options{Workspaces: dir, Data: data, Berth: self,
+		Find:       terraform.FindOptions{Path: os.Getenv("BERTH_TERRAFORM"), Data: data, Offline: true},
+		Constraint: func() string { return c.Terraform },
+		Render: func(dir string, w orchestrator.Workspace) error {
+			return render.Write(dir, w, render.Options{CatalogDir: c.Dir})
+		}}).Try(ctx, t)
 }
 
 // ownAuthorityLine says what is known of Berth's own certificate authority.

@@ -268,6 +268,7 @@ type runner struct {
 	initLock string
 	name     string // who holds the lock of init
 	wait     time.Duration
+	redact   func(string) string
 }
 
 // ready is the file that tells what a folder was initialised with.

@@ -346,21 +346,20 @@ func (p *Provisioner) Look(ctx context.Context, environmentID string) (orchestra
 	if err != nil {
 		return s, err
 	}
-	hide := redactor(set)
+	run, err := p.runner(dir, "look")
+	if err != nil {
+		return s, err
+	}
 	failed := func(err error) (orchestrator.Sight, error) {
 		if ctx.Err() != nil {
 			return s, context.Cause(ctx)
 		}
-		text := hide(errorLog(err))
+		text := run.redact(errorLog(err))
 		return s, &orchestrator.ProvisionError{Log: text, Err: errors.New(firstLine(text))}
 	}
 	known, err := stock(ctx, tf, set)
 	if err != nil {
 		return failed(err)
-	}
-	run, err := p.runner(dir, "look")
-	if err != nil {
-		return s, err
 	}
 	there, listed, err := look(ctx, dir, filepath.Join(dir, ".berth", "sight"), false, run)
 	if err != nil {
@@ -444,5 +443,9 @@ func (p *Provisioner) runner(dir, name string) (runner, error) {
 		return runner{}, err
 	}
 	lock, err := filepath.Abs(filepath.Join(p.Workspaces, ".init.lock"))
-	return runner{binary: b, env: env, initLock: lock, name: name, wait: p.WaitDelay}, err
+	if err != nil {
+		return runner{}, err
+	}
+	set, err := readSettings(dir)
+	return runner{binary: b, env: env, initLock: lock, name: name, wait: p.WaitDelay, redact: redactor(set, secretsOf(names, env)...)}, err
 }
