@@ -261,3 +261,44 @@ func TestFirstMinute(t *testing.T) {
 		t.Error("a server that is ready boots again")
 	}
 }
+
+// Who asks for one environment is told what its servers are at.
+func TestSteps(t *testing.T) {
+	t.Parallel()
+	s, err := store.Open(t.Context(), store.Options{Path: filepath.Join(t.TempDir(), "berth.db")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	if _, err := s.Submit(t.Context(), storetest.NewEnvironment("qa", "maria", "api", "web")); err != nil {
+		t.Fatal(err)
+	}
+	event := func(server, step, text string) orchestrator.Event {
+		return orchestrator.Event{OperationID: "o-qa", At: time.Now(), Server: server, Step: step, Text: text}
+	}
+	if err := s.AddEvents(t.Context(), []orchestrator.Event{event("", "apply", "2 made"), event("qa/web", "booting", "the machine has called home"), event("qa/api", "booting", "the machine has called home"), event("qa/web", "installing", "from packages")}); err != nil {
+		t.Fatal(err)
+	}
+	service := &orchestrator.Service{Environments: s, Operations: s, Events: s}
+	show := func() map[string]string {
+		t.Helper()
+		a, err := service.Do(t.Context(), orchestrator.Actor{Name: "maria"}, orchestrator.Command{Noun: orchestrator.NounEnv, Verb: orchestrator.VerbShow, Environment: "qa"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		out := map[string]string{}
+		for _, v := range a.Environment.Servers {
+			out[v.App] = v.Step
+		}
+		return out
+	}
+	if got := show(); got["web"] != "installing: from packages" || got["api"] != "booting: the machine has called home" {
+		t.Errorf("steps: %q", got)
+	}
+	if _, err := s.UpdateServer(t.Context(), "s-qa-web", func(v *orchestrator.Server) error { v.Status = orchestrator.StatusReady; return nil }); err != nil {
+		t.Fatal(err)
+	}
+	if got := show(); got["web"] != "" || got["api"] == "" {
+		t.Errorf("once one is ready: %q", got)
+	}
+}

@@ -99,6 +99,9 @@ type Server struct {
 	Port          int         `json:"port,omitempty"`
 	URL           string      `json:"url"`
 	Needs         Needs       `json:"needs"`
+	// Step is what it is at while an operation waits for it, in a few words,
+	// such as "installing: …"; set where one environment is asked for.
+	Step string `json:"step,omitempty"`
 	// Machine is what is wrong with the machine, ProviderID the cloud's name for
 	// it.
 	Machine    MachineStatus `json:"machine,omitempty"`

@@ -62,6 +62,10 @@ type Service struct {
 	Submitter    Submitter
 	Environments Environments
 	Operations   Operations
+	// Events are what operations have told; nil: nobody asks for servers' steps.
+	Events interface {
+		Events(ctx context.Context, operationID string, afterSeq int64) ([]Event, error)
+	}
 	// Causes is the memory of what has failed; nil: nothing is remembered.
 	Causes   CauseRecords
 	Catalogs Catalogs
@@ -183,6 +187,9 @@ func (s *Service) show(ctx context.Context, cmd Command) (Answer, error) {
 	if err := s.recall(ctx, e.Diagnosis); err != nil {
 		return Answer{}, err
 	}
+	if err := s.steps(ctx, &e); err != nil {
+		return Answer{}, err
+	}
 	if cmd.Noun == NounEnv {
 		a := Answer{Environment: &e}
 		if cmd.Verb == VerbWhy && cmd.Detail != DetailShort && s.Evidence != nil {
@@ -201,6 +208,28 @@ func (s *Service) show(ctx context.Context, cmd Command) (Answer, error) {
 	}
 	v.Environment = e.Name
 	return Answer{Environment: &e, Server: &v}, nil
+}
+
+// steps says of the servers that an operation waits for what they are at.
+func (s *Service) steps(ctx context.Context, e *Environment) error {
+	if s.Events == nil || e.Operation == nil || e.Operation.Status != OperationRunning {
+		return nil
+	}
+	events, err := s.Events.Events(ctx, e.Operation.ID, 0)
+	if err != nil {
+		return err
+	}
+	for i, v := range e.Servers {
+		if v.Status != StatusCreating && v.Status != StatusDeploying {
+			continue
+		}
+		for _, told := range events { // in their order
+			if told.Server == v.Name && told.Text != "" {
+				e.Servers[i].Step = told.Words()
+			}
+		}
+	}
+	return nil
 }
 
 func (s *Service) history(ctx context.Context, cmd Command) (Answer, error) {

@@ -135,7 +135,7 @@ func newHouse(ctx context.Context, o serveOptions, ca string, source *catalog.So
 	h.store.SetEnqueue(h.jobs.Enqueue)
 	h.store.SetEnqueueDelivery(h.jobs.EnqueueDelivery)
 	h.service = &orchestrator.Service{
-		Submitter: h.store, Environments: h.store, Operations: h.store, Causes: h.store, Incidents: h.store, Catalogs: source, Policy: policy.Rules{TeamsOf: h.teamsOf},
+		Submitter: h.store, Environments: h.store, Operations: h.store, Events: h.store, Causes: h.store, Incidents: h.store, Catalogs: source, Policy: policy.Rules{TeamsOf: h.teamsOf},
 		Checker:  h.checker,
 		Settings: catalog.Settings, Able: h.able, Explain: executor.Explain, Evidence: executor.Evidence, NewID: newID, Now: now, Hide: diagnose.Hide, Canonical: bot.Canonical,
 	}

@@ -169,6 +169,11 @@ func (c *Console) Environment(e orchestrator.Environment) {
 	if op := e.Operation; op != nil {
 		fmt.Fprintf(c.Out, "Last operation: %s, %s (%s)\n", op.Kind, c.status(string(op.Status)), op.ID)
 	}
+	for _, v := range e.Servers {
+		if v.Step != "" {
+			fmt.Fprintf(c.Out, "  %s  %s\n", line(v.Name), line(v.Step))
+		}
+	}
 	if e.Status == orchestrator.StatusFailed {
 		fmt.Fprintln(c.Out)
 		c.Why(e)
