@@ -51,7 +51,7 @@ func newDiagnoseCommand() *cobra.Command {
 
 func readInput(in io.Reader, args []string) ([]byte, error) {
 	if len(args) == 0 || args[0] == "-" {
-		b, err := io.ReadAll(in)
+		b, err := readBounded(in, maxInput)
 		if err != nil {
 			return nil, orchestrator.Errorf(orchestrator.CodeInvalidValue, "Standard input can't be read: %v.", err).WithHint("berth diagnose FILE")
 		}
@@ -60,8 +60,25 @@ func readInput(in io.Reader, args []string) ([]byte, error) {
 	return readNamed(args[0], "name a file that is there, or - for standard input")
 }
 
+// maxInput is how much is read at most, in bytes: results have a few megabytes,
+// and what has no end would fill the memory.
+const maxInput = 256 << 20
+
+func readBounded(r io.Reader, limit int64) ([]byte, error) {
+	b, err := io.ReadAll(io.LimitReader(r, limit+1))
+	if err == nil && int64(len(b)) > limit {
+		return nil, fmt.Errorf("it has more than %d MB", limit>>20)
+	}
+	return b, err
+}
+
 func readNamed(name, hint string) ([]byte, error) {
-	b, err := os.ReadFile(name)
+	f, err := os.Open(name)
+	var b []byte
+	if err == nil {
+		defer f.Close()
+		b, err = readBounded(f, maxInput)
+	}
 	if err != nil {
 		var path *fs.PathError
 		if errors.As(err, &path) {

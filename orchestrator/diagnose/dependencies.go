@@ -112,9 +112,9 @@ var npmStateRecords = []record{
 var imageRecords = []record{
 	{code: "service_failed", who: ops, text: both, re: later(`Cannot connect to the Docker daemon|docker\.sock`), sentence: `Docker does not run on the server, so the step "{step}" failed.`, next: askOps,
 		samples: []sample{{step: "docker_image.present shop/app:v9", says: "Encountered error pulling shop/app:v9: Cannot connect to the Docker daemon at unix:///var/run/docker.sock", names: []string{"Docker"}}}},
-	{code: "image_not_found", who: ops, text: both, re: later(`(?i)unauthorized|no basic auth credentials|authentication required|denied: requested access|403 Forbidden`), refine: image,
+	{code: "image_not_found", who: ops, text: both, re: later(`(?i)pull access denied for (?P<i2>[^\s,]+)[^\n]*denied: requested access|unauthorized|no basic auth credentials|authentication required|denied: requested access|403 Forbidden`), refine: image,
 		sentence: `The server may not pull the image "{image}".`, next: askOps, subject: "{image}",
-		samples: []sample{{step: "docker_image.present shop/app:v9", says: "Encountered error pulling reg.acme.io/shop/app:v9: unauthorized: authentication required", names: []string{"reg.acme.io/shop/app:v9"}}}},
+		samples: []sample{{step: "docker_image.present shop/app:v9", says: "Encountered error pulling reg.acme.io/shop/app:v9: unauthorized: authentication required", names: []string{"reg.acme.io/shop/app:v9"}}, {step: "docker_image.present api", says: "Error response from daemon: pull access denied for acme/api, repository does not exist or may require 'docker login': denied: requested access to the resource is denied", names: []string{`"acme/api"`}}}},
 	{code: "image_not_found", who: developer, text: both, re: later(`(?i)manifest unknown|manifest for (?P<image>\S+) not found|pull access denied for (?P<i2>[^\s,]+)|repository does not exist|not found: manifest|no such image:? ?(?P<i3>\S*)|failed to resolve reference "(?P<i4>[^"]+)"`), refine: image,
 		sentence: `The image "{image}" does not exist, or the server may not see it.`, next: `Correct the image's name and tag, push, then "berth env deploy NAME".`, subject: "{image}",
 		samples: []sample{{step: "docker_image.present shop/app:v9", says: "Encountered error pulling shop/app:v9: manifest for shop/app:v9 not found: manifest unknown", names: []string{"shop/app:v9"}}}},

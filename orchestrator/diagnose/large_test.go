@@ -42,3 +42,18 @@ func TestLarge(t *testing.T) {
 		})
 	}
 }
+
+// What is only counted is counted rightly.
+func TestCounted(t *testing.T) {
+	t.Parallel()
+	for more, want := range map[int]string{1: "1 more step failed: ", 2: "2 more steps failed, each in its own way: "} {
+		var steps []string
+		for i := range maxCauses + more {
+			steps = append(steps, fmt.Sprintf(`"cmd_|-s%d_|-run %d_|-run":{"name":"run %d","result":false,"comment":"Command \"run %d\" run","changes":{"stderr":"error: part%d.ts is broken","retcode":2},"__sls__":"app","__id__":"s%d","__run_num__":%d}`, i, i, i, i, i, i, i))
+		}
+		d := Salt([]byte(`{"local":{`+strings.Join(steps, ",")+`}}`), nil, 2)
+		if last := d.Causes[len(d.Causes)-1]; len(d.Causes) != maxCauses+1 || !strings.HasPrefix(last.Sentence, want) {
+			t.Errorf("%d causes, the last one: %s", len(d.Causes), last.Sentence)
+		}
+	}
+}

@@ -30,29 +30,29 @@ var (
 		`traceback \(most recent call last\):|\s*file ".*", line \d+.*|during handling of the above exception.*|the above exception was the direct cause.*|` +
 		`ran \d+ tests? in .*|failed \((?:failures|errors)=.*|ok|` +
 		`tar(?: \(child\))?: (?:error is not recoverable|exiting with failure|child returned status).*|\[error\] (?:compilation error|failed to execute goal|build failure|re-run|to see|for more|after correcting|-> \[help).*|\[error\]\s*|` +
-		`[x✗✖] build failed.*|\[info\] build failure|failed to compile\.?|> build failed because of .*|error: prisma schema validation\b.*|error code: \w+|\S*(?:rails|rake) aborted!|standarderror: an error has occurred, this and all later migrations canceled.*|error: command finished with error:.*|error\s+run failed: .*|running scope as unit: .*|error: process completed with exit code.*|` +
+		`[x✗✖] build failed.*|\[info\] build failure|failed to compile\.?|> build failed because of .*|error: prisma schema validation\b.*|error code: \w+|\S* ?build failed(?: in .*)?\.?|error #\d+ .*|application failed to start|rake aborted!|command failed with status \(\d+\)|error message:|rsync error: .*|bin/(?:rails|rake) .*|\S*(?:rails|rake) aborted!|standarderror: an error has occurred, this and all later migrations canceled.*|error: command finished with error:.*|error\s+run failed: .*|running scope as unit: .*|error: process completed with exit code.*|` +
 		`note: this .* (?:issue|error) .*|hint: see above.*|╰─> see above.*|\[end of output\]|` +
 		`\s*(?:errno|code|syscall|address|port|path|requirestack): .*|` +
 		`(?:run|try|use) .{0,60}(?:--help|--stacktrace|--info).*|\* try:|\* get more help.*|build failed(?: with an exception\.| in .*)?|` +
 		`\+\+? .*|> .*|\$ .*|.* additional info follows:` +
 		`)$`)
 	exception  = regexp.MustCompile(`^(?:[A-Za-z_][\w.]*\.)?[A-Z]\w*(?:Error|Exception|Exit|Interrupt|Warning|Fault|NotFound|Refused|Denied|DoesNotExist|ImproperlyConfigured)(?:: .*| \[.*)?$|^(?:django|sqlalchemy|psycopg2?|pymysql|redis|requests|botocore)\.[\w.]+: .*`)
-	strongLine = regexp.MustCompile(`^Module not found: |^Type error: |^e: |(?:^|[\s:(])(?:fatal error|fatal|error|ERROR|Error|FATAL|Fatal error|panic|\[emerg\]|\[error\]|\[crit\])(?:\[\w+\])?(?: TS\d+)?:? |\berror TS\d+|undefined reference|cannot find |No rule to make target|SyntaxError|AssertionError|FAIL:|^--- FAIL|\bFAILED\b|Cannot find module|ModuleNotFoundError|unclosed|Caused by: `)
+	strongLine = regexp.MustCompile(`^Module not found: |^Cannot query field |^Unable to resolve symbol: |^Failed to configure |^Migrations are pending|^would reformat |^Plugin \[id: .* was not found|^The file "[^"]+" does not contain |^"[^"]+" does not contain valid |^rsync: |\[\w+Error\] |cannot find -l|^Type error: |^e: |(?:^|[\s:(])(?:fatal error|fatal|error|ERROR|Error|FATAL|Fatal error|panic|\[emerg\]|\[error\]|\[crit\])(?:\[\w+\])?(?: TS\d+)?:? |\berror TS\d+|undefined reference|cannot find |No rule to make target|SyntaxError|AssertionError|FAIL:|^--- FAIL|\bFAILED\b|Cannot find module|ModuleNotFoundError|unclosed|Caused by: `)
 	weakLine   = regexp.MustCompile(`(?i)error|fail|cannot|can't|could not|couldn't|unable|not found|no such|denied|refused|missing|invalid|unknown|undefined|unexpected|broken|expected|killed|segmentation|abort|timed out|timeout|not allowed|does not|doesn't|exceed|conflict|usage:|forbidden|unauthorized|unavailable|incompatible|mismatch|out of date|rejected|illegal|corrupt|no tests ran|fehler|nicht gefunden|erreur|échec|introuvable|ошибк|错误|失败|エラー`)
 	pathOrURL  = regexp.MustCompile(`\w+://\S+|\S*/\S*`)
 	// announces are lines whose reason stands on the next one.
-	announces = regexp.MustCompile(`^(?:Error: P\d{4}|CMake (?:Deprecation )?Error.*:|ERROR in \S.*|● Test suite failed to run|(?:Error: )?ERR_PNPM_\w+|\* What went wrong:|Error:|ERROR:|error:|FAILED:.*:)$`)
+	announces = regexp.MustCompile(`^(?:Error: P\d{4}|Syntax error (?:compiling|reading source|macroexpanding) .*at \(.*\)\.|CMake (?:Deprecation )?Error.*:|ERROR in \S.*|● Test suite failed to run|(?:Error: )?ERR_PNPM_\w+|\* What went wrong:|Error:|ERROR:|error:|FAILED:.*:)$`)
 	// ofTest is the reason that pytest gives.
 	ofTest = regexp.MustCompile(`^E {2,}\S`)
 	// panicked is how Rust, Ruby and Elixir begin; Rust says why on the next line.
 	panicked   = regexp.MustCompile(`^thread '.*' (?:\(\d+\) )?panicked at |^\S+:\d+:in [\x60'].*\((?:[A-Z]\w*::)*[A-Z]\w*\)$|^\*\* \((?:[A-Z]\w*\.)*[A-Z]\w*\) `)
-	testFailed = regexp.MustCompile(`^(?:FAIL\s+\S+ > .+|\S.* > \S.* FAILED|rspec \./\S+:\d+ # .+|FAILED \S+::\S+|FAIL: \S+|--- FAIL: \S+|● .+|not ok \d+ .+)`)
+	testFailed = regexp.MustCompile(`^(?:FAIL\s+\S+ > .+|\S.* > \S.* FAILED|rspec \./\S+:\d+ # .+|\w+#test_\w+ \[.+\]:|Failed [A-Za-z_][\w.]+\.\w+ \[[^\]]+\]|FAILED \S+::\S+|FAIL: \S+|--- FAIL: \S+|● .+|not ok \d+ .+)`)
 	pointsAt   = regexp.MustCompile(`^(?:\[ERROR\] )?\S+?[:(]\[?\d+(?:[,:]\d+)?[\]:)]`)
 	// prefixes are what loggers and tools put before their words.
 	prefixes = regexp.MustCompile(`^(?:- |e: (?:file://)?|[\w@][\w@/.-]*:(?:build|lint|test|dev|check|typecheck|compile)[\w:-]*: |E {2,}|\| +|➤ (?:YN\d+: )?(?:[│┌└·] )?|│ +|[├╰]─▶ |[×✘✖✗] |\[!\] |Caused by: |\[cause\]: |Exception in thread "[^"]*" |Unhandled exception\. |npm (?:err!|error|ERR!) |E: |\[ERROR\s*\] |\d{4}[-/]\d\d[-/]\d\d[T ]\d\d:\d\d:\d\d\S*\s+(?:\[\w+\]\s+\d+#\d+:\s+)?)+`)
 	// notThere is what Maven and Bundler say at the end of a long line, or below
 	// much else.
-	notThere = regexp.MustCompile(`Could not (?:find|transfer) artifact \S+|Failure to find \S+:\S+|^An error occurred while installing \S+ \(`)
+	notThere = regexp.MustCompile(`Could not (?:find|transfer) artifact \S+|Failure to find \S+:\S+|\bcannot find -l\S+|^An error occurred while installing \S+ \(`)
 	// severalAtOnce is Python's exception of several.
 	severalAtOnce = regexp.MustCompile(`^(?:[\w.]+\.)?(?:Base)?ExceptionGroup: .+ \(\d+ sub-exceptions?\)$`)
 	// ofTask begins a line that a tool passes on from one of its tasks.
@@ -198,6 +198,9 @@ func whole(all []string, i int, line string) string {
 	}
 	if raw == "* What went wrong:" {
 		reason := ""
+		if len(next) > 0 && strings.HasPrefix(strings.TrimSpace(next[0]), "Plugin [id: ") {
+			return strings.TrimSpace(next[0])
+		}
 		for _, n := range next {
 			if innermost.MatchString(n) && !aside.MatchString(n) {
 				reason = strings.TrimPrefix(strings.TrimSpace(n), "> ")
@@ -216,7 +219,7 @@ func whole(all []string, i int, line string) string {
 			if t == "" || noiseLine.MatchString(n) || strings.HasSuffix(t, ":") || strings.HasPrefix(t, "installing ") {
 				continue
 			}
-			return strings.TrimSuffix(line, ":") + ": " + t
+			return strings.TrimRight(line, ":.") + ": " + t
 		}
 	}
 	if itsSyntax.MatchString(line) { // Python tells the place before

@@ -578,6 +578,9 @@ func (s *saltRun) end(r salt.Result) orchestrator.Diagnosis {
 		}
 		if v.rest > 0 {
 			v.f.vars["rest"] = count(v.rest)
+			if v.rest == 1 {
+				v.x.sentence = strings.Replace(v.x.sentence, "steps failed, each in its own way", "step failed", 1)
+			}
 		}
 		cause := v.x.cause(v.f, v.m, v.more)
 		cause.Where, cause.Server, cause.Evidence = v.where, v.server, v.evidence
