@@ -326,7 +326,7 @@ func cmdServe(ts *testscript.TestScript, neg bool, args []string) {
 	log, err := os.OpenFile(ts.MkAbs("serve.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
 	ts.Check(err)
 	env := map[string]string{}
-	for _, name := range []string{"HOME", "PATH", "BERTH_DATA", "BERTH_CATALOG", "BERTH_SALT_CALL", "BERTH_TERRAFORM", "GIT_CONFIG_GLOBAL", "BERTH_GITHUB_TOKEN", "BERTH_GITHUB_API_URL", "BERTH_GITHUB_APP_ID", "BERTH_GITHUB_APP_KEY_FILE", "TF_HTTP_USERNAME", "TF_HTTP_PASSWORD", "TMPDIR"} {
+	for _, name := range []string{"HOME", "PATH", "BERTH_DATA", "BERTH_CATALOG", "BERTH_SALT_CALL", "BERTH_TERRAFORM", "GIT_CONFIG_GLOBAL", "BERTH_GITHUB_TOKEN", "BERTH_GITHUB_API_URL", "BERTH_GITHUB_APP_ID", "BERTH_GITHUB_APP_KEY_FILE", "TF_HTTP_USERNAME", "TF_HTTP_PASSWORD", "HCLOUD_TOKEN", "HCLOUD_ENDPOINT", "TF_CLI_CONFIG_FILE", "TMPDIR"} {
 		env[name] = ts.Getenv(name)
 	}
 	env["BERTH_RETRY_AFTER"] = "0s" // most failures here are to be seen, not waited for
