@@ -15,6 +15,7 @@ import (
 	"github.com/berth-dev/berth/modules"
 	"github.com/berth-dev/berth/orchestrator"
 	"github.com/berth-dev/berth/orchestrator/catalog"
+	"github.com/berth-dev/berth/orchestrator/diagnose"
 	"github.com/berth-dev/berth/orchestrator/render"
 	"github.com/berth-dev/berth/testdata/awsfake"
 )
@@ -92,17 +93,18 @@ func (w *workspace) clean(after string) {
 
 // instance is a machine as EC2 tells of it.
 type instance struct {
-	ID      string `xml:"instanceId"`
-	State   string `xml:"instanceState>name"`
-	Image   string `xml:"imageId"`
-	Type    string `xml:"instanceType"`
-	Key     string `xml:"keyName"`
-	Subnet  string `xml:"subnetId"`
-	Private string `xml:"privateIpAddress"`
-	Public  string `xml:"ipAddress"`
-	Tokens  string `xml:"metadataOptions>httpTokens"`
-	Hops    int    `xml:"metadataOptions>httpPutResponseHopLimit"`
-	Groups  []struct {
+	ID        string `xml:"instanceId"`
+	State     string `xml:"instanceState>name"`
+	Lifecycle string `xml:"instanceLifecycle"`
+	Image     string `xml:"imageId"`
+	Type      string `xml:"instanceType"`
+	Key       string `xml:"keyName"`
+	Subnet    string `xml:"subnetId"`
+	Private   string `xml:"privateIpAddress"`
+	Public    string `xml:"ipAddress"`
+	Tokens    string `xml:"metadataOptions>httpTokens"`
+	Hops      int    `xml:"metadataOptions>httpPutResponseHopLimit"`
+	Groups    []struct {
 		Name string `xml:"groupName"`
 	} `xml:"groupSet>item"`
 	Profile string `xml:"iamInstanceProfile>arn"`
@@ -297,7 +299,7 @@ func TestAWS(t *testing.T) {
 
 	// One apply: a server more, one replaced, one of another size.
 	w.model.Servers[0].UserData = "#cloud-config\n{token: three}\n"
-	w.model.Servers[1].Variables = map[string]any{"instance_type": "t3.medium", "disk_gb": 20}
+	w.model.Servers[1].Variables = map[string]any{"instance_type": "t3.medium", "disk_gb": 30}
 	w.model.Servers = append(w.model.Servers, orchestrator.WorkspaceServer{ID: "s3", App: "db", Port: 5432, UserData: "#!/bin/sh\n", NeededBy: []string{"api"}})
 	w.must("apply", "-auto-approve")
 	second := machines(t, cloud)
@@ -328,8 +330,8 @@ func TestAWS(t *testing.T) {
 	if cloud.Ask(t, &volumes, "DescribeVolumes"); len(volumes.IDs) != 0 {
 		t.Errorf("volumes are left: %v", volumes.IDs)
 	}
-	// The policy allows what was called and, but for what is said of newer
-	// providers and of disks, nothing else.
+	// The policy allows what was called and, but for what older or newer
+	// providers call, nothing else.
 	called := []string{"ec2:CreateTags"} // with what is made
 	for _, c := range cloud.Calls() {
 		called = append(called, c.Service+":"+c.Action)
@@ -342,8 +344,9 @@ func TestAWS(t *testing.T) {
 			}
 		}
 	}
-	if want := []string{"ec2:DescribeInstanceTypes", "ec2:DescribeSecurityGroupRules", "ec2:DescribeVolumesModifications", "ec2:ModifyVolume"}; !slices.Equal(slices.Sorted(slices.Values(idle)), want) {
-		t.Errorf("allowed, but not called: %v; expected %v", idle, want)
+	others := []string{"ec2:DescribeAccountAttributes", "ec2:DescribeInstanceTypes", "ec2:DescribeSecurityGroupRules"}
+	if idle = slices.DeleteFunc(idle, func(a string) bool { return slices.Contains(others, a) }); len(idle) != 0 {
+		t.Errorf("allowed, but not called: %v", idle)
 	}
 }
 
@@ -397,5 +400,107 @@ func TestAWSCatalog(t *testing.T) {
 		if !slices.Contains([]string{"environment_id", "servers", "tags"}, m[1]) && !strings.Contains(table, "`"+m[1]+"`") {
 			t.Errorf("docs/aws.md says nothing of the variable %s", m[1])
 		}
+	}
+}
+
+// TestAWSRefuses: what AWS refuses the module is told with its cause, who can
+// act and the word that helps; the words of the cloud's own are in the
+// recordings below testdata/terraform.
+func TestAWSRefuses(t *testing.T) {
+	t.Parallel()
+	cloud := awsfake.Start(t)
+	w := newWorkspace(t, cloud, nil)
+	w.model.Servers = w.model.Servers[:1]
+	good, variables := w.env, w.model.Target.Variables
+	set := func(name string, value any) func() {
+		return func() { w.model.Target.Variables[name] = value }
+	}
+	environ := func(line string) func() {
+		return func() { w.env = append(slices.Clone(good), line) }
+	}
+	refuse := func(action string, e awsfake.Error) func() {
+		return func() { cloud.Inject(awsfake.Fault{Action: action, Error: e}) }
+	}
+	for _, tt := range []struct {
+		name      string
+		arrange   func()
+		code, who string
+		mentions  string
+	}{
+		{"no credentials", func() {
+			w.env = slices.DeleteFunc(slices.Clone(good), func(s string) bool { return strings.HasPrefix(s, "AWS_ACCESS") || strings.HasPrefix(s, "AWS_SECRET") })
+		}, "credentials_invalid", "ops", ""},
+		{"an unknown key", environ("AWS_ACCESS_KEY_ID=AKIANOBODYSKEY000000"), "credentials_invalid", "ops", ""},
+		{"a wrong secret", environ("AWS_SECRET_ACCESS_KEY=another"), "credentials_invalid", "ops", ""},
+		{"a session that has ended", refuse("GetCallerIdentity", awsfake.Error{Status: 403, Code: "ExpiredToken", Message: "The security token included in the request is expired"}), "credentials_invalid", "ops", ""},
+		{"AWS cannot be reached", set("endpoints", map[string]any{"ec2": "http://127.0.0.1:9", "sts": "http://127.0.0.1:9", "iam": "http://127.0.0.1:9"}), "cloud_unreachable", "retry", ""},
+		{"no image of the name", set("image_name", "debian-99-*"), "image_not_found", "ops", "debian-99-*"},
+		{"no such subnet", set("subnet", "subnet-0badc0de0badc0de0"), "network_missing", "ops", "subnet-0badc0de0badc0de0"},
+		{"user-data that AWS does not take", func() { w.model.Servers[0].UserData = "#" + strings.Repeat("secret", 3000) }, "variable_missing", "ops", "16384 bytes"},
+		{"no right to look", func() {
+			cloud.Enforce(awsfake.Policy{Statement: []awsfake.Statement{{Effect: "Allow", Action: []string{"sts:GetCallerIdentity", "ec2:DescribeAccountAttributes"}, Resource: []string{"*"}}}})
+		}, "permission_missing", "ops", "ec2:DescribeImages"},
+		{"the firewall's name is taken", func() {
+			cloud.Ask(t, nil, "CreateSecurityGroup", "GroupName", "berth-s1", "GroupDescription", "another's", "VpcId", cloud.VPC)
+		}, "name_taken", "ops", "berth-s1"},
+		{"no such image", set("image", "ami-0badc0de0badc0de0"), "image_not_found", "ops", "ami-0badc0de0badc0de0"},
+		{"no such type", refuse("RunInstances", awsfake.Error{Code: "InvalidParameterValue", Message: "Invalid value 't3.huge' for InstanceType."}), "size_unknown", "ops", "t3.huge"},
+		{"no right to make", refuse("RunInstances", awsfake.Denied), "permission_missing", "ops", ""},
+		{"quota", refuse("RunInstances", awsfake.Quota), "quota_exceeded", "ops", "5"},
+		{"capacity", refuse("RunInstances", awsfake.Capacity), "capacity", "retry", "t3.small"},
+		{"throttling", refuse("RunInstances", awsfake.Throttled), "rate_limited", "retry", ""},
+		{"trouble of AWS's own", refuse("RunInstances", awsfake.Unavailable), "unknown", "retry", ""},
+		{"an instance profile that is not there", refuse("RunInstances", awsfake.Error{Code: "InvalidParameterValue", Message: "Value (pilot) for parameter iamInstanceProfile.name is invalid. Invalid IAM Instance Profile name"}), "cloud_resource_missing", "ops", "pilot"},
+	} {
+		w.model.Target.Variables = maps.Clone(variables)
+		data := w.model.Servers[0].UserData
+		tt.arrange()
+		log, err := w.run("apply", "-auto-approve")
+		w.env, w.model.Servers[0].UserData = good, data
+		cloud.Heal()
+		if tt.code == "name_taken" {
+			cloud.Ask(t, nil, "DeleteSecurityGroup", "GroupName", "berth-s1")
+		}
+		if err == nil {
+			t.Errorf("%s: the apply went well", tt.name)
+			continue
+		}
+		d := diagnose.Diagnoser{}.Terraform(log)
+		if len(d.Causes) != 1 || d.Causes[0].Code != tt.code || d.Causes[0].Who != tt.who || !strings.Contains(d.Causes[0].Sentence, tt.mentions) || strings.Contains(log, "secretsecret") {
+			t.Errorf("%s: %+v\n%s", tt.name, d.Causes, log)
+		}
+	}
+	// And then it goes well.
+	w.model.Target.Variables = variables
+	w.must("apply", "-auto-approve")
+	if got := machines(t, cloud); len(got) != 1 {
+		t.Errorf("machines: %+v", got)
+	}
+}
+
+// TestAWSSpot: the module aws-spot makes spot instances that are as those of
+// aws in all else. The provider that .ci/setup has cannot do it.
+func TestAWSSpot(t *testing.T) {
+	t.Parallel()
+	if os.Getenv("BERTH_PROVIDERS") == "" {
+		t.Skip("The provider of the other tests is older than what this module needs: BERTH_PROVIDERS names a folder with a newer one.")
+	}
+	cloud := awsfake.Start(t)
+	w := newWorkspace(t, cloud, map[string]any{"subnet": cloud.Subnet})
+	w.model.Target.Module = "aws-spot"
+	w.must("apply", "-auto-approve")
+	made := machines(t, cloud)
+	if len(made) != 2 {
+		t.Fatalf("machines: %+v", made)
+	}
+	for id, m := range made {
+		if m.Lifecycle != "spot" || m.Tokens != "required" || m.Subnet != cloud.Subnet || !strings.Contains(m.Tags.String(), environmentTags) {
+			t.Errorf("%s: %+v", id, m)
+		}
+	}
+	w.clean("the apply")
+	w.must("destroy", "-auto-approve")
+	if left := machines(t, cloud); len(left) != 0 {
+		t.Errorf("machines are left: %+v", left)
 	}
 }

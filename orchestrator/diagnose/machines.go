@@ -144,12 +144,13 @@ var machineRecords = []record{
 			{step: `machine module.env.hcloud_server.server["api"]`, says: "error during placement (resource_unavailable, 5e0d)"},
 			{step: `machine module.env.hcloud_server.server["api"]`, says: "error during placement (placement_error)"},
 		}},
-	{code: "image_not_found", who: ops, re: later(`InvalidAMIID\.\w+[^\n]*?['"]\[?(?P<image>ami-[\w-]+)|[Ii]mage (?:id )?'?\[?(?P<i2>[\w./:-]+)\]?'?(?: for architecture \w+)? (?:not found|does not exist|was not found|could not be found|is (?:deprecated|not available|unavailable))|Your query returned no results|(?:The resource|image) '?(?P<i3>[^'\s]*images?/[^'\s]+)'? was not found|invalid image(?: id)?:? '?(?P<i4>[^'\s]+)|PlatformImageNotFound|(?i:image not found)|no images? (?:found|matching)`), when: func(f *failure) bool {
+	{code: "image_not_found", who: ops, re: later(`InvalidAMIID\.\w+[^\n]*?['"]\[?(?P<image>ami-[\w-]+)|[Ii]mage (?:id )?'?\[?(?P<i2>[\w./:-]+)\]?'?(?: for architecture \w+)? (?:not found|does not exist|was not found|could not be found|is (?:deprecated|not available|unavailable))|There is no image named (?P<i5>\S+)|Your query returned no results|(?:The resource|image) '?(?P<i3>[^'\s]*images?/[^'\s]+)'? was not found|invalid image(?: id)?:? '?(?P<i4>[^'\s]+)|PlatformImageNotFound|(?i:image not found)|no images? (?:found|matching)`), when: func(f *failure) bool {
 		return !re(`data\.aws_(?:vpc|subnet|security_group)`).MatchString(f.vars["address"])
 	}, refine: machineImage, sentence: `The system image{image} that the servers start from does not exist at the cloud.`, next: askOps, subject: "{image}",
 		samples: []sample{
 			{step: anInstance, says: "Error launching source instance: InvalidAMIID.NotFound: The image id '[ami-0badc0de]' does not exist\n\tstatus code: 400, request id: 0b", names: []string{"ami-0badc0de"}},
 			{step: anInstance, says: "creating EC2 Instance: operation error EC2: RunInstances, https response error StatusCode: 400, RequestID: 0b, api error InvalidAMIID.Malformed: Invalid id: \"ami-debian\" (expecting \"ami-...\")", names: []string{"ami-debian"}},
+			{step: "machine", says: "Resource postcondition failed\nThere is no image named debian-99-* that belongs to self in the region. Correct image_name and image_owners in the target, or set image.", names: []string{"debian-99-*"}},
 			{step: `machine module.env.hcloud_server.server["api"]`, says: "image debian-99 for architecture x86 not found", names: []string{"debian-99"}},
 			{step: "machine module.env.data.aws_ami.this[0]", says: "Your query returned no results. Please change your search criteria and try again."},
 		}},
@@ -318,7 +319,7 @@ func machineImage(f *failure, _ *finding) {
 			delete(f.vars, k)
 		}
 	}
-	quotedOrNone(f, "image", "i2", "i3", "i4")
+	quotedOrNone(f, "image", "i2", "i3", "i4", "i5")
 }
 
 func machineSize(f *failure, _ *finding) {

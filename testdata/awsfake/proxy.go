@@ -62,11 +62,11 @@ func (c *Cloud) Inject(f Fault) {
 	c.faults = append(c.faults, &fault{Fault: f})
 }
 
-// Heal ends all faults.
+// Heal ends all faults and the policy.
 func (c *Cloud) Heal() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.faults = nil
+	c.faults, c.policy = nil, nil
 }
 
 // Calls are all since the account was made or Calls was last asked.

@@ -1,5 +1,6 @@
 // Package mirror gives tests the Terraform providers that `.ci/setup` has put
-// into BERTH_WORK/providers: real ones, without a registry.
+// into BERTH_WORK/providers: real ones, without a registry. BERTH_PROVIDERS
+// names another folder, for a run with other versions.
 package mirror
 
 import (
@@ -36,6 +37,9 @@ func Work(t testing.TB) string {
 func Config(t testing.TB, require string, providers ...string) string {
 	t.Helper()
 	dir := filepath.Join(Work(t), "providers")
+	if other := os.Getenv("BERTH_PROVIDERS"); other != "" {
+		dir = other
+	}
 	for _, p := range providers {
 		if _, err := os.Stat(filepath.Join(dir, "registry.terraform.io", filepath.FromSlash(p))); err != nil {
 			Absent(t, require, fmt.Sprintf("The provider %s is not in %s: run `make clouds`, or name the folder that it installed into in BERTH_WORK.", p, dir))
