@@ -330,6 +330,9 @@ func (i *installer) step(ctx context.Context, before func(ctx context.Context, o
 		if may := passes.MatchString(out) && !stays.MatchString(out); try >= 2 && !may || i.now().Sub(began)+wait > stepLimit {
 			return fmt.Errorf("%s: %w", filepath.Base(command[0]), err)
 		}
+		if try == 1 || wait >= time.Minute {
+			i.tell(waitingFor(out))
+		}
 		if err := i.pause(ctx, wait); err != nil {
 			return err
 		}
@@ -338,6 +341,16 @@ func (i *installer) step(ctx context.Context, before func(ctx context.Context, o
 			before(ctx, out)
 		}
 	}
+}
+
+var busy = regexp.MustCompile(`(?i)\block|another (?:app|process)`)
+
+// waitingFor tells whoever watches why there is a pause.
+func waitingFor(out string) string {
+	if busy.MatchString(out) {
+		return "waiting for another installation on the machine"
+	}
+	return "trying again what could not be installed"
 }
 
 func (i *installer) say(out string) {

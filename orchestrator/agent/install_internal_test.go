@@ -127,7 +127,11 @@ func TestInstall(t *testing.T) {
 			s.answers = []*answer{{begins: "DIR/opt/salt-call --version", out: []string{"salt-call 3008.3 (Argon)\n"}},
 				{begins: "apt-get -q -o DPkg::Lock::Timeout=120 -o Acquire::Retries=2 -o Acquire::http::Timeout=20 -o Acquire::https::Timeout=20 -y", out: []string{lockBusy, lockBusy, lockBusy, ""}},
 				{begins: "apt-get", out: []string{""}}}
-		}, path: "opt/salt-call"},
+		}, path: "opt/salt-call", check: func(t *testing.T, s *system) {
+			if want := []string{"installing git", "waiting for another installation on the machine", "the image has what sets servers up"}; !slices.Equal(s.told, want) {
+				t.Errorf("told %q", s.told)
+			}
+		}},
 		{name: "apt stays busy", setup: func(s *system) {
 			delete(s.programs, "git")
 			s.answers = []*answer{{begins: "apt-get", out: []string{lockBusy}}}
