@@ -119,6 +119,10 @@ func newHouse(ctx context.Context, o serveOptions, ca string, source *catalog.So
 		Deliver: h.deliver,
 		Periodic: []jobs.Periodic{
 			{Every: 15 * time.Second, Name: "machines", Run: h.watchMachines},
+			{Every: 10 * time.Minute, Name: "plans", Run: func(context.Context) error {
+				_, err := h.provisioner.Tidy()
+				return err
+			}},
 			{Every: 30 * time.Second, Name: "destroys", Run: func(ctx context.Context) error { return h.service.FinishDestroys(ctx) }},
 			{Every: time.Minute, Name: "lifetimes", Run: func(ctx context.Context) error { return h.lifetimes().Run(ctx) }},
 			{Every: 15 * time.Second, Name: "agents", Run: h.watchAgents},

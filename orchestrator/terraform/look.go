@@ -207,10 +207,14 @@ type answer struct {
 }
 
 func (a *answer) line(raw []byte) {
+	var m message
+	known := json.Unmarshal(raw, &m) == nil
+	if len(m.State) > 0 {
+		return // a state that could not be saved: it holds secrets, and nothing else
+	}
 	a.log.Write(raw)
 	a.log.WriteByte('\n')
-	var m message
-	if json.Unmarshal(raw, &m) != nil {
+	if !known {
 		return
 	}
 	if m.Type == "outputs" && m.Outputs["found"].Value != nil {
@@ -236,6 +240,33 @@ func planned(ctx context.Context, tf *tfexec.Terraform, dir string, o ...tfexec.
 		return nil, err
 	}
 	return tf.ShowPlanFile(ctx, f.Name())
+}
+
+// forgotten is how old a plan's file is that nobody is at work on any more.
+const forgotten = 10 * time.Minute
+
+// Tidy removes the plans that processes left which were killed: they hold
+// secrets. It gives how many there were.
+func (p *Provisioner) Tidy() (int, error) {
+	n := 0
+	var errs []error
+	for _, pattern := range []string{".plan-*", "plan-*"} {
+		files, err := filepath.Glob(filepath.Join(p.Workspaces, "*", ".berth", pattern))
+		if err != nil {
+			return n, err
+		}
+		for _, file := range files {
+			if info, err := os.Stat(file); err != nil || time.Since(info.ModTime()) < forgotten {
+				continue
+			}
+			if err := os.Remove(file); err != nil && !errors.Is(err, fs.ErrNotExist) {
+				errs = append(errs, err)
+				continue
+			}
+			n++
+		}
+	}
+	return n, errors.Join(errs...)
 }
 
 // link makes path a symbolic link to target, whatever was there.

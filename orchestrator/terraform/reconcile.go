@@ -2,6 +2,7 @@ package terraform
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -301,7 +302,14 @@ func (w *worker) remove(ctx context.Context, run runner, stray []found) error {
 			return err
 		}
 	}
-	out := &lineWriter{line: w.line}
+	out := &lineWriter{line: func(raw []byte) {
+		// A state that could not be saved is not the environment's, and holds
+		// secrets.
+		var m message
+		if json.Unmarshal(raw, &m) != nil || len(m.State) == 0 && m.Type != "outputs" {
+			w.line(raw)
+		}
+	}}
 	err = tf.DestroyJSON(ctx, out)
 	out.flush()
 	if err != nil && w.failure == "" {

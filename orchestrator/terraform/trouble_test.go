@@ -245,6 +245,7 @@ func TestLostRunIsReconciled(t *testing.T) {
 	w.Servers = append(w.Servers, workspace("web").Servers[0])
 	w.Servers[1].ID, w.Servers[1].App = "sweb", "web"
 	h.loses(c, w, "r3")
+	h.keepsSecrets()
 	if err := h.p.Destroy(t.Context(), "e1", "r4", h.progress); err != nil {
 		t.Fatal(err)
 	}
@@ -253,6 +254,41 @@ func TestLostRunIsReconciled(t *testing.T) {
 	}
 	if _, err := os.Stat(h.p.Dir("e1")); err == nil {
 		t.Error("the workspace is still there")
+	}
+}
+
+// keepsSecrets looks for tokens in all that Berth keeps of runs and looks, and
+// for a plan that a killed process left.
+func (h *house) keepsSecrets() {
+	h.Helper()
+	own := filepath.Join(h.p.Dir("e1"), ".berth")
+	old, young := filepath.Join(own, ".plan-1"), filepath.Join(own, "plan-2")
+	for _, path := range []string{old, young} {
+		if err := os.WriteFile(path, nil, 0o600); err != nil {
+			h.Fatal(err)
+		}
+	}
+	if err := os.Chtimes(old, time.Time{}, time.Now().Add(-time.Hour)); err != nil {
+		h.Fatal(err)
+	}
+	if n, err := h.p.Tidy(); err != nil || n != 1 {
+		h.Errorf("tidied %d, %v", n, err)
+	}
+	if err := os.Remove(young); err != nil {
+		h.Error(err)
+	}
+	err := filepath.WalkDir(own, func(path string, d os.DirEntry, err error) error {
+		if err != nil || !d.Type().IsRegular() {
+			return err
+		}
+		data, err := os.ReadFile(path)
+		if strings.Contains(string(data), token) {
+			h.Errorf("the token is in %s", path)
+		}
+		return err
+	})
+	if err != nil {
+		h.Error(err)
 	}
 }
 
