@@ -1,7 +1,7 @@
 # `make help` lists the targets. Everything that these make lies in one folder,
 # ignored by git: .berth (see .ci/work).
 .DEFAULT_GOAL := help
-.PHONY: help check setup salt terraform build agents demo demo-stop playground test e2e-cloud score corpus pictures fuzz bench clouds salt-lock moto-lock clean
+.PHONY: help check setup salt terraform build agents demo demo-stop playground test test-tofu e2e-cloud score corpus pictures fuzz bench clouds salt-lock moto-lock clean
 
 WORK      := $(or $(BERTH_WORK),$(shell .ci/work))
 SALT_CALL := $(WORK)/salt/bin/salt-call
@@ -78,6 +78,13 @@ e2e-cloud: ## An environment's whole life on machines: local, AWS, Hetzner (need
 	@BERTH_REQUIRE_MACHINES=1 $(SETUP) -pinned salt terraform moto aws-provider hcloud-provider image
 	BERTH_REQUIRE_MACHINES=1 BERTH_REQUIRE_AWS=1 BERTH_REQUIRE_HCLOUD=1 $(E2E_SET) BERTH_SALT_CALL=$(SALT_CALL) \
 		$(GO) test -count=1 -v -timeout 20m ./testdata/machines $(E2E)
+
+# OpenTofu in Terraform's place. Not in CI: to build it takes longer than CI has.
+test-tofu: ## Run what uses Terraform with OpenTofu, which it builds (once; 5 to 20 minutes)
+	@.ci/check
+	@$(SETUP) salt opentofu moto aws-provider hcloud-provider
+	BERTH_REQUIRE_SALT=1 BERTH_SALT_CALL=$(SALT_CALL) BERTH_TERRAFORM=$(WORK)/bin/tofu BERTH_WORK=$(WORK) \
+		$(GO) test -count=1 -timeout 40m -p 1 ./orchestrator/terraform ./modules/... ./bot/app $(if $(ONLY),-run '$(ONLY)')
 
 # Recorded failures below testdata by our own count; those of BERTH_CORPUS, or
 # of ../shared/corpus where it is, by its score.py.

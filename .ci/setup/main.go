@@ -76,10 +76,12 @@ func run(work string, pinned bool, parts []string) error {
 				errs[i] = t.alone(ctx, t.awsProvider)
 			case "hcloud-provider":
 				errs[i] = t.alone(ctx, t.hcloudProvider)
+			case "opentofu":
+				errs[i] = t.alone(ctx, t.openTofu)
 			case "image":
 				errs[i] = t.alone(ctx, t.image)
 			default:
-				errs[i] = fmt.Errorf("setup knows salt, salt-3006, terraform, chromium, tools, moto, aws-provider, hcloud-provider and image, not %q", part)
+				errs[i] = fmt.Errorf("setup knows salt, salt-3006, terraform, chromium, tools, moto, aws-provider, hcloud-provider, opentofu and image, not %q", part)
 			}
 		})
 	}

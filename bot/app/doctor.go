@@ -5,10 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -42,7 +44,8 @@ func newDoctorCommand() *cobra.Command {
 Salt, git, GitHub, Slack, the data folder, the database, serve itself, its
 own certificate authority, the agents that it gives machines, and whether Berth
 can sign in at the cloud of each target. Each line that fails says what to do;
-then the exit status is 1. Nothing is changed.
+then the exit status is 1. Nothing is changed; where the catalog has a block
+state, an empty one is written to its place and removed.
 It looks at the environment that it is started with: give it serve's.`,
 		Example: "  berth doctor\n  berth doctor --catalog ops/berth.hcl --json", Args: needWords(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -117,6 +120,9 @@ func examine(ctx context.Context, catalogPath, data, database string) []check {
 	defer cancel()
 	b, err := terraform.Find(find, terraform.FindOptions{Path: os.Getenv("BERTH_TERRAFORM"), Data: data, Constraint: constraint, Offline: true})
 	add("terraform", fmt.Sprintf("%s %s (%s)", b.Name(), b.Version, b.Path), err, "install Terraform 1.5.7 or later, or name it with BERTH_TERRAFORM; serve can also fetch one by itself")
+	if c != nil && !c.State.Local() {
+		checks = append(checks, stateChecks(ctx, c, data)...)
+	}
 	salt, err := toolVersion(ctx, "salt-call", os.Getenv("BERTH_SALT_CALL"), "--version")
 	add("salt", salt, err, "install Salt: make salt in a checkout of Berth, then set BERTH_SALT_CALL to .berth/salt/bin/salt-call there")
 	git, err := toolVersion(ctx, "git", "", "--version")
@@ -265,6 +271,39 @@ func toolVersion(ctx context.Context, name, path, flag string) (string, error) {
 		return "", fmt.Errorf("%s does not run: %w", path, err)
 	}
 	return strings.TrimSpace(string(out)) + " (" + path + ")", nil
+}
+
+// stateChecks tries the place of the states, and looks for locks that dead runs
+// have left there.
+func stateChecks(ctx context.Context, c *orchestrator.Catalog, data string) []check {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	p := terraform.New(terraform.Options{Workspaces: filepath.Join(data, "workspaces"), Data: data, Settle: render.Backend, Place: render.Place,
+		Find:       terraform.FindOptions{Path: os.Getenv("BERTH_TERRAFORM"), Data: data, Offline: true},
+		Constraint: func() string { return c.Terraform }})
+	k := check{Name: "state", OK: true, Found: c.State.Where() + " can be written"}
+	if err := p.TryState(ctx, c.State); err != nil {
+		k.OK, k.Found, k.Next = false, c.State.Where()+" cannot be written: "+err.Error(), "look at the block state in the catalog and at the place itself"
+		var lacks []string
+		for _, name := range c.State.Environment {
+			if os.Getenv(name) == "" {
+				lacks = append(lacks, name)
+			}
+		}
+		if len(lacks) > 0 {
+			k.Next = "not set, though the block state names it: " + strings.Join(lacks, ", ") + "; doctor and serve need it"
+		}
+		return []check{k}
+	}
+	out := []check{k}
+	left, err := p.LeftLocks(ctx)
+	if err != nil {
+		return out // its own checks say what is wrong with the folder
+	}
+	for _, id := range slices.Sorted(maps.Keys(left)) {
+		out = append(out, check{Name: "state", Found: "the state of " + id + " is " + left[id].String(), Next: "break it: berth state unlock " + id})
+	}
+	return out
 }
 
 // writable tries the data folder, or the one that serve would make it in,

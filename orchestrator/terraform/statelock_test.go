@@ -195,6 +195,9 @@ func (h *house) lockOutlives(b orchestrator.Backend) {
 	if err != nil || l == nil || l.Working || !l.Dead || l.Run != "op1" || l.ID == "" || l.Since == nil || l.Who == "" {
 		h.Fatalf("afterwards: %+v, %v", l, err)
 	}
+	if left, err := h.p.LeftLocks(ctx); err != nil || len(left) != 1 || left["e1"].ID != l.ID {
+		h.Errorf("left behind: %+v, %v", left, err)
+	}
 	w.State.LockTimeout = time.Second
 	got := <-h.apply(ctx, h.p, w, "op2")
 	if got.err == nil {
@@ -227,6 +230,9 @@ func (h *house) lockOutlives(b orchestrator.Backend) {
 	}
 	if _, err := h.p.Unlock(ctx, dir, "", false); !errors.As(err, &e) || e.Code != orchestrator.CodeNotFound {
 		h.Errorf("unlocked twice: %v", err)
+	}
+	if err := h.p.TryState(ctx, b); err != nil {
+		h.Errorf("tried: %v", err)
 	}
 	if err := h.p.Destroy(ctx, "e1", "op4", h.progress); err != nil {
 		h.Fatalf("%v\n%s", err, h.log(err))
