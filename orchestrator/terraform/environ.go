@@ -36,6 +36,13 @@ func environ(names []string, lookup func(string) (string, bool), cache string) (
 	if _, ok := env["TF_PLUGIN_CACHE_DIR"]; !ok && cache != "" {
 		env["TF_PLUGIN_CACHE_DIR"] = cache
 	}
+	if path := env["TF_CLI_CONFIG_FILE"]; path != "" {
+		if _, err := os.Stat(path); err != nil {
+			// Terraform warns of it and goes on without; OpenTofu's warning
+			// stands where its answer should.
+			delete(env, "TF_CLI_CONFIG_FILE")
+		}
+	}
 	env["CHECKPOINT_DISABLE"] = "1"
 	return env, nil
 }

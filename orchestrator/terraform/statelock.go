@@ -192,6 +192,9 @@ func lockHTTP(ctx context.Context, b orchestrator.Backend, environmentID string,
 // while it was still writing its journal.
 func (l *StateLock) match(f paths) error {
 	now, _, held := holder(f.lock())
+	if rec, err := load(paths{f.dir, now}.journal()); err == nil && rec.result != nil {
+		held = false // it has done its work, and is about to end
+	}
 	l.Working = held // whose it is, is not known
 	host, err := os.Hostname()
 	if err != nil || l.Since == nil || !strings.HasSuffix(l.Who, "@"+host) {
