@@ -65,19 +65,25 @@ type target struct {
 	cloud machines.Cloud // nil: this machine
 	// terminate ends a machine behind Berth's back.
 	terminate func(id string) error
+	// prepare changes the disk of each machine; may be nil.
+	prepare func(lab *machines.Lab) func(root string) error
 	// left is what the cloud still has, besides machines; may be nil.
 	left func() []string
 }
 
-// story runs the scripts of this folder on a target.
-func story(t *testing.T, on target) {
+// story runs the scripts of a folder on a target.
+func story(t *testing.T, on target, folder string) {
 	lab := machines.New(t)
+	if on.prepare != nil {
+		prepare := on.prepare(lab)
+		lab.Prepare = func(_ machines.Machine, root string) error { return prepare(root) }
+	}
 	if on.cloud != nil {
 		lab.Follow(on.cloud)
 	}
 	s := &scene{target: on, lab: lab}
 	testscript.Run(t, testscript.Params{
-		Dir: ".",
+		Dir: folder,
 		Setup: func(env *testscript.Env) error {
 			env.Defer(func() { _ = s.end(syscall.SIGKILL) })
 			return s.prepare(t, env)

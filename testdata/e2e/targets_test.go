@@ -4,8 +4,11 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/xml"
+	"errors"
 	"fmt"
 	"net/netip"
+	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
@@ -19,7 +22,7 @@ import (
 // TestLocal runs the story on this machine.
 func TestLocal(t *testing.T) {
 	t.Parallel()
-	story(t, target{hcl: "target \"local\" {\n  module = \"local\"\n}\n"})
+	story(t, target{hcl: "target \"local\" {\n  module = \"local\"\n}\n"}, ".")
 }
 
 // TestAWS runs the story on modules/aws.
@@ -60,7 +63,7 @@ func TestAWS(t *testing.T) {
 			}
 			return left
 		},
-	})
+	}, ".")
 }
 
 // amazon is an account's instances.
@@ -120,8 +123,28 @@ func (a *amazon) Machines(context.Context) ([]machines.Machine, error) {
 func TestHetzner(t *testing.T) {
 	t.Parallel()
 	machines.Need(t)
+	story(t, onHetzner(t), ".")
+}
+
+// TestBareImage runs a shorter story on machines whose image has no Salt, as a
+// cloud's own images have none: the agent installs it from PyPI. It is by
+// itself, for two projects give away the same addresses.
+func TestBareImage(t *testing.T) {
+	machines.Need(t)
+	on := onHetzner(t)
+	on.prepare = func(lab *machines.Lab) func(root string) error {
+		tell := lab.Registries()
+		return func(root string) error {
+			return errors.Join(os.Remove(filepath.Join(root, "usr/local/bin/salt-call")), os.RemoveAll(filepath.Join(root, "opt/salt")), tell(root))
+		}
+	}
+	story(t, on, "bare")
+}
+
+func onHetzner(t *testing.T) target {
+	t.Helper()
 	project := hcloudfake.Start(t)
-	story(t, target{
+	return target{
 		hcl: `target "hcloud" {
   module      = "hcloud"
   environment = ["HCLOUD_TOKEN", "HCLOUD_ENDPOINT"]
@@ -135,7 +158,7 @@ func TestHetzner(t *testing.T) {
 			return err
 		},
 		left: project.Left,
-	})
+	}
 }
 
 // hetzner is a project's servers.

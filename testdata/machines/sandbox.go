@@ -182,6 +182,9 @@ func sandbox() (status int, err error) {
 	if err != nil {
 		return 0, err
 	}
+	if err := serveRegistries(run); err != nil {
+		return 0, err
+	}
 	// Whoever kills this process leaves the cgroups and disks to the sweeper,
 	// which waits for this pipe's end in a session of its own.
 	self := func(stage string) *exec.Cmd {
