@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"net"
+	"net/url"
 	"strconv"
 	"strings"
 )
@@ -62,13 +63,23 @@ func addresses(a App, e Environment) map[string]string {
 	return out
 }
 
-// URLOf is the address of a server's app as peers and people use it, empty
-// while it has none.
-func URLOf(v Server) string {
-	if v.Address == "" || v.Port == 0 {
+// URLOf is the address of a server's app as its peers use it, empty while it
+// has none. People may have another one: Server.URL.
+func URLOf(v Server) string { return urlAt(v.Address, v.Port) }
+
+func urlAt(address string, port int) string {
+	if address == "" || port == 0 {
 		return ""
 	}
-	return "http://" + net.JoinHostPort(v.Address, strconv.Itoa(v.Port))
+	return "http://" + net.JoinHostPort(address, strconv.Itoa(port))
+}
+
+// URLAt is where people reach a server's app once it listens on another port.
+func URLAt(v Server, port int) string {
+	if u, err := url.Parse(v.URL); err == nil && u.Hostname() != "" {
+		return urlAt(u.Hostname(), port)
+	}
+	return urlAt(v.Address, port)
 }
 
 // envFile is ops' file byte for byte, then the addresses.

@@ -471,23 +471,22 @@ func (r *run) ports(ctx context.Context, target Target) error {
 // address notes where each server is; machines is nil for the local target.
 func (r *run) address(ctx context.Context, machines map[string]Machine) error {
 	for _, v := range r.env.Servers {
-		address := "127.0.0.1"
+		address, public := "127.0.0.1", "127.0.0.1"
 		if machines != nil {
 			m, ok := machines[v.ID]
 			if !ok || m.Address == "" {
 				continue
 			}
-			address = m.Address
+			address, public = m.Address, m.Address
 			if m.PrivateAddress != "" {
 				address = m.PrivateAddress
 			}
 		}
-		if v.Address == address {
+		if v.Address == address && v.URL == urlAt(public, v.Port) {
 			continue
 		}
 		if _, err := r.Servers.UpdateServer(ctx, v.ID, func(s *Server) error {
-			s.Address = address
-			s.URL = URLOf(*s)
+			s.Address, s.URL = address, urlAt(public, s.Port)
 			return nil
 		}); err != nil {
 			return err

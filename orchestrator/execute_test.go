@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -35,6 +36,7 @@ type works struct {
 	applies [][]string // the apps of each apply
 	runs    []string   // the name of each apply
 	last    orchestrator.Workspace
+	private string // the machines' address in their network
 	woken   chan string
 	apply   func(ctx context.Context) error
 
@@ -51,7 +53,7 @@ func (w *works) Apply(ctx context.Context, ws orchestrator.Workspace, run string
 	machines := map[string]orchestrator.Machine{}
 	var apps []string
 	for _, v := range ws.Servers {
-		machines[v.ID] = orchestrator.Machine{Address: "192.0.2.1"}
+		machines[v.ID] = orchestrator.Machine{Address: "192.0.2.1", PrivateAddress: w.private}
 		apps = append(apps, v.App)
 	}
 	w.mu.Lock()
@@ -550,5 +552,39 @@ func TestWhatACloudIsTold(t *testing.T) {
 	w.ended(done)
 	if got := neededBy(); len(w.applies) != 2 || !slices.Equal(got["api"], []string{"web"}) || len(got["web"]) != 0 {
 		t.Errorf("needed by once the catalog lacks web: %v", got)
+	}
+}
+
+// Where a machine has two addresses, its peers use the one in their network,
+// and people the other; also once another port is the app's.
+func TestAddresses(t *testing.T) {
+	w := newWorks(t)
+	w.private = "10.77.0.2"
+	c := w.x.Catalogs.Current()
+	c.Apps[0].Port, c.Apps[1].Port = 8080, 8081
+	c.Apps[1].Needs = map[string]string{"API_URL": "api"}
+	w.made()
+	e, err := w.Environment(t.Context(), "qa")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, v := range e.Servers {
+		if v.Address != "10.77.0.2" || v.Port == 0 || v.URL != "http://192.0.2.1:"+strconv.Itoa(v.Port) {
+			t.Errorf("%s is at %s for its peers, at %s for people", v.Name, v.Address, v.URL)
+		}
+		if v.App == "web" && !strings.HasPrefix(v.Needs["API_URL"], "http://10.77.0.2:") {
+			t.Errorf("web looks for the api at %q", v.Needs["API_URL"])
+		}
+		if err := w.x.Servers.SetPort(t.Context(), v.ID, 9000, false); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if e, err = w.Environment(t.Context(), "qa"); err != nil {
+		t.Fatal(err)
+	}
+	for _, v := range e.Servers {
+		if v.URL != "http://192.0.2.1:9000" {
+			t.Errorf("%s is at %s for people once its port is another", v.Name, v.URL)
+		}
 	}
 }

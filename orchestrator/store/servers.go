@@ -182,7 +182,7 @@ func (s *Store) SetPort(ctx context.Context, id string, port int, own bool) erro
 			}
 		}
 		c.touch(v.EnvironmentID)
-		return c.exec(ctx, `UPDATE servers SET port = ?, own_port = ?, url = ? WHERE id = ?`, v.Port, own, orchestrator.URLOf(v), id)
+		return c.exec(ctx, `UPDATE servers SET port = ?, own_port = ?, url = ? WHERE id = ?`, v.Port, own, orchestrator.URLAt(v, v.Port), id)
 	})
 }
 
