@@ -53,15 +53,15 @@ ssh_genkeytypes: [ed25519]
 func (t *task) image(ctx context.Context) error {
 	if onPath("debootstrap") == "" || onPath("systemd-nspawn") == "" || onPath("ip") == "" {
 		if os.Getuid() != 0 || onPath("apt-get") == "" {
-			return t.imageless("it takes debootstrap, systemd-nspawn and ip, which only root can install here, with apt-get")
+			return t.imageless(ctx, "it takes debootstrap, systemd-nspawn and ip, which only root can install here, with apt-get")
 		}
 		t.say("installing Debian's debootstrap, systemd-container and iproute2")
 		if err := t.apt(ctx, "debootstrap", "systemd-container", "iproute2"); err != nil {
-			return err
+			return t.imageless(ctx, err.Error())
 		}
 	}
 	if lacks := machines.LacksRight(); lacks != "" {
-		return t.imageless(lacks)
+		return t.imageless(ctx, lacks)
 	}
 	lock, err := os.ReadFile(".ci/salt.lock")
 	if err != nil {
@@ -86,7 +86,7 @@ func (t *task) image(ctx context.Context) error {
 		return err
 	}
 	if err := t.makeImage(ctx, half, lock); err != nil {
-		return err
+		return t.imageless(ctx, err.Error())
 	}
 	if err := os.Rename(half, dir); err != nil {
 		return err
@@ -96,12 +96,16 @@ func (t *task) image(ctx context.Context) error {
 }
 
 // imageless ends the task without an image: the tests are skipped, unless
-// somebody said that they must run.
-func (t *task) imageless(why string) error {
-	if os.Getenv("BERTH_REQUIRE_MACHINES") != "" {
-		return errors.New("image: no machine can be booted here: " + why)
+// somebody said that they must run. A container may refuse on the way what it
+// seemed to allow.
+func (t *task) imageless(ctx context.Context, why string) error {
+	if ctx.Err() != nil {
+		return ctx.Err()
 	}
-	t.say("no machine can be booted here: %s; the tests that need some are skipped", why)
+	if os.Getenv("BERTH_REQUIRE_MACHINES") != "" {
+		return errors.New("image: no machine can be booted here: " + strings.TrimPrefix(why, "image: "))
+	}
+	t.say("no machine can be booted here: %s; the tests that need some are skipped", strings.TrimPrefix(why, "image: "))
 	return nil
 }
 
