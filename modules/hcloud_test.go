@@ -280,3 +280,35 @@ func TestHetznerCatalog(t *testing.T) {
 		}
 	}
 }
+
+// TestHetznerAddresses: servers without public addresses, of a snapshot that is
+// found by its labels, and with an IPv6 address alone.
+func TestHetznerAddresses(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		variables map[string]any
+		address   string
+	}{
+		"none": {map[string]any{"ipv4": false, "image_selector": "berth=base"}, "10.77.0."},
+		"ipv6": {map[string]any{"ipv4": false, "ipv6": true, "ingress": []any{"2001:db8::/32"}}, "2001:db8:"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newHetzner(t, c.variables)
+			w.cloud.AddSnapshot("another", "x86", map[string]string{"berth": "other"})
+			snapshot := w.cloud.AddSnapshot("ours", "x86", map[string]string{"berth": "base"})
+			for id, m := range w.output(w.must("apply", "-auto-approve")) {
+				if !strings.HasPrefix(m.Address, c.address) || !strings.HasPrefix(m.PrivateAddress, "10.77.0.") || !w.machines()[id].Running {
+					t.Errorf("%s is at %+v: %+v", id, m, w.machines()[id])
+				}
+			}
+			w.clean("the first apply")
+			w.cloud.RemoveImage(snapshot)
+			w.clean("the snapshot went")
+			w.must("destroy", "-auto-approve")
+			if left := w.cloud.Left(); len(left) > 0 {
+				t.Errorf("left: %q", left)
+			}
+		})
+	}
+}
