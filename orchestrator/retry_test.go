@@ -215,7 +215,7 @@ func TestCanceledBetweenTries(t *testing.T) {
 func TestNoTimeForASecondTry(t *testing.T) {
 	w := newWorks(t)
 	w.made()
-	w.x.Converge = 2 * time.Hour
+	w.x.CallHome, w.x.Converge = 2*time.Hour, 2*time.Hour
 	w.submit(storetest.Change("e-qa", "o1", orchestrator.KindDeploy, "web"))
 	done := w.begin(context.Background(), "o1")
 	w.desired("web", "o1")

@@ -10,7 +10,7 @@ const (
 	// compare is for machines that may have been made and not been noted down.
 	compare   = `Ask ops to compare what the cloud has with what Berth knows; after that: "berth env retry NAME".`
 	goOn      = `Go on with "berth env retry NAME", or "berth env destroy NAME".`
-	unlock    = `Ask ops whether that run still works, and to unlock the record if it does not; after that: "berth env retry NAME".`
+	unlock    = `Ask ops whether that run still works, and to unlock the record with "berth state unlock NAME" if it does not; after that: "berth env retry NAME".`
 	askRecord = `Ask ops to check where Berth keeps its records; after that: "berth env retry NAME".`
 	askSize   = `Ask ops to correct this size in the catalog; after that: "berth env retry NAME".`
 	makeRoom  = `Destroy an environment that nobody needs ("berth env list" shows them), or ask ops to raise the limit; after that: "berth env retry NAME".`
@@ -75,7 +75,7 @@ var machineRecords = []record{
 		samples: []sample{{step: "machine", says: "Error acquiring the state lock\nError message: failed to retrieve lock info: operation error DynamoDB: GetItem, https response error StatusCode: 400, RequestID: AB, api error ResourceNotFoundException: Requested resource not found", names: []string{"Requested resource not found"}}}},
 	{code: "state_locked", who: ops, re: later(`HTTP remote state (?:already )?locked|423 Locked`), sentence: `The record of these machines is locked by another run, perhaps one that died.`, next: unlock,
 		samples: []sample{{step: "machine", says: "Error acquiring the state lock\nError message: HTTP remote state already locked: ID=7b\nLock Info:\n  ID:        7b\n  Who:       berth@runner\n"}}},
-	{code: "state_locked", who: retry, re: later(`Error (?:acquiring the state lock|locking state)|state (?:is )?(?:already )?locked|Already locked|Workspace is already locked|ConditionalCheckFailed`), refine: holder, sentence: `{holder} holds the record of these machines{since}.`, next: `Try again in a few minutes with "berth env retry NAME"; if it stays, ask ops whether that run still works.`,
+	{code: "state_locked", who: retry, re: later(`Error (?:acquiring the state lock|locking state)|state (?:is )?(?:already )?locked|Already locked|Workspace is already locked|ConditionalCheckFailed`), refine: holder, sentence: `{holder} holds the record of these machines{since}.`, next: `Try again in a few minutes with "berth env retry NAME"; if it stays, ask ops whether that run still works ("berth state unlock NAME" ends its hold).`,
 		samples: []sample{
 			{step: "machine", says: "Error acquiring the state lock\nError message: resource temporarily unavailable\nLock Info:\n  ID:        3e\n  Path:      terraform.tfstate\n  Operation: OperationTypeApply\n  Who:       pilot@pier\n  Version:   1.5.7\n  Created:   2026-11-23 03:21:27.563772875 +0000 UTC\n", names: []string{"pilot@pier", "2026-11-23 03:21 UTC"}},
 			{step: "machine", says: "Error acquiring the state lock\nError message: Workspace is already locked: default\nLock Info:\n  ID:        43\n  Who:       berth@runner\n", names: []string{"Another run holds"}},
