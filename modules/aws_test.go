@@ -1,7 +1,6 @@
 package modules_test
 
 import (
-	"encoding/json"
 	"io/fs"
 	"maps"
 	"os"
@@ -211,11 +210,7 @@ func firewalls(t *testing.T, cloud *awsfake.Cloud) map[string][]string {
 // documentedPolicy is what docs/aws.md gives Berth's user.
 func documentedPolicy(t *testing.T) awsfake.Policy {
 	t.Helper()
-	var p awsfake.Policy
-	if err := json.Unmarshal([]byte(documented(t, "json")[0]), &p); err != nil {
-		t.Fatal(err)
-	}
-	return p
+	return awsfake.PolicyOf(t, "../docs/aws.md")
 }
 
 // documented are the blocks of a language in docs/aws.md.

@@ -499,6 +499,7 @@ func TestHetznerIsReconciled(t *testing.T) {
 
 func TestAWSIsReconciled(t *testing.T) {
 	cloud := awsfake.Start(t)
+	cloud.Enforce(awsfake.PolicyOf(t, "../../docs/aws.md")) // it is enough for this too
 	h := newHouse(t)
 	variables := cloud.Variables()
 	maps.Copy(variables, map[string]any{"image_name": "debian-12-amd64-*", "image_owners": []any{"self"}, "max_retries": 1})

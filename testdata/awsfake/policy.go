@@ -5,9 +5,11 @@ import (
 	"encoding/xml"
 	"fmt"
 	"net/url"
+	"os"
 	"path"
 	"slices"
 	"strings"
+	"testing"
 )
 
 // Policy is an IAM policy, as far as one for Berth goes: what is allowed, on
@@ -15,6 +17,22 @@ import (
 // EC2's calls, what they need besides is known: tags, the profile's role.
 type Policy struct {
 	Statement []Statement
+}
+
+// PolicyOf is the first policy (a block of JSON) of a page in Markdown.
+func PolicyOf(t testing.TB, page string) Policy {
+	t.Helper()
+	raw, err := os.ReadFile(page)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(raw), "\n```json\n")
+	block, _, ok := strings.Cut(rest, "\n```")
+	var p Policy
+	if err := json.Unmarshal([]byte(block), &p); !ok || err != nil {
+		t.Fatalf("%s has no policy (%v).", page, err)
+	}
+	return p
 }
 
 // Statement allows something.
