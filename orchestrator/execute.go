@@ -386,7 +386,7 @@ func (r *run) build(ctx context.Context, target Target) (Status, error) {
 	if err != nil {
 		return "", err
 	}
-	if r.op.Kind != KindDeploy || unmade {
+	if r.op.Kind != KindDeploy || unmade || r.closed(target) {
 		machines, err := r.apply(ctx, target)
 		if err != nil {
 			return "", err

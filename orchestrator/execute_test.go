@@ -555,6 +555,46 @@ func TestWhatACloudIsTold(t *testing.T) {
 	}
 }
 
+// A deploy makes no machines anew, but lets in whom the catalog has them let in
+// now; whatever it is that broke off before that was done.
+func TestDeployOpens(t *testing.T) {
+	w := newWorks(t)
+	c := w.x.Catalogs.Current()
+	c.Apps[0].Port, c.Apps[1].Port = 8080, 8081
+	w.made()
+	deploys := func(op string, applies int, status orchestrator.OperationStatus) {
+		t.Helper()
+		w.submit(storetest.Change("e-qa", op, orchestrator.KindDeploy, "web"))
+		done := w.begin(context.Background(), op)
+		if status == orchestrator.OperationSucceeded {
+			w.desired("web", op)
+			w.report("web", 0)
+		}
+		w.ended(done)
+		if e, err := w.Operation(t.Context(), op); err != nil || e.Status != status || len(w.applies) != applies {
+			t.Errorf("%s: %s, %d applies, want %d; %v", op, e.Status, len(w.applies), applies, err)
+		}
+	}
+	deploys("o1", 1, orchestrator.OperationSucceeded)
+	c.Apps[1].Port = 9090
+	w.apply = func(context.Context) error {
+		return &orchestrator.ProvisionError{Log: "ops quota", Err: errors.New("refused")}
+	}
+	deploys("o2", 2, orchestrator.OperationFailed)
+	w.apply = nil
+	deploys("o3", 3, orchestrator.OperationSucceeded)
+	if s := w.last.Servers[1]; s.App != "web" || s.Port != 9090 {
+		t.Errorf("it was made with %+v", s)
+	}
+	deploys("o4", 3, orchestrator.OperationSucceeded)
+	c.Apps[1].Needs = map[string]string{"API_URL": "api"}
+	deploys("o5", 4, orchestrator.OperationSucceeded)
+	if s := w.last.Servers[0]; !slices.Equal(s.NeededBy, []string{"web"}) {
+		t.Errorf("nobody lets web in: %+v", s)
+	}
+	deploys("o6", 4, orchestrator.OperationSucceeded)
+}
+
 // Where a machine has two addresses, its peers use the one in their network,
 // and people the other; also once another port is the app's.
 func TestAddresses(t *testing.T) {

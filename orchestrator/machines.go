@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -92,7 +93,14 @@ func (r *run) noteMachines(ctx context.Context, target Target, w Workspace, mach
 	for _, s := range w.Servers {
 		i := slices.IndexFunc(r.env.Servers, func(v Server) bool { return v.ID == s.ID })
 		status, id := is(s)
-		if i < 0 || r.env.Servers[i].Machine == status && (id == "" || r.env.Servers[i].ProviderID == id) {
+		if i < 0 {
+			continue
+		}
+		open := r.env.Servers[i].Opening
+		if failed == nil && target.Module != "local" {
+			open = opening(s.Port, s.NeededBy)
+		}
+		if v := r.env.Servers[i]; v.Machine == status && v.Opening == open && (id == "" || v.ProviderID == id) {
 			continue
 		}
 		if _, err := r.Servers.UpdateServer(ctx, s.ID, func(v *Server) error {
@@ -103,12 +111,34 @@ func (r *run) noteMachines(ctx context.Context, target Target, w Workspace, mach
 			if id != "" {
 				v.ProviderID = id
 			}
+			v.Opening = open
 			return nil
 		}); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// opening is what a server's firewall depends on besides its target: the app's
+// port, and which apps of the set need it.
+func opening(port int, neededBy []string) string {
+	return strings.Join(append([]string{strconv.Itoa(port)}, neededBy...), " ")
+}
+
+// closed says whether a server's machine does not let in what it has to by the
+// catalog as it is now: nothing on the machine can change that.
+func (r *run) closed(target Target) bool {
+	if target.Module == "local" {
+		return false
+	}
+	var set []WorkspaceServer
+	for _, v := range r.env.Servers {
+		set = append(set, WorkspaceServer{ID: v.ID, App: v.App})
+	}
+	return slices.ContainsFunc(r.env.Servers, func(v Server) bool {
+		return v.Opening != opening(v.Port, neededBy(r.Catalogs.Current(), r.env, set, v.App))
+	})
 }
 
 func asProvisionError(err error) (*ProvisionError, bool) {

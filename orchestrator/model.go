@@ -111,6 +111,8 @@ type Server struct {
 	UID      int    `json:"-"`
 	// Desired is the document that the agent applies; see package agent.
 	Desired []byte `json:"-"`
+	// Opening is whom the machine was last made to let in; see opening.
+	Opening string `json:"-"`
 	// RunningBranch is the branch of Revision.
 	RunningBranch string `json:"-"`
 }

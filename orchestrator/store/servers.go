@@ -16,7 +16,7 @@ import (
 
 const (
 	serverColumns = `s.id, s.environment_id, s.app, s.repository, s.branch, s.commit_id, s.revision, s.running_branch,
-		s.generation, s.status, s.address, s.port, s.uid, s.url, s.needs, s.last_seen, s.machine, s.provider_id`
+		s.generation, s.status, s.address, s.port, s.uid, s.url, s.needs, s.last_seen, s.machine, s.provider_id, s.opening`
 	wholeServerColumns = serverColumns + `, s.user_data, s.desired`
 	// reportsKept is how many reports of a server are kept for ops.
 	reportsKept = 20
@@ -30,7 +30,7 @@ func scanServer(scan func(...any) error, whole bool) (orchestrator.Server, error
 	var needs string
 	var seen int64
 	into := []any{&v.ID, &v.EnvironmentID, &v.App, &v.Repository, &v.Branch, &v.Commit, &v.Revision, &v.RunningBranch,
-		&v.Generation, &v.Status, &v.Address, &v.Port, &v.UID, &v.URL, &needs, &seen, &v.Machine, &v.ProviderID}
+		&v.Generation, &v.Status, &v.Address, &v.Port, &v.UID, &v.URL, &needs, &seen, &v.Machine, &v.ProviderID, &v.Opening}
 	if whole {
 		into = append(into, &v.UserData, &v.Desired)
 	}
@@ -133,9 +133,9 @@ func (s *Store) SettleServer(ctx context.Context, id string, f func(*orchestrato
 		}
 		c.touch(v.EnvironmentID)
 		if err = c.exec(ctx, `UPDATE servers SET repository = ?, branch = ?, commit_id = ?, revision = ?, running_branch = ?, generation = ?,
-			status = ?, address = ?, url = ?, needs = ?, user_data = ?, desired = ?, machine = ?, provider_id = ? WHERE id = ?`,
+			status = ?, address = ?, url = ?, needs = ?, user_data = ?, desired = ?, machine = ?, provider_id = ?, opening = ? WHERE id = ?`,
 			v.Repository, v.Branch, v.Commit, v.Revision, v.RunningBranch, v.Generation,
-			v.Status, v.Address, v.URL, needs, v.UserData, v.Desired, v.Machine, v.ProviderID, id); err != nil {
+			v.Status, v.Address, v.URL, needs, v.UserData, v.Desired, v.Machine, v.ProviderID, v.Opening, id); err != nil {
 			return err
 		}
 		if v.Status == orchestrator.StatusDestroyed {

@@ -14,7 +14,7 @@ func testMachines(t *testing.T, open Open) {
 	s := open(t, store.Options{})
 	submit(t, s, NewEnvironment("qa", "maria", "web"))
 	if _, err := s.UpdateServer(t.Context(), "s-qa-web", func(v *orchestrator.Server) error {
-		v.Machine, v.ProviderID = orchestrator.MachineGone, "i-1"
+		v.Machine, v.ProviderID, v.Opening = orchestrator.MachineGone, "i-1", "80 web"
 		return nil
 	}); err != nil {
 		t.Fatal(err)
@@ -26,6 +26,7 @@ func testMachines(t *testing.T, open Open) {
 	for _, e := range []orchestrator.Environment{environment(t, s, "qa"), all[0]} {
 		same(t, "machine", e.Servers[0].Machine, orchestrator.MachineGone)
 		same(t, "cloud's ID", e.Servers[0].ProviderID, "i-1")
+		same(t, "opening", e.Servers[0].Opening, "80 web")
 	}
 	noticed := func(key string) bool {
 		t.Helper()
