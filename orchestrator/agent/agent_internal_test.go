@@ -181,6 +181,33 @@ func TestLocalFolders(t *testing.T) {
 }
 
 // A server whose clock is wrong takes Berth's.
+// TestForeignCheckout: on a machine of its own the agent is root and the
+// checkout is the app's, whose configuration must not make root's git run
+// anything.
+func TestForeignCheckout(t *testing.T) {
+	t.Parallel()
+	a := &agent{dir: t.TempDir()}
+	trace := filepath.Join(a.dir, "trace")
+	for name, text := range map[string]string{
+		"HEAD":              "ref: refs/heads/main\n",
+		"refs/heads/main":   strings.Repeat("1234567890", 4) + "\n",
+		"objects/pack/none": "",
+		"config": "[core]\n\trepositoryformatversion = 1\n[extensions]\n\tpartialClone = origin\n[remote \"origin\"]\n\turl = " + a.checkout() +
+			"\n\tpromisor = true\n\tuploadpack = \"touch " + trace + "; git-upload-pack\"\n",
+	} {
+		name = filepath.Join(a.checkout(), ".git", name)
+		if err := errors.Join(os.MkdirAll(filepath.Dir(name), 0o755), os.WriteFile(name, []byte(text), 0o644)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if head := a.head(t.Context()); head != "" {
+		t.Errorf("head is %q", head)
+	}
+	if _, err := os.Stat(trace); err == nil {
+		t.Error("the checkout's own configuration has run a command as the agent")
+	}
+}
+
 func TestClock(t *testing.T) {
 	t.Parallel()
 	public, private, err := ed25519.GenerateKey(nil)

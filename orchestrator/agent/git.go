@@ -95,7 +95,9 @@ func (a *agent) git(ctx context.Context, folder string, args ...string) (string,
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "git", args...)
 	cmd.Dir = folder
-	cmd.Env = a.env()
+	// The checkout's own configuration is the app's, and could have git fetch
+	// what is not there, with a command of the app's, as the agent's user.
+	cmd.Env = append(a.env(), "GIT_ALLOW_PROTOCOL=none")
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	cmd.WaitDelay = time.Second
 	out, err := cmd.Output()

@@ -2,6 +2,7 @@ package terraform_test
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -100,6 +101,13 @@ func TestPostgres(t *testing.T) {
 	if list, err := h.p.List(t.Context(), dir); err != nil || len(list) != 1 {
 		t.Errorf("list: %v, %v", list, err)
 	}
+	// What is no address is quoted with the password in it.
+	good := h.env["PG_CONN_STR"]
+	h.env["PG_CONN_STR"] = "postgres://berth:Hasel%zzNuss7@127.0.0.1:1/states"
+	if list, err := h.p.List(t.Context(), dir); err == nil || strings.Contains(err.Error(), "Hasel") || strings.Contains(fmt.Sprint(errors.Unwrap(err)), "Hasel") {
+		t.Errorf("list without a database: %v, %v, %v", list, err, errors.Unwrap(err))
+	}
+	h.env["PG_CONN_STR"] = good
 	if out, err := h.byHand(dir, "plan", "-no-color", "-detailed-exitcode", "-input=false"); err != nil {
 		t.Errorf("by hand: %v\n%s", err, out)
 	}

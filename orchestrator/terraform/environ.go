@@ -3,6 +3,7 @@ package terraform
 import (
 	"net/url"
 	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -56,12 +57,17 @@ func secretsOf(names []string, env map[string]string) []string {
 	var out []string
 	for _, name := range names {
 		v := env[name]
-		if len(v) >= shortest && secretName.MatchString(name) && !strings.HasPrefix(v, "/") { // a path is none
+		if len(v) >= shortest && secretName.MatchString(name) && !isPath(name, v) {
 			out = append(out, v)
 		}
 		if u, err := url.Parse(v); err == nil && u.Scheme != "" {
 			if password, ok := u.User.Password(); ok && len(password) >= shortest {
 				out = append(out, password, url.QueryEscape(password))
+			}
+		}
+		for _, m := range loginIn.FindAllStringSubmatch(v, -1) { // also of an address that is none
+			if len(m[1]) >= shortest {
+				out = append(out, m[1])
 			}
 		}
 		for _, m := range passwordWord.FindAllStringSubmatch(v, -1) {
@@ -72,6 +78,22 @@ func secretsOf(names []string, env map[string]string) []string {
 	}
 	return out
 }
+
+// pathName is the name of a variable whose value is a file's name.
+var pathName = regexp.MustCompile(`(?i)_(file|path|dir)$|^GOOGLE_APPLICATION_CREDENTIALS$`)
+
+// isPath says that a value is a file's name, which is no secret; a secret may
+// begin with a slash as well.
+func isPath(name, v string) bool {
+	if !filepath.IsAbs(v) {
+		return false
+	}
+	_, err := os.Lstat(v)
+	return err == nil || pathName.MatchString(name)
+}
+
+// loginIn is a password in an address, as it stands there.
+var loginIn = regexp.MustCompile(`://[^\s/:@]*:(\S+)@`)
 
 // passwordWord is a password in PostgreSQL's connection strings of words.
 var passwordWord = regexp.MustCompile(`(?i)\bpassword\s*=\s*('[^']*'|[^\s&]+)`)

@@ -117,14 +117,14 @@ func (p *Provisioner) Pull(ctx context.Context, dir string, showSensitive bool) 
 	}
 	raw, err := tf.StatePull(ctx)
 	if err != nil {
-		return nil, troubled(dir, err)
+		return nil, troubled(dir, s, err)
 	}
 	if showSensitive || strings.TrimSpace(raw) == "" {
 		return []byte(raw), nil
 	}
 	shown, err := tf.Show(ctx)
 	if err != nil {
-		return nil, troubled(dir, err)
+		return nil, troubled(dir, s, err)
 	}
 	marks := map[string]json.RawMessage{}
 	for _, r := range resources(shown) {
@@ -386,15 +386,15 @@ func (p *Provisioner) Plan(ctx context.Context, dir string, showSensitive bool) 
 		return Plan{}, err
 	}
 	if _, err := tf.Plan(ctx, tfexec.Out(f.Name()), tfexec.Lock(false)); err != nil {
-		return Plan{}, troubled(dir, errors.New(redactor(s)(err.Error())))
+		return Plan{}, troubled(dir, s, err)
 	}
 	plan, err := tf.ShowPlanFile(ctx, f.Name())
 	if err != nil {
-		return Plan{}, troubled(dir, err)
+		return Plan{}, troubled(dir, s, err)
 	}
 	text, err := tf.ShowPlanFileRaw(ctx, f.Name())
 	if err != nil {
-		return Plan{}, troubled(dir, err)
+		return Plan{}, troubled(dir, s, err)
 	}
 	hide := func(text string) string { return text }
 	if !showSensitive {
@@ -461,6 +461,7 @@ func (p *Provisioner) open(ctx context.Context, dir string) (*tfexec.Terraform, 
 	if err != nil {
 		return nil, settings{}, err
 	}
+	s.secrets = secretsOf(names, env)
 	tf, err := newTerraform(dir, b.Path, env, p.WaitDelay)
 	return tf, s, err
 }
@@ -472,14 +473,15 @@ func (p *Provisioner) show(ctx context.Context, dir string) (*tfjson.State, sett
 	}
 	state, err := tf.Show(ctx)
 	if err != nil {
-		return nil, s, troubled(dir, err)
+		return nil, s, troubled(dir, s, err)
 	}
 	return state, s, nil
 }
 
-func troubled(dir string, err error) error {
-	return &orchestrator.Error{Code: orchestrator.CodeInternal, Cause: err,
-		Message: fmt.Sprintf("Terraform cannot read the workspace %s: %s.", dir, firstLine(err.Error())),
+func troubled(dir string, s settings, err error) error {
+	text := redactor(s)(err.Error()) // Terraform quotes addresses with the passwords in them
+	return &orchestrator.Error{Code: orchestrator.CodeInternal, Cause: errors.New(text),
+		Message: fmt.Sprintf("Terraform cannot read the workspace %s: %s.", dir, firstLine(text)),
 		Hint:    "`terraform plan` in that folder says more."}
 }
 

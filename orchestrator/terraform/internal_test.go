@@ -6,6 +6,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -128,6 +129,32 @@ func TestRedact(t *testing.T) {
 	const innocent = "creating s0123456789abcdefghijk of e0123456789abcdefghijk"
 	if got := redact(innocent); got != innocent {
 		t.Errorf("hid too much: %s", got)
+	}
+}
+
+// TestSecretsOf: what Terraform is given by variables is hidden by what it is,
+// not by how it looks.
+func TestSecretsOf(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "key")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		name, value string
+		want        []string
+	}{
+		{"AWS_SECRET_ACCESS_KEY", "/wJalrXUtnFEMI/K7MDENG", []string{"/wJalrXUtnFEMI/K7MDENG"}},
+		{"SOME_KEY", file, nil},
+		{"AWS_SHARED_CREDENTIALS_FILE", "/nowhere/credentials", nil},
+		{"GOOGLE_APPLICATION_CREDENTIALS", "/nowhere/google.json", nil},
+		{"TF_HTTP_ADDRESS", "https://berth:Hasel%zzNuss7@states.test/x", []string{"Hasel%zzNuss7"}},
+		{"TF_HTTP_ADDRESS", "https://states.test:8443/x", nil},
+		{"AWS_REGION", "eu-central-1", nil},
+	} {
+		if got := secretsOf([]string{c.name}, map[string]string{c.name: c.value}); !slices.Equal(got, c.want) {
+			t.Errorf("%s=%s: %q, want %q", c.name, c.value, got, c.want)
+		}
 	}
 }
 

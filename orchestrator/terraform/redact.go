@@ -20,6 +20,8 @@ type settings struct {
 		ID string `json:"id"`
 	} `json:"servers"`
 	UserData map[string]string `json:"user_data"`
+	// secrets are those that Terraform is given by variables.
+	secrets []string
 }
 
 func readSettings(dir string) (settings, error) {
@@ -43,7 +45,7 @@ func redactor(s settings, more ...string) func(string) string {
 	for _, v := range s.Servers {
 		public = append(public, v.ID)
 	}
-	secrets := slices.Clone(more)
+	secrets := slices.Concat(s.secrets, more)
 	for _, text := range s.UserData {
 		if len(text) < 8 {
 			continue

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net/http"
 	"os"
@@ -74,17 +73,17 @@ func (p *Provisioner) StateLock(ctx context.Context, dir string) (*StateLock, er
 	if err != nil {
 		return nil, err
 	}
-	tf, _, err := p.open(ctx, dir)
+	tf, s, err := p.open(ctx, dir)
 	if err != nil {
 		return nil, err
 	}
-	env, hide, err := p.environOf(f, b)
+	env, _, err := p.environOf(f, b)
 	if err != nil {
 		return nil, err
 	}
 	l, err := lookAtLock(ctx, tf, f, b, env)
 	if err != nil {
-		return nil, troubled(dir, errors.New(hide(err.Error())))
+		return nil, troubled(dir, s, err)
 	}
 	return l, nil
 }
@@ -238,7 +237,7 @@ func (p *Provisioner) Unlock(ctx context.Context, dir, id string, force bool) (S
 	if err != nil {
 		return StateLock{}, err
 	}
-	tf, _, err := p.open(ctx, dir)
+	tf, s, err := p.open(ctx, dir)
 	if err != nil {
 		return StateLock{}, err
 	}
@@ -263,11 +262,7 @@ func (p *Provisioner) Unlock(ctx context.Context, dir, id string, force bool) (S
 			WithHint("ask whoever it is; if nothing runs any more, add --force")
 	}
 	if err := tf.ForceUnlock(ctx, l.ID); err != nil {
-		_, hide, hideErr := p.environOf(f, b)
-		if hideErr != nil {
-			return *l, hideErr
-		}
-		return *l, troubled(dir, errors.New(hide(err.Error())))
+		return *l, troubled(dir, s, err)
 	}
 	return *l, nil
 }
