@@ -73,11 +73,13 @@ func (s *Service) Expire(ctx context.Context, e Environment) error {
 	if err != nil {
 		return err
 	}
-	if n, last := failedDestroys(ops); n > 0 && s.Now().Before(destroyAgain(last, n)) {
+	n, last := failedDestroys(ops)
+	if n > 0 && s.Now().Before(destroyAgain(last, n)) {
 		return nil
 	}
 	actor := Actor{Name: Itself, Ops: true}
-	if s.ExpiryFrom != nil {
+	// Of what is only tried again the owner sees the end; see toOwner.
+	if n == 0 && s.ExpiryFrom != nil {
 		actor.From = s.ExpiryFrom(ctx, e)
 	}
 	_, err = s.Destroy(ctx, e, actor, "env destroy "+e.Name)

@@ -553,16 +553,11 @@ func (r *run) workspace(ctx context.Context, target Target, without []string) (W
 	w := Workspace{EnvironmentID: r.env.ID, Target: target, State: c.State, Tags: map[string]string{
 		TagEnvironment: r.env.ID, TagOwner: r.env.Owner, TagInstallation: r.InstallationID}}
 	size, _ := c.Size(r.env.Size)
-	ops, err := r.Operations.Operations(ctx, r.env.ID)
+	waiting, err := r.waiting(ctx)
 	if err != nil {
 		return w, err
 	}
-	// A server whose operation still waits may be canceled with it.
-	for _, op := range ops {
-		if op.Status == OperationQueued && op.Kind == KindServerCreate {
-			without = append(slices.Clip(without), op.Apps...)
-		}
-	}
+	without = append(slices.Clip(without), waiting...)
 	for _, v := range r.env.Servers {
 		if slices.Contains(without, v.App) {
 			continue
@@ -578,6 +573,22 @@ func (r *run) workspace(ctx context.Context, target Target, without []string) (W
 		w.Servers[i].NeededBy = neededBy(c, r.env, w.Servers, w.Servers[i].App)
 	}
 	return w, nil
+}
+
+// waiting names the apps whose servers belong to an operation that still
+// waits: they may be canceled with it.
+func (r *run) waiting(ctx context.Context) ([]string, error) {
+	ops, err := r.Operations.Operations(ctx, r.env.ID)
+	if err != nil {
+		return nil, err
+	}
+	var apps []string
+	for _, op := range ops {
+		if op.Status == OperationQueued && op.Kind == KindServerCreate {
+			apps = append(apps, op.Apps...)
+		}
+	}
+	return apps, nil
 }
 
 // neededBy names the apps of a set that need one of them. An app that has left

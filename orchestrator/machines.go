@@ -57,12 +57,26 @@ func (r *run) renewGone(ctx context.Context, target Target) error {
 		r.Log.Info("the machines were not looked at", "environment", r.env.ID, "error", err)
 		return nil
 	}
-	for _, id := range sight.Gone {
-		if err := r.renew(ctx, id); err != nil {
+	for _, v := range r.env.Servers {
+		if !sight.lacks(v) {
+			continue
+		}
+		if err := r.renew(ctx, v.ID); err != nil {
 			return err
 		}
 	}
 	return r.reload(ctx)
+}
+
+// lacks says that a server's machine is not there any more: the cloud says so,
+// or the record of what was made, from which a destroy that was not finished
+// has taken it. Only a module that lists what there is is held to one ID for
+// both; else an empty record alone tells.
+func (s Sight) lacks(v Server) bool {
+	if slices.Contains(s.Gone, v.ID) {
+		return true
+	}
+	return v.ProviderID != "" && s.Recorded != nil && !s.Recorded[v.ProviderID] && (s.Listed || len(s.Recorded) == 0)
 }
 
 // noteMachines writes down which of an apply's servers have a machine.

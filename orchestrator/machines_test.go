@@ -319,6 +319,66 @@ func TestMachineGone(t *testing.T) {
 	}
 }
 
+// What an unfinished destroy has removed is made anew with another token when
+// the environment is kept after all.
+func TestDeployAfterDestroy(t *testing.T) {
+	w := newWorks(t)
+	w.made()
+	for app, id := range map[string]string{"api": "i-1", "web": "i-2"} {
+		if _, err := w.UpdateServer(t.Context(), "s-qa-"+app, func(v *orchestrator.Server) error { v.UserData, v.ProviderID = "old", id; return nil }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.apply = func(context.Context) error {
+		return &orchestrator.ProvisionError{Err: errors.New("in use"), Log: "retry in_use"}
+	}
+	w.submit(storetest.Change("e-qa", "o1", orchestrator.KindDestroy))
+	w.ended(w.begin(context.Background(), "o1"))
+	w.is("o1", orchestrator.OperationFailed, orchestrator.StatusFailed, "in_use")
+	w.apply = nil
+	w.sight = orchestrator.Sight{Listed: true, Recorded: map[string]bool{"i-1": true, "sg-1": true}}
+	w.submit(storetest.Change("e-qa", "o2", orchestrator.KindDeploy, "api", "web"))
+	done := w.begin(context.Background(), "o2")
+	for _, app := range []string{"api", "web"} {
+		w.desired(app, "o2")
+		w.report(app, 0)
+	}
+	w.ended(done)
+	w.is("o2", orchestrator.OperationSucceeded, orchestrator.StatusReady, "")
+	if v := w.server("web"); v.UserData == "old" || v.UserData == "" {
+		t.Errorf("web's new machine has the old one's token: %+v", v)
+	}
+	if v := w.server("api"); v.UserData != "old" {
+		t.Errorf("api got another token: %+v", v)
+	}
+}
+
+// A repair mends what is gone also while another server waits to be made, and
+// leaves that one to its own operation.
+func TestRepairBeforeAServerThatWaits(t *testing.T) {
+	w := newWorks(t)
+	w.submit(storetest.NewEnvironment("qa", "maria", "web"))
+	done := w.begin(context.Background(), "o-qa")
+	w.desired("web", "o-qa")
+	w.report("web", 0)
+	w.ended(done)
+	w.sight.Gone = []string{"s-qa-web"}
+	w.submit(storetest.Change("e-qa", "o1", orchestrator.KindRepair))
+	add := storetest.Change("e-qa", "o2", orchestrator.KindServerCreate, "api")
+	add.Servers = storetest.NewEnvironment("qa", "maria", "api").Servers
+	w.submit(add)
+	done = w.begin(context.Background(), "o1")
+	w.desired("web", "o1")
+	w.report("web", 0)
+	w.ended(done)
+	if op, err := w.Operation(t.Context(), "o1"); err != nil || op.Status != orchestrator.OperationSucceeded {
+		t.Errorf("%+v, %v", op, err)
+	}
+	if v := w.server("api"); v.Generation != 0 || v.Status != orchestrator.StatusCreating {
+		t.Errorf("the one that waits: %+v", v)
+	}
+}
+
 // An agent that falls silent has its machine looked at once, at once.
 func TestSilentAgentIsLookedAt(t *testing.T) {
 	w := newWorks(t)

@@ -47,8 +47,12 @@ func (r *run) repair(ctx context.Context) (Status, error) {
 	}
 	// After an interruption the servers that this operation has begun with are
 	// known by their state.
+	waiting, err := r.waiting(ctx)
+	if err != nil {
+		return "", err
+	}
 	for _, v := range r.env.Servers {
-		if v.Status == StatusCreating || v.Status == StatusDeploying {
+		if moves(v) && !slices.Contains(waiting, v.App) {
 			r.op.Changes = append(r.op.Changes, Change{App: v.App, Branch: v.Branch, Commit: v.Commit})
 		}
 	}
@@ -63,16 +67,20 @@ func (r *run) repair(ctx context.Context) (Status, error) {
 // making already are none.
 func (r *run) lost(ctx context.Context, target Target) ([]Server, error) {
 	var lost []Server
+	waiting, err := r.waiting(ctx)
+	if err != nil {
+		return nil, err
+	}
+	servers := slices.DeleteFunc(slices.Clone(r.env.Servers), func(v Server) bool { return slices.Contains(waiting, v.App) })
 	if target.Module == "local" {
-		for _, v := range r.env.Servers {
+		for _, v := range servers {
 			if v.Status != StatusCreating && r.Present != nil && !r.Present(v) {
 				lost = append(lost, v)
 			}
 		}
 		return lost, nil
 	}
-	begun := slices.ContainsFunc(r.env.Servers, func(v Server) bool { return v.Status == StatusCreating || v.Status == StatusDeploying })
-	if begun {
+	if slices.ContainsFunc(servers, moves) {
 		return nil, nil
 	}
 	r.say(ctx, "", "repair", "looking at the machines")
@@ -84,10 +92,13 @@ func (r *run) lost(ctx context.Context, target Target) ([]Server, error) {
 		}
 		return nil, fmt.Errorf("looking at the machines of %s: %w", r.env.ID, err)
 	}
-	for _, v := range r.env.Servers {
-		if slices.Contains(sight.Gone, v.ID) || slices.Contains(sight.Stopped, v.ID) || v.Machine == MachineMissing {
+	for _, v := range servers {
+		if sight.lacks(v) || slices.Contains(sight.Stopped, v.ID) || v.Machine == MachineMissing {
 			lost = append(lost, v)
 		}
 	}
 	return lost, nil
 }
+
+// moves says that an operation has begun with a server.
+func moves(v Server) bool { return v.Status == StatusCreating || v.Status == StatusDeploying }

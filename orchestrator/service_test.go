@@ -399,6 +399,11 @@ func TestExpiryIsTriedAgain(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	shown := 0
+	d.ExpiryFrom = func(context.Context, orchestrator.Environment) orchestrator.Origin {
+		shown++
+		return orchestrator.Origin{}
+	}
 	wait := time.Minute
 	for n := 1; n <= 12; n++ {
 		expire()
@@ -412,6 +417,9 @@ func TestExpiryIsTriedAgain(t *testing.T) {
 			t.Errorf("after %d failures it does not wait %s", n, wait)
 		}
 		d.now = d.now.Add(time.Second)
+	}
+	if shown != 1 {
+		t.Errorf("the owner is shown %d of the tries", shown)
 	}
 	d.must(t, maria, "env destroy qa")
 	if destroys() != 13 {

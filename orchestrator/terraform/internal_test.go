@@ -1,9 +1,11 @@
 package terraform
 
 import (
+	"context"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -271,5 +273,34 @@ func TestLog(t *testing.T) {
 	}
 	if _, err := p.Log("e1", "../e2"); err == nil {
 		t.Error("a run outside of the workspace is read")
+	}
+}
+
+// A workspace is not removed under somebody who looks at it.
+func TestClearWaitsForLooks(t *testing.T) {
+	t.Parallel()
+	p := New(Options{Workspaces: t.TempDir()})
+	dir := p.Dir("e1")
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	done, err := p.alone(t.Context(), "e1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := p.Destroy(ctx, "e1", "r1", nil); !errors.Is(err, context.Canceled) {
+		t.Errorf("it does not wait: %v", err)
+	}
+	if _, err := os.Stat(dir); err != nil {
+		t.Error(err)
+	}
+	done()
+	if err := p.Destroy(t.Context(), "e1", "r1", nil); err != nil {
+		t.Error(err)
+	}
+	if _, err := os.Stat(dir); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("it is there: %v", err)
 	}
 }

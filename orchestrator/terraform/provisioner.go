@@ -56,7 +56,7 @@ type Provisioner struct {
 	mu    sync.Mutex
 	found map[string]Binary // by constraint
 	// looking is held by who looks into an environment's cloud.
-	looking map[string]*sync.Mutex
+	looking map[string]chan struct{}
 	looks   map[string]int
 }
 
@@ -73,7 +73,7 @@ func New(o Options) *Provisioner {
 	if o.DeepEvery == 0 {
 		o.DeepEvery = 24
 	}
-	return &Provisioner{Options: o, found: map[string]Binary{}, looking: map[string]*sync.Mutex{}, looks: map[string]int{}}
+	return &Provisioner{Options: o, found: map[string]Binary{}, looking: map[string]chan struct{}{}, looks: map[string]int{}}
 }
 
 // Dir is an environment's workspace.
@@ -161,7 +161,7 @@ func (p *Provisioner) Destroy(ctx context.Context, environmentID, run string, pr
 	}
 	if empty(f, b) && len(open) == 0 {
 		if _, _, held := holder(f.lock()); !held {
-			return os.RemoveAll(f.dir)
+			return p.clear(ctx, environmentID)
 		}
 	}
 	if _, err := p.do(ctx, environmentID, run, ActionDestroy, func(paths) error { return nil }, progress); err != nil {
@@ -183,7 +183,18 @@ func (p *Provisioner) Destroy(ctx context.Context, environmentID, run string, pr
 		// The servers are gone, which is what counts.
 		progress("clean", "the record of these servers is empty now, but could not be removed ("+firstLine(err.Error())+")")
 	}
-	return os.RemoveAll(f.dir)
+	return p.clear(ctx, environmentID)
+}
+
+// clear removes a workspace: not while somebody looks, for what that writes
+// would keep its folder there.
+func (p *Provisioner) clear(ctx context.Context, environmentID string) error {
+	done, err := p.alone(ctx, environmentID)
+	if err != nil {
+		return err
+	}
+	defer done()
+	return os.RemoveAll(p.Dir(environmentID))
 }
 
 // empty reports whether a workspace has nothing to destroy.

@@ -11,7 +11,6 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/berth-dev/berth/orchestrator"
@@ -341,15 +340,11 @@ func (p *Provisioner) Look(ctx context.Context, environmentID string) (orchestra
 			return s, orchestrator.ErrBusy
 		}
 	}
-	p.mu.Lock()
-	looking := p.looking[environmentID]
-	if looking == nil {
-		looking = &sync.Mutex{}
-		p.looking[environmentID] = looking
+	done, err := p.alone(ctx, environmentID)
+	if err != nil {
+		return s, err
 	}
-	p.mu.Unlock()
-	looking.Lock()
-	defer looking.Unlock()
+	defer done()
 	tf, set, err := p.open(ctx, dir)
 	if err != nil {
 		return s, err
@@ -373,7 +368,7 @@ func (p *Provisioner) Look(ctx context.Context, environmentID string) (orchestra
 	if err != nil {
 		return failed(err)
 	}
-	s.Listed = listed
+	s.Listed, s.Recorded = listed, known.ids
 	running := map[string]bool{}
 	for _, f := range there {
 		running[f.ProviderID] = !f.Stopped
@@ -404,6 +399,24 @@ func (p *Provisioner) Look(ctx context.Context, environmentID string) (orchestra
 		}
 	}
 	return s, nil
+}
+
+// alone waits until nobody looks into an environment's cloud, and lets nobody
+// until done is called.
+func (p *Provisioner) alone(ctx context.Context, environmentID string) (done func(), err error) {
+	p.mu.Lock()
+	looking := p.looking[environmentID]
+	if looking == nil {
+		looking = make(chan struct{}, 1)
+		p.looking[environmentID] = looking
+	}
+	p.mu.Unlock()
+	select {
+	case looking <- struct{}{}:
+		return func() { <-looking }, nil
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
 }
 
 // deep says whether a look is to compare everything, which costs a plan: every

@@ -365,8 +365,8 @@ func (w *worker) repair(ctx context.Context, tf *tfexec.Terraform) error {
 	if err != nil {
 		return nil
 	}
-	if info.Size() == 0 && w.Action == ActionReconcile {
-		return nil // a trace of what is to be looked for
+	if info.Size() == 0 && w.Action != ActionApply {
+		return nil // a trace of what is to be looked for, by a destroy too
 	}
 	if info.Size() == 0 {
 		// The disk was full to the last byte: there is nothing to restore, and

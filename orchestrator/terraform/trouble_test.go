@@ -304,7 +304,7 @@ func (h *house) sees(c *cloud, id string) {
 		}
 		return s
 	}
-	if s := look(); !s.Listed || len(s.Gone)+len(s.Stopped)+len(s.Stray)+len(s.Changed) != 0 {
+	if s := look(); !s.Listed || len(s.Gone)+len(s.Stopped)+len(s.Stray)+len(s.Changed) != 0 || !s.Recorded[id] {
 		h.Errorf("all is well, and it sees %+v", s)
 	}
 	was := c.things[id]
@@ -358,7 +358,19 @@ func TestLostRunThatCannotBeReconciled(t *testing.T) {
 	if removed, err := h.p.Reconcile(t.Context(), "e1", "r5", h.progress); err != nil || len(removed) != 0 {
 		t.Errorf("after that: %v, %v", removed, err)
 	}
-	if err := h.p.Destroy(t.Context(), "e1", "r6", h.progress); err != nil {
+	// Nor is it said of what a run has made that could save nothing of it.
+	dir := h.p.Dir("e1")
+	if err := os.WriteFile(filepath.Join(dir, "errored.tfstate"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var p *orchestrator.ProvisionError
+	if err := h.p.Destroy(t.Context(), "e1", "r6", h.progress); !errors.As(err, &p) || !slices.Equal(p.Unknown, []string{"something"}) {
+		t.Errorf("got %v, %+v", err, p)
+	}
+	if n, err := h.p.Looked(dir); err != nil || n != 1 {
+		t.Errorf("settled %d, %v", n, err)
+	}
+	if err := h.p.Destroy(t.Context(), "e1", "r7", h.progress); err != nil {
 		t.Error(err)
 	}
 }
