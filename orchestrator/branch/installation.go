@@ -42,6 +42,7 @@ type installation struct {
 	client *api.Client
 	token  string
 	until  time.Time
+	again  time.Time // before then no server's word makes another token
 }
 
 const (
@@ -50,6 +51,9 @@ const (
 	// cloning is how long a token has to last that a server begins with: a
 	// large clone takes its time, and then asks for large files.
 	cloning = 20 * time.Minute
+	// distrust is how long another token lasts at least, whatever a server says
+	// of it: GitHub gives out only so many.
+	distrust = time.Minute
 )
 
 // keyError is a private key that cannot be used.
@@ -85,20 +89,24 @@ func (a *installations) clientFor(ctx context.Context, owner, repo string) (*api
 }
 
 // loginFor gives a token for a server: the one that it has given before, unless
-// that is near its end or refused is its SHA-256.
+// that is near its end or refused is its SHA-256, which counts once a minute.
 func (a *installations) loginFor(ctx context.Context, owner, repo, refused string) (token string, until time.Time, err error) {
 	i := a.of(&a.handed, owner, repo)
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	if i.token != "" && a.now().Add(cloning).Before(i.until) && refused != hashOf(i.token) {
-		return i.token, i.until, nil
+	now, again := a.now(), i.again
+	if i.token != "" && now.Add(cloning).Before(i.until) {
+		if refused != hashOf(i.token) || now.Before(i.again) {
+			return i.token, i.until, nil
+		}
+		again = now.Add(distrust)
 	}
 	read := "read"
 	minted, err := a.mint(ctx, owner, repo, &api.InstallationPermissions{Contents: &read})
 	if err != nil {
 		return "", time.Time{}, err
 	}
-	i.token, i.until = minted.GetToken(), minted.GetExpiresAt().Time
+	i.token, i.until, i.again = minted.GetToken(), minted.GetExpiresAt().Time, again
 	return i.token, i.until, nil
 }
 

@@ -57,6 +57,10 @@ func TestLogin(t *testing.T) {
 	ask("", 2) // a large clone would not come to its end
 	ask(hashOf("another"), 2)
 	ask(hashOf(last), 3)
+	ask(hashOf(last), 3) // a server cannot use up what GitHub allows
+	clock = clock.Add(time.Minute)
+	ask(hashOf(last), 4)
+	clock = clock.Add(time.Minute)
 
 	// The web's own address stays as it is, without a name in it.
 	web := app("https://maria@github.com/acme/api")
