@@ -201,13 +201,20 @@ func tryTarget(ctx context.Context, c *orchestrator.Catalog, t orchestrator.Targ
 			k.Found += " (" + unset + ")"
 		}
 	case errors.As(err, &p):
+		var code string
 		k.Found = p.Error()
 		if d := (diagnose.Diagnoser{}).Terraform(p.Log); len(d.Causes) > 0 {
-			k.Found = d.Causes[0].Sentence
+			k.Found, code = d.Causes[0].Sentence, d.Causes[0].Code
 		}
 		k.Next = "look at the target in the catalog and at its credentials in serve's environment, then: berth doctor"
 		if unset != "" {
 			k.Next = "set in serve's environment what the target names: " + strings.Join(missing, ", ")
+		}
+		if code == "provider_missing" { // credentials have not been tried
+			k.Next = "let this machine reach the provider's registry, or name a mirror in TF_CLI_CONFIG_FILE, then: berth doctor"
+			if unset != "" {
+				k.Found += " (" + unset + ")"
+			}
 		}
 	default:
 		k.Found, k.Next = err.Error(), "look at the target in the catalog"

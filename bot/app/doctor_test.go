@@ -1,6 +1,7 @@
 package app
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -50,6 +51,14 @@ output "servers" { value = {} }
 	t.Setenv("HCLOUD_TOKEN", "")
 	if k := tryTarget(t.Context(), c, hetzner, data); k.OK || !strings.Contains(k.Next, "set in serve's environment what the target names: HCLOUD_TOKEN") {
 		t.Errorf("no token: %+v", k)
+	}
+	empty := filepath.Join(catalogs, "cli.tfrc")
+	if err := os.WriteFile(empty, fmt.Appendf(nil, "provider_installation {\n  filesystem_mirror {\n    path = %q\n  }\n}\n", catalogs), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("TF_CLI_CONFIG_FILE", empty)
+	if k := tryTarget(t.Context(), c, hetzner, t.TempDir()); k.OK || !strings.Contains(k.Found, "HCLOUD_TOKEN, BERTH_TEST_NOT_SET not set") || !strings.Contains(k.Next, "name a mirror in TF_CLI_CONFIG_FILE") {
+		t.Errorf("no provider: %+v", k)
 	}
 	if left, _ := filepath.Glob(filepath.Join(os.TempDir(), "berth-doctor-*")); len(left) > 0 {
 		t.Errorf("left behind: %v", left)

@@ -14,7 +14,28 @@ target "local" {
 # target "aws" {
 #   module      = "aws"
 #   variables   = { region = "eu-central-1" }
-#   environment = ["AWS_PROFILE", "AWS_REGION"]
+#   environment = ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"]
+# }
+
+# target "hetzner" {
+#   module      = "hcloud"
+#   variables   = { location = "fsn1" }
+#   environment = ["HCLOUD_TOKEN"]
+# }
+
+# Where Terraform keeps what it made: left out, beside it on this machine.
+# state "s3" {
+#   bucket       = "acme-terraform"
+#   region       = "eu-central-1"
+#   use_lockfile = true
+#   environment  = ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"]
+# }
+
+# How servers read a repository that is not public, where no GitHub App does
+# it: credential = "api" in the app.
+# credential "api" {
+#   username   = "gitlab+deploy-token-1"
+#   token_file = "/etc/berth/api.token"
 # }
 
 # Your own Salt recipes. Without this block there is only Berth's starter
