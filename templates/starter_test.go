@@ -105,6 +105,12 @@ func TestStarterRecipe(t *testing.T) {
 				if state := fmt.Sprint(low["state"]); !systemd && (state == "user" || state == "service") {
 					t.Errorf("%s uses %s without systemd", id, state)
 				}
+				// The app could lay a link to anything: Salt, as root, would write
+				// there, and show what was in it before.
+				if name := fmt.Sprint(low["name"]); low["state"] == "file" && low["fun"] == "managed" && strings.HasPrefix(name, filepath.Join(dir, "root")) &&
+					(low["follow_symlinks"] != false || low["show_changes"] != false) {
+					t.Errorf("%s follows links or shows changes: %v", id, low)
+				}
 			}
 			if _, err := os.Stat(pwned); err == nil {
 				t.Error("a value was run")

@@ -2,7 +2,9 @@
 #
 # Every value comes from pillar and goes through |json, so that no branch name,
 # address or command can become a part of this document. Nothing is written
-# outside berth.root, but the unit file where systemd is in charge.
+# outside berth.root, but the unit file where systemd is in charge. What is in
+# there is the app's, and Salt may be root: a link that the app has laid is
+# replaced, and nobody is shown what was behind it.
 {%- set berth = pillar['berth'] %}
 {%- set app = berth.app %}
 {%- set checkout = app.checkout %}
@@ -86,6 +88,8 @@ berth-app-cloned:
   file.managed:
     - name: {{ cloned|json }}
     - contents: Checked out by Berth
+    - follow_symlinks: False
+    - show_changes: False
     - require:
       - git: berth-app-code
 
@@ -108,6 +112,8 @@ berth-app-env-noted:
   file.managed:
     - name: {{ settled|json }}
     - contents: Written by Berth
+    - follow_symlinks: False
+    - show_changes: False
     - require:
       - file: berth-app-env
 {%- endif %}
@@ -135,6 +141,7 @@ berth-app-built:
   file.managed:
     - name: {{ built|json }}
     - contents: {{ wanted|json }}
+    - follow_symlinks: False
     - show_changes: False
     - require:
       - cmd: berth-app-build
@@ -174,6 +181,8 @@ berth-app-start:
     - name: {{ (berth.root ~ '/start')|json }}
     - mode: '0755'
     - contents: {{ ('#!/bin/sh\nexec ' ~ quoted|join(' '))|json }}
+    - follow_symlinks: False
+    - show_changes: False
     - require:
       - file: berth-app-root
 
