@@ -93,7 +93,7 @@ func (r *run) noteMachines(ctx context.Context, target Target, w Workspace, mach
 			}
 			return "", machines[s.ID].ProviderID
 		}
-	case known && p.Known:
+	case known && p.Known && !p.Nameless:
 		is = func(s WorkspaceServer) (MachineStatus, string) {
 			if slices.Contains(p.Made, s.ID) {
 				return "", ""

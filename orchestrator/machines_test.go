@@ -319,6 +319,26 @@ func TestMachineGone(t *testing.T) {
 	}
 }
 
+// A module that calls its machines otherwise has them all the same: after a
+// failure none of them is taken for missing and made anew.
+func TestMachinesByAnotherName(t *testing.T) {
+	w := newWorks(t)
+	w.made()
+	if _, err := w.UpdateServer(t.Context(), "s-qa-web", func(v *orchestrator.Server) error { v.UserData = "old"; return nil }); err != nil {
+		t.Fatal(err)
+	}
+	w.apply = func(context.Context) error {
+		return &orchestrator.ProvisionError{Err: errors.New("full"), Log: "ops quota", Began: true, Known: true, Nameless: true,
+			Left: []orchestrator.Thing{{Kind: "box", App: "api", ID: "i-1"}, {Kind: "box", App: "web", ID: "i-2"}}}
+	}
+	w.submit(storetest.Change("e-qa", "o1", orchestrator.KindRetry, "web"))
+	w.ended(w.begin(context.Background(), "o1"))
+	w.is("o1", orchestrator.OperationFailed, orchestrator.StatusFailed, "quota")
+	if v := w.server("web"); v.Machine != "" || v.UserData != "old" {
+		t.Errorf("%+v", v)
+	}
+}
+
 // What an unfinished destroy has removed is made anew with another token when
 // the environment is kept after all.
 func TestDeployAfterDestroy(t *testing.T) {

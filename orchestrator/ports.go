@@ -53,7 +53,8 @@ type Provisioner interface {
 // the run died without a result and the outcome is uncertain, Began that it had
 // begun to make or change something. Of a run that failed, Known says that
 // Made (the IDs of the servers that are whole) and Left (all that there is) are
-// known. Unknown is what an earlier run had begun to make when it died and that
+// known; Nameless that among what there is no machine could be told, so that Made
+// says nothing. Unknown is what an earlier run had begun to make when it died and that
 // the target's module cannot look for.
 type ProvisionError struct {
 	Log         string
@@ -61,6 +62,7 @@ type ProvisionError struct {
 	Known       bool
 	Made        []string
 	Left        []Thing
+	Nameless    bool
 	Unknown     []string
 	Err         error
 }

@@ -304,3 +304,22 @@ func TestClearWaitsForLooks(t *testing.T) {
 		t.Errorf("it is there: %v", err)
 	}
 }
+
+func TestNameless(t *testing.T) {
+	t.Parallel()
+	of := func(kind, name string) string {
+		return `{"version":4,"resources":[{"mode":"managed","type":"` + kind + `","name":"` + name + `","instances":[{"index_key":"api","attributes":{"id":"i-1"}}]}]}`
+	}
+	for state, want := range map[string]bool{
+		"":                             false,
+		`{"version":4,"resources":[]}`: false,
+		of("acme_machine", "server"):   false,
+		of("acme_machine", "box"):      true,
+		of("acme_firewall", "server"):  true,
+	} {
+		inv, err := stored4(state, settings{})
+		if err != nil || inv.nameless() != want {
+			t.Errorf("%s: %v, %v", state, inv.nameless(), err)
+		}
+	}
+}

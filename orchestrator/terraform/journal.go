@@ -63,6 +63,8 @@ type Result struct {
 	Known bool                 `json:"known,omitempty"`
 	Made  []string             `json:"made,omitempty"`
 	Left  []orchestrator.Thing `json:"left,omitempty"`
+	// Nameless: see orchestrator.ProvisionError.
+	Nameless bool `json:"nameless,omitempty"`
 	// Unknown is what an earlier run may have made and nobody can look for,
 	// Removed the IDs of the servers of which something was found and removed.
 	Unknown []string `json:"unknown,omitempty"`

@@ -159,7 +159,11 @@ func (p *Provisioner) Destroy(ctx context.Context, environmentID, run string, pr
 	if err != nil {
 		return err
 	}
-	if empty(f, b) && len(open) == 0 {
+	asked, err := listable(f.dir)
+	if err != nil {
+		return err
+	}
+	if empty(f, b) && len(open) == 0 && !asked {
 		if _, _, held := holder(f.lock()); !held {
 			return p.clear(ctx, environmentID)
 		}
@@ -197,7 +201,26 @@ func (p *Provisioner) clear(ctx context.Context, environmentID string) error {
 	return os.RemoveAll(p.Dir(environmentID))
 }
 
-// empty reports whether a workspace has nothing to destroy.
+// listable reports whether something may have been made that the cloud can be
+// asked for: then it has the last word, whatever the state knows. A destroy may
+// have emptied that and have failed at what it does not know.
+func listable(dir string) (bool, error) {
+	if len(lists(dir)) == 0 {
+		return false, nil
+	}
+	journals, err := filepath.Glob(paths{dir, "*"}.journal())
+	if err != nil {
+		return false, err
+	}
+	for _, journal := range journals {
+		if rec, err := load(journal); err != nil || rec.planned {
+			return true, err
+		}
+	}
+	return false, nil
+}
+
+// empty reports whether a workspace's state has nothing to destroy.
 func empty(f paths, b orchestrator.Backend) bool {
 	if _, err := os.Stat(filepath.Join(f.dir, errored)); err == nil {
 		return false
@@ -451,5 +474,5 @@ func (p *Provisioner) outcome(f paths, rec *record) (map[string]orchestrator.Mac
 		return nil, &orchestrator.Error{Code: rec.result.Code, Message: rec.result.Message, Hint: rec.result.Hint}
 	}
 	return nil, &orchestrator.ProvisionError{Log: rec.log.String(), Began: rec.began, Err: errors.New(rec.result.Message),
-		Known: rec.result.Known, Made: rec.result.Made, Left: rec.result.Left, Unknown: rec.result.Unknown}
+		Known: rec.result.Known, Made: rec.result.Made, Left: rec.result.Left, Nameless: rec.result.Nameless, Unknown: rec.result.Unknown}
 }

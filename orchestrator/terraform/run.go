@@ -157,7 +157,7 @@ func (w *worker) work(ctx context.Context) (result Result) {
 		result.Message = w.redact(err.Error())
 	}
 	if w.known != nil {
-		result.Known, result.Made, result.Left = true, w.known.made(), w.known.things()
+		result.Known, result.Made, result.Left, result.Nameless = true, w.known.made(), w.known.things(), w.known.nameless()
 	}
 	return result
 }
@@ -229,6 +229,9 @@ func (w *worker) terraform(ctx context.Context) error {
 
 // stream runs Terraform's apply or destroy.
 func (w *worker) stream(ctx context.Context, tf *tfexec.Terraform) error {
+	// What else Terraform is asked for is not for the journal: a state is full of
+	// secrets.
+	defer tf.SetStdout(io.Discard)
 	var err error
 	for range 5 {
 		w.raced = false

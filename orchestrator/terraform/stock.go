@@ -123,6 +123,10 @@ func (v *inventory) made() []string {
 	return out
 }
 
+// nameless says that there is something and none of it is known as a machine: a
+// module may call them otherwise.
+func (v *inventory) nameless() bool { return len(v.machines) == 0 && len(v.ids) > 0 }
+
 // things is everything, the servers first.
 func (v *inventory) things() []orchestrator.Thing {
 	var out []orchestrator.Thing

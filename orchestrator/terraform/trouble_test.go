@@ -375,6 +375,28 @@ func TestLostRunThatCannotBeReconciled(t *testing.T) {
 	}
 }
 
+// A destroy that emptied the state and failed at what the state does not know
+// is not done: the next one asks the cloud again.
+func TestDestroyOfAnEmptyState(t *testing.T) {
+	h := newHouse(t)
+	c := newCloud(t)
+	if _, err := h.p.Apply(t.Context(), h.inCloud(c, true, "api"), "r1", h.progress); err != nil {
+		t.Fatal(err)
+	}
+	state := `{"version": 4, "terraform_version": "1.5.7", "serial": 99, "lineage": "x", "resources": [], "outputs": {}}`
+	if err := os.WriteFile(filepath.Join(h.p.Dir("e1"), "terraform.tfstate"), []byte(state), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := h.p.Destroy(t.Context(), "e1", "r2", h.progress); err != nil {
+		t.Error(err)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.things) != 0 {
+		t.Errorf("it is said to be gone, and there is %v", c.things)
+	}
+}
+
 // What a refused create leaves is named, kept, and goes with a destroy; one
 // that is refused names what is left.
 func TestHalfMade(t *testing.T) {
