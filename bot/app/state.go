@@ -102,6 +102,15 @@ func stateAnswer(text string, value any) (wire.State, error) {
 	return wire.State{Text: text, Value: raw}, err
 }
 
+const (
+	settleHelp = `Say that you have looked in the cloud for what interrupted work may have made.
+Berth asks for that where the target's module cannot list what is there; until
+then it makes nothing anew and calls nothing gone. First remove in the cloud what
+has the environment's tag and is not in the state: afterwards Berth knows nothing
+of it, and nobody else will remove it.`
+	settleExample = "  berth env why qa       # what may have been made\n  berth state list qa    # what is known\n  berth state settle qa\n  berth env retry qa"
+)
+
 // openWorkspace says whether an environment has a workspace that this process
 // may read.
 func openWorkspace(dir, name string) error {
@@ -225,15 +234,16 @@ breaking locks is done by the running Berth.`,
 	for _, one := range []struct {
 		what, use, short string
 		most             int
+		long, example    string
 	}{
-		{"path", "path ENV", "Print the workspace's folder", 1},
-		{"list", "list ENV", "List the resources in the state", 1},
-		{"show", "show ENV [RESOURCE]", "Show resources with their attributes", 2},
-		{"pull", "pull ENV", "Print the whole state", 1},
-		{"plan", "plan ENV", "Show what an apply would change now", 1},
-		{"settle", "settle ENV", "Say that you have looked in the cloud for what interrupted work may have made", 1},
+		{"path", "path ENV", "Print the workspace's folder", 1, "", ""},
+		{"list", "list ENV", "List the resources in the state", 1, "", ""},
+		{"show", "show ENV [RESOURCE]", "Show resources with their attributes", 2, "", ""},
+		{"pull", "pull ENV", "Print the whole state", 1, "", ""},
+		{"plan", "plan ENV", "Show what an apply would change now", 1, "", ""},
+		{"settle", "settle ENV", "Say that you have looked in the cloud for what interrupted work may have made", 1, settleHelp, settleExample},
 	} {
-		c.AddCommand(&cobra.Command{Use: one.use, Short: one.short, Args: needWords(1, one.most), ValidArgsFunction: completeEnvironment, RunE: func(cmd *cobra.Command, args []string) error {
+		c.AddCommand(&cobra.Command{Use: one.use, Short: one.short, Long: one.long, Example: one.example, Args: needWords(1, one.most), ValidArgsFunction: completeEnvironment, RunE: func(cmd *cobra.Command, args []string) error {
 			q := wire.StateQuery{What: one.what}
 			q.Sensitive, _ = cmd.Flags().GetBool("show-sensitive")
 			if len(args) == 2 {
