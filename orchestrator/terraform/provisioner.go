@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -159,11 +160,11 @@ func (p *Provisioner) Destroy(ctx context.Context, environmentID, run string, pr
 	if err != nil {
 		return err
 	}
-	asked, err := listable(f.dir)
+	doubt, err := doubtful(f.dir)
 	if err != nil {
 		return err
 	}
-	if empty(f, b) && len(open) == 0 && !asked {
+	if empty(f, b) && len(open) == 0 && !doubt {
 		if _, _, held := holder(f.lock()); !held {
 			return p.clear(ctx, environmentID)
 		}
@@ -201,10 +202,10 @@ func (p *Provisioner) clear(ctx context.Context, environmentID string) error {
 	return os.RemoveAll(p.Dir(environmentID))
 }
 
-// listable reports whether something may have been made that the cloud can be
-// asked for: then it has the last word, whatever the state knows. A destroy may
-// have emptied that and have failed at what it does not know.
-func listable(dir string) (bool, error) {
+// doubtful reports whether a destroy or a look for what is left has failed here
+// that the cloud can be asked about: then it has the last word, whatever the
+// state knows. Such a destroy may have emptied that.
+func doubtful(dir string) (bool, error) {
 	if len(lists(dir)) == 0 {
 		return false, nil
 	}
@@ -213,7 +214,12 @@ func listable(dir string) (bool, error) {
 		return false, err
 	}
 	for _, journal := range journals {
-		if rec, err := load(journal); err != nil || rec.planned {
+		var req request
+		if err := readJSON(paths{dir, strings.TrimSuffix(filepath.Base(journal), ".jsonl")}.request(), &req); err != nil || req.Action == ActionApply {
+			continue // it can have emptied nothing
+		}
+		rec, err := load(journal)
+		if err != nil || rec.started && (rec.result == nil || rec.result.Status != StatusSucceeded) {
 			return true, err
 		}
 	}

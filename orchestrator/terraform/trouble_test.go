@@ -383,11 +383,16 @@ func TestDestroyOfAnEmptyState(t *testing.T) {
 	if _, err := h.p.Apply(t.Context(), h.inCloud(c, true, "api"), "r1", h.progress); err != nil {
 		t.Fatal(err)
 	}
+	c.set(func() { c.refuse = "delete" })
+	if err := h.p.Destroy(t.Context(), "e1", "r2", h.progress); err == nil {
+		t.Fatal("what is refused is gone")
+	}
+	c.set(func() { c.refuse = "" })
 	state := `{"version": 4, "terraform_version": "1.5.7", "serial": 99, "lineage": "x", "resources": [], "outputs": {}}`
 	if err := os.WriteFile(filepath.Join(h.p.Dir("e1"), "terraform.tfstate"), []byte(state), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := h.p.Destroy(t.Context(), "e1", "r2", h.progress); err != nil {
+	if err := h.p.Destroy(t.Context(), "e1", "r3", h.progress); err != nil {
 		t.Error(err)
 	}
 	c.mu.Lock()
