@@ -58,6 +58,12 @@ func newDepot(t *testing.T) *depot {
 	return d
 }
 
+func (d *depot) requests() int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.asked
+}
+
 func (d *depot) serve(w http.ResponseWriter, r *http.Request) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -155,15 +161,18 @@ func TestStart(t *testing.T) {
 	}
 	// A program that is there is not fetched again, and its unit does not even
 	// ask; one of another Berth's is replaced.
-	asked := d.asked
-	if said, ok := m.start(); !ok || d.asked != asked+1 {
-		t.Errorf("again: %d requests, %s", d.asked-asked, said)
+	asked := d.requests()
+	if said, ok := m.start(); !ok || d.requests() != asked+1 {
+		t.Errorf("again: %d requests, %s", d.requests()-asked, said)
 	}
-	if said, ok := m.start("fetch"); !ok || d.asked != asked+1 {
-		t.Errorf("by its unit: %d requests, %s", d.asked-asked, said)
+	if said, ok := m.start("fetch"); !ok || d.requests() != asked+1 {
+		t.Errorf("by its unit: %d requests, %s", d.requests()-asked, said)
 	}
-	d.content = "#!/bin/sh\necho a newer agent\n"
-	if said, ok := m.start(); !ok || m.read(program) != d.content {
+	const newer = "#!/bin/sh\necho a newer agent\n"
+	d.mu.Lock()
+	d.content = newer
+	d.mu.Unlock()
+	if said, ok := m.start(); !ok || m.read(program) != newer {
 		t.Errorf("a newer one: %s", said)
 	}
 }
