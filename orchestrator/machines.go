@@ -84,19 +84,22 @@ func (r *run) noteMachines(ctx context.Context, target Target, w Workspace, mach
 	if target.Module == "local" && failed != nil {
 		return nil // an agent that could not start is told by its failure
 	}
-	is := func(WorkspaceServer) (MachineStatus, string) { return "", "" }
+	is := func(Server) (MachineStatus, string) { return "", "" }
 	switch p, known := asProvisionError(failed); {
 	case failed == nil:
-		is = func(s WorkspaceServer) (MachineStatus, string) {
+		is = func(v Server) (MachineStatus, string) {
 			if target.Module == "local" {
 				return "", ""
 			}
-			return "", machines[s.ID].ProviderID
+			return "", machines[v.ID].ProviderID
 		}
-	case known && p.Known && !p.Nameless:
-		is = func(s WorkspaceServer) (MachineStatus, string) {
-			if slices.Contains(p.Made, s.ID) {
+	case known && p.Known:
+		is = func(v Server) (MachineStatus, string) {
+			switch {
+			case slices.Contains(p.Made, v.ID):
 				return "", ""
+			case p.Nameless && (v.ProviderID != "" || v.LastSeen != nil):
+				return v.Machine, "" // what it had may well be there
 			}
 			return MachineMissing, ""
 		}
@@ -106,10 +109,10 @@ func (r *run) noteMachines(ctx context.Context, target Target, w Workspace, mach
 	ctx = context.WithoutCancel(ctx)
 	for _, s := range w.Servers {
 		i := slices.IndexFunc(r.env.Servers, func(v Server) bool { return v.ID == s.ID })
-		status, id := is(s)
 		if i < 0 {
 			continue
 		}
+		status, id := is(r.env.Servers[i])
 		open := r.env.Servers[i].Opening
 		if failed == nil && target.Module != "local" {
 			open = opening(s.Port, s.NeededBy)

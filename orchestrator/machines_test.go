@@ -337,6 +337,13 @@ func TestMachinesByAnotherName(t *testing.T) {
 	if v := w.server("web"); v.Machine != "" || v.UserData != "old" {
 		t.Errorf("%+v", v)
 	}
+	// One that never had a machine gets another token with its first.
+	add := storetest.NewEnvironment("qb", "maria", "web")
+	w.submit(add)
+	w.ended(w.begin(context.Background(), "o-qb"))
+	if v, err := w.Server(t.Context(), "s-qb-web"); err != nil || v.Machine != orchestrator.MachineMissing || v.UserData != "" {
+		t.Errorf("%+v, %v", v, err)
+	}
 }
 
 // What an unfinished destroy has removed is made anew with another token when
