@@ -49,13 +49,6 @@ func (s *sightings) look(secret string) {
 // tokens were asked for, private sightings where else they were seen.
 func cmdPrivate(ts *testscript.TestScript, _ bool, args []string) {
 	h := ts.Value("github").(*githubfake.Hub)
-	install := func(name string, installed bool) {
-		for i := range h.Repositories {
-			if h.Repositories[i].Name == name {
-				h.Repositories[i].Installed = installed
-			}
-		}
-	}
 	switch strings.Join(args[:min(len(args), 1)], "") {
 	case "":
 		repos := ts.MkAbs("repos")
@@ -91,9 +84,9 @@ func cmdPrivate(ts *testscript.TestScript, _ bool, args []string) {
 		h.Lack(false)
 		h.Suspend(false)
 	case "remove":
-		install(args[1], false)
+		h.Install(args[1], false)
 	case "install":
-		install(args[1], true)
+		h.Install(args[1], true)
 	case "seen":
 		fmt.Fprintln(ts.Stdout(), strings.Join(h.Presented(), "\n"))
 	case "grants":

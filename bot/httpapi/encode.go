@@ -127,6 +127,9 @@ func appendServer(b []byte, v *orchestrator.Server) []byte {
 		}
 	}
 	b = append(b, '}')
+	b = optional(b, `,"step":`, v.Step)
+	b = optional(b, `,"machine":`, string(v.Machine))
+	b = optional(b, `,"provider_id":`, v.ProviderID)
 	return append(b, '}')
 }
 

@@ -28,7 +28,8 @@ func TestAppendEnvironments(t *testing.T) {
 		return orchestrator.Server{ID: text.Draw(t, "id"), Environment: text.Draw(t, "env"), Name: text.Draw(t, "name"), App: text.Draw(t, "app"),
 			Repository: text.Draw(t, "repo"), Branch: text.Draw(t, "branch"), Commit: text.Draw(t, "commit"), Revision: text.Draw(t, "revision"),
 			Generation: rapid.Int().Draw(t, "gen"), Status: orchestrator.StatusReady, Agent: orchestrator.AgentOnline, LastSeen: pointer.Draw(t, "seen"),
-			Address: text.Draw(t, "address"), Port: rapid.IntRange(0, 2).Draw(t, "port"), URL: text.Draw(t, "url"), Needs: rapid.MapOf(text, text).Draw(t, "needs")}
+			Address: text.Draw(t, "address"), Port: rapid.IntRange(0, 2).Draw(t, "port"), URL: text.Draw(t, "url"), Needs: rapid.MapOf(text, text).Draw(t, "needs"),
+			Step: text.Draw(t, "step"), Machine: orchestrator.MachineStatus(text.Draw(t, "machine")), ProviderID: text.Draw(t, "provider")}
 	})
 	operation := rapid.Custom(func(t *rapid.T) *orchestrator.Operation {
 		return &orchestrator.Operation{ID: text.Draw(t, "id"), Kind: orchestrator.KindCreate, Status: orchestrator.OperationQueued, Actor: text.Draw(t, "actor"),
@@ -86,7 +87,7 @@ func TestEveryFieldIsEncoded(t *testing.T) {
 		want string
 	}{
 		{orchestrator.Environment{}, "id name owner target blueprint size status created_at expires_at servers operation diagnosis"},
-		{orchestrator.Server{}, "id environment name app repository branch commit revision generation status agent last_seen address port url needs"},
+		{orchestrator.Server{}, "id environment name app repository branch commit revision generation status agent last_seen address port url needs step machine provider_id"},
 		{orchestrator.Operation{}, "id kind status actor text apps position created_at started_at ended_at changes tries"},
 	} {
 		var got []string

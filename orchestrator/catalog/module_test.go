@@ -133,7 +133,7 @@ func TestPinnedModules(t *testing.T) {
 }
 
 // TestModulesDocument: the smallest module of docs/modules.md keeps the
-// contract, and its targets can be loaded.
+// contract, with its look too, and its targets can be loaded.
 func TestModulesDocument(t *testing.T) {
 	t.Parallel()
 	page, err := os.ReadFile("../../docs/modules.md")
@@ -141,17 +141,17 @@ func TestModulesDocument(t *testing.T) {
 		t.Fatal(err)
 	}
 	blocks := strings.Split(string(page), "\n```hcl\n")
-	if len(blocks) != 3 {
-		t.Fatalf("docs/modules.md shows %d files, want a module and a catalog", len(blocks)-1)
+	if len(blocks) != 4 {
+		t.Fatalf("docs/modules.md shows %d files, want a module, its look and a catalog", len(blocks)-1)
 	}
 	for i, b := range blocks {
 		blocks[i], _, _ = strings.Cut(b, "\n```")
 	}
-	files := map[string]string{"modules/ours/main.tf": blocks[1], "berth.hcl": "target \"ours\" { module = \"./modules/ours\" }\n"}
+	files := map[string]string{"modules/ours/main.tf": blocks[1], "modules/ours/look/main.tf": blocks[2], "berth.hcl": "target \"ours\" { module = \"./modules/ours\" }\n"}
 	if _, _, err := catalog.Verify(t.Context(), write(t, files), catalog.Known{}); err != nil {
 		t.Error(err)
 	}
-	files["berth.hcl"] = blocks[2]
+	files["berth.hcl"] = blocks[3]
 	if _, err := catalog.Load(write(t, files)); err != nil {
 		t.Error(err)
 	}

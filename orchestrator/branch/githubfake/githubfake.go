@@ -82,6 +82,7 @@ type Hub struct {
 	faults    int
 	requests  []string
 	grants    []Grant
+	removed   map[string]bool // repositories that the app was taken from
 	lacking   bool
 	suspended bool
 	presented []string
@@ -146,6 +147,20 @@ func (h *Hub) RevokeReading() {
 		h.grants[i].Revoked = g.Revoked || len(g.Permissions) > 0
 	}
 }
+
+// Install puts the app on a repository again that was made with it, or takes it
+// away.
+func (h *Hub) Install(name string, installed bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.removed == nil {
+		h.removed = map[string]bool{}
+	}
+	h.removed[name] = !installed
+}
+
+// installed says whether the app is on a repository; the caller holds the lock.
+func (h *Hub) installed(repo Repository) bool { return repo.Installed && !h.removed[repo.Name] }
 
 // Lack says whether the app lacks the permission to read contents.
 func (h *Hub) Lack(lacking bool) {
@@ -245,7 +260,7 @@ func (h *Hub) sees(token string, repo Repository) bool {
 		return token != "" // a person's, who sees all
 	}
 	_, name, _ := strings.Cut(repo.Name, "/")
-	return repo.Installed && (len(g.Repositories) == 0 || slices.ContainsFunc(g.Repositories, func(r string) bool { return strings.EqualFold(r, name) }))
+	return h.installed(repo) && (len(g.Repositories) == 0 || slices.ContainsFunc(g.Repositories, func(r string) bool { return strings.EqualFold(r, name) }))
 }
 
 func answer(w http.ResponseWriter, status int, v any) {
@@ -493,11 +508,11 @@ func (h *Hub) serveApp(w http.ResponseWriter, r *http.Request, path, bearer stri
 		refuse(w, 401, "'Expiration time' claim ('exp') must be a numeric value representing the future time at which the assertion expires")
 		return
 	}
-	installed := slices.ContainsFunc(h.Repositories, func(repo Repository) bool {
-		return repo.Installed && strings.EqualFold(path, "repos/"+repo.Name+"/installation")
-	})
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	installed := slices.ContainsFunc(h.Repositories, func(repo Repository) bool {
+		return h.installed(repo) && strings.EqualFold(path, "repos/"+repo.Name+"/installation")
+	})
 	switch {
 	case installed:
 		answer(w, 200, map[string]any{"id": 99})
@@ -518,7 +533,7 @@ func (h *Hub) mint(w http.ResponseWriter, r *http.Request) {
 	reaches := func(name string) bool {
 		return slices.ContainsFunc(h.Repositories, func(repo Repository) bool {
 			_, short, _ := strings.Cut(repo.Name, "/")
-			return repo.Installed && strings.EqualFold(short, name)
+			return h.installed(repo) && strings.EqualFold(short, name)
 		})
 	}
 	switch {
