@@ -9,7 +9,6 @@ import (
 	"testing"
 
 	"github.com/berth-dev/berth/bot/app"
-	"github.com/berth-dev/berth/modules"
 	"github.com/berth-dev/berth/orchestrator"
 	"github.com/berth-dev/berth/orchestrator/catalog"
 	"github.com/berth-dev/berth/orchestrator/diagnose"
@@ -78,47 +77,6 @@ func TestCatalogReference(t *testing.T) {
 	for _, path := range []string{filepath.Join(dir, "berth.hcl"), "testdata/shop/berth.hcl"} {
 		if _, err := catalog.Open(path); err != nil {
 			t.Errorf("%s: %v", path, err)
-		}
-	}
-}
-
-// TestTargetExamples checks the catalogs of the pages about clouds, and the
-// module and the user-data template that the others show, as berth validate does.
-func TestTargetExamples(t *testing.T) {
-	t.Parallel()
-	block := func(page, kind string, n int) string {
-		text, err := os.ReadFile(filepath.Join("docs", page))
-		if err != nil {
-			t.Fatal(err)
-		}
-		parts := strings.Split(string(text), "```"+kind+"\n")
-		if len(parts) < n+2 {
-			t.Fatalf("docs/%s shows fewer than %d blocks of %s", page, n+1, kind)
-		}
-		example, _, _ := strings.Cut(parts[n+1], "```")
-		return example
-	}
-	const app = "app \"api\" { repository = \"https://github.com/acme/api\" }\n"
-	known := catalog.Known{Modules: []string{"aws", "aws-spot", "hcloud", "local"}, ModuleFiles: modules.FS()}
-	for name, files := range map[string]map[string]string{
-		"aws":    {"berth.hcl": block("aws.md", "hcl", 0)},
-		"hcloud": {"berth.hcl": block("hcloud.md", "hcl", 0)},
-		"modules": {"berth.hcl": block("modules.md", "hcl", 2) + app,
-			"modules/ours/main.tf": block("modules.md", "hcl", 0), "modules/ours/look/main.tf": block("modules.md", "hcl", 1)},
-		"user-data": {"berth.hcl": block("user-data.md", "hcl", 0) + app, "templates/user-data.yaml": block("user-data.md", "yaml", 0)},
-	} {
-		dir := t.TempDir()
-		for path, content := range files {
-			path = filepath.Join(dir, path)
-			if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-				t.Fatal(err)
-			}
-			if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
-				t.Fatal(err)
-			}
-		}
-		if _, _, err := catalog.Verify(t.Context(), filepath.Join(dir, "berth.hcl"), known); err != nil {
-			t.Errorf("%s: %v", name, err)
 		}
 	}
 }

@@ -300,6 +300,9 @@ var registrySource = regexp.MustCompile(`^(?:[a-z0-9-]+(?:\.[a-z0-9-]+)+(?::\d+)
 
 var exactVersion = regexp.MustCompile(`^=?\s*v?\d+\.\d+\.\d+(?:[-+][0-9A-Za-z.+-]+)?$`)
 
+// twoWords is what Terraform takes for no source at all, and people for a folder.
+var twoWords = regexp.MustCompile(`^[0-9A-Za-z_-]+/[0-9A-Za-z_-]+/?$`)
+
 // moving are refs that are branches wherever they are met.
 var moving = []string{"main", "master", "HEAD", "develop", "trunk"}
 
@@ -311,7 +314,20 @@ func (l *loader) pinned(source, version string, sourceAt, versionAt hcl.Range) {
 	git := hasForced && forced == "git" || !hasForced && (host == "github.com" || host == "bitbucket.org" || strings.HasPrefix(source, "git@") ||
 		strings.HasPrefix(source, "ssh://") || strings.Contains(source, ".git//") || strings.HasSuffix(strings.SplitN(source, "?", 2)[0], ".git"))
 	registry := !git && !bare && !filepath.IsAbs(source) && registrySource.MatchString(source)
+	address := source
+	if hasForced {
+		address = rest
+	}
+	if u, err := url.Parse(address); err == nil && u.User != nil {
+		if _, password := u.User.Password(); password {
+			// The source would stand in the files of every workspace.
+			l.at(sourceAt, "module has a password in it. Secrets never stand in the catalog: leave it out, and let the git of serve's user find it, by a credential helper or an ssh key.")
+			return
+		}
+	}
 	switch {
+	case !git && !registry && twoWords.MatchString(source):
+		l.at(sourceAt, "module: %q is nobody's: a registry's has three words (NAMESPACE/NAME/PROVIDER), and a folder begins with ./, as \"./%s\" does.", source, source)
 	case registry && version == "":
 		l.at(sourceAt, "module: %q is a registry's, and without a version it may be another one tomorrow. Add version = \"1.2.3\" to the target, the one that you have tried.", source)
 	case registry && !exactVersion.MatchString(version):
