@@ -33,6 +33,9 @@ type Servers interface {
 	// machine, whatever port is, else port itself. 0: it listens nowhere.
 	SetPort(ctx context.Context, id string, port int, own bool) error
 	SetToken(ctx context.Context, serverID, tokenHash string, expires time.Time) error
+	// ProlongToken lets a server's token be presented until expires; with unbind
+	// by another machine than the one that has presented it.
+	ProlongToken(ctx context.Context, serverID string, expires time.Time, unbind bool) error
 	LastReport(ctx context.Context, serverID string, generation int) (*Report, error)
 	// Reports gives those that are kept, the newest first.
 	Reports(ctx context.Context, serverID string, generation int) ([]Report, error)
@@ -566,6 +569,11 @@ func (r *run) workspace(ctx context.Context, target Target, without []string) (W
 			if v, err = r.userData(ctx, c, target, v); err != nil {
 				return w, err
 			}
+		} else if v.LastSeen == nil {
+			// Its machine may only be made now, long after its token was.
+			if err := r.Servers.ProlongToken(ctx, v.ID, r.Now().Add(tokenLife), false); err != nil {
+				return w, err
+			}
 		}
 		w.Servers = append(w.Servers, WorkspaceServer{ID: v.ID, App: v.App, Variables: size.Variables[target.Name], UserData: v.UserData, Port: v.Port, UID: v.UID})
 	}
@@ -620,13 +628,16 @@ func (e Environment) pointed(app, at string) bool {
 	return slices.Contains(slices.Collect(maps.Values(e.Servers[this].Needs)), URLOf(e.Servers[that]))
 }
 
+// tokenLife is how long a new machine may take until it first calls home.
+const tokenLife = 24 * time.Hour
+
 // userData renders a server's user-data once, with a fresh enrolment token.
 func (r *run) userData(ctx context.Context, c *Catalog, target Target, v Server) (Server, error) {
 	token := rand.Text()
 	sum := sha256.Sum256([]byte(token))
 	// The token first: user-data whose token nobody knows would strand the
 	// server, a token without user-data is merely replaced.
-	if err := r.Servers.SetToken(ctx, v.ID, hex.EncodeToString(sum[:]), r.Now().Add(24*time.Hour)); err != nil {
+	if err := r.Servers.SetToken(ctx, v.ID, hex.EncodeToString(sum[:]), r.Now().Add(tokenLife)); err != nil {
 		return v, err
 	}
 	text, err := r.UserData(target, Boot{ServerID: v.ID, URL: r.PublicURL, Token: token, SaltVersion: c.Salt.Version, CA: r.CA})

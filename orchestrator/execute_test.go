@@ -42,6 +42,7 @@ type works struct {
 
 	reconcile func(run string) ([]string, error)
 	sight     orchestrator.Sight
+	ids       map[string]string // the cloud's, by server
 }
 
 type fixed struct{ c *orchestrator.Catalog }
@@ -53,7 +54,7 @@ func (w *works) Apply(ctx context.Context, ws orchestrator.Workspace, run string
 	machines := map[string]orchestrator.Machine{}
 	var apps []string
 	for _, v := range ws.Servers {
-		machines[v.ID] = orchestrator.Machine{Address: "192.0.2.1", PrivateAddress: w.private}
+		machines[v.ID] = orchestrator.Machine{Address: "192.0.2.1", PrivateAddress: w.private, ProviderID: w.ids[v.ID]}
 		apps = append(apps, v.App)
 	}
 	w.mu.Lock()

@@ -113,6 +113,13 @@ func (r *run) noteMachines(ctx context.Context, target Target, w Workspace, mach
 			continue
 		}
 		status, id := is(r.env.Servers[i])
+		if was := r.env.Servers[i].ProviderID; id != "" && was != "" && id != was {
+			// Replaced without Berth's asking, for what ops have changed: with the
+			// same user-data, whose token is that of the machine that went.
+			if err := r.Servers.ProlongToken(ctx, s.ID, r.Now().Add(tokenLife), true); err != nil {
+				return err
+			}
+		}
 		open := r.env.Servers[i].Opening
 		if failed == nil && target.Module != "local" {
 			open = opening(s.Port, s.NeededBy)

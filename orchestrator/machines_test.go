@@ -319,6 +319,48 @@ func TestMachineGone(t *testing.T) {
 	}
 }
 
+// A machine that is replaced for what ops have changed gets the same user-data:
+// its token is good once more, those of the others are not. That of a machine
+// that was never made does not run out before it is.
+func TestTokenOfAReplacedMachine(t *testing.T) {
+	w := newWorks(t)
+	w.ids = map[string]string{"s-qa-api": "i-1", "s-qa-web": "i-2"}
+	w.made()
+	enroll := func(app, key string) error {
+		return w.Enroll(t.Context(), "s-qa-"+app, "hash", []byte(key), w.clock.Now())
+	}
+	for _, app := range []string{"api", "web"} {
+		if err := errors.Join(w.SetToken(t.Context(), "s-qa-"+app, "hash", w.clock.Now().Add(time.Hour)), enroll(app, "k1")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.clock.Advance(48 * time.Hour)
+	w.ids["s-qa-web"] = "i-3"
+	w.submit(storetest.Change("e-qa", "o1", orchestrator.KindRetry, "web"))
+	done := w.begin(context.Background(), "o1")
+	w.desired("web", "o1")
+	if err := enroll("web", "k2"); err != nil {
+		t.Error(err)
+	}
+	if enroll("api", "k2") == nil {
+		t.Error("api's token is good for another machine")
+	}
+	w.report("web", 0)
+	w.ended(done)
+
+	w.submit(storetest.NewEnvironment("qb", "maria", "web"))
+	w.apply = func(context.Context) error { return errors.New("broken off") }
+	w.ended(w.begin(context.Background(), "o-qb"))
+	if err := w.SetToken(t.Context(), "s-qb-web", "hash", w.clock.Now()); err != nil {
+		t.Fatal(err)
+	}
+	w.submit(storetest.Change("e-qb", "o2", orchestrator.KindRetry, "web"))
+	w.ended(w.begin(context.Background(), "o2"))
+	if err := w.Enroll(t.Context(), "s-qb-web", "hash", []byte("k"), w.clock.Now().Add(time.Hour)); err != nil {
+		t.Error(err)
+	}
+}
+
 // A module that calls its machines otherwise has them all the same: after a
 // failure none of them is taken for missing and made anew.
 func TestMachinesByAnotherName(t *testing.T) {

@@ -215,6 +215,20 @@ func (s *Store) SetToken(ctx context.Context, serverID, tokenHash string, expire
 	})
 }
 
+// ProlongToken lets a server's token be presented until expires; with unbind by
+// another key than the one that it was bound to.
+func (s *Store) ProlongToken(ctx context.Context, serverID string, expires time.Time, unbind bool) error {
+	return s.change(ctx, func(c *change) error {
+		if err := live(ctx, c, serverID); err != nil {
+			return err
+		}
+		if unbind {
+			return c.exec(ctx, `UPDATE servers SET token_expires = ?, public_key = NULL WHERE id = ?`, micros(expires), serverID)
+		}
+		return c.exec(ctx, `UPDATE servers SET token_expires = ? WHERE id = ?`, micros(expires), serverID)
+	})
+}
+
 // Enroll binds a server's token to the first key that presents it. The same
 // key may ask again at any time, so that a lost answer strands nobody; every
 // other one is refused, in words that do not tell a stranger what was wrong.

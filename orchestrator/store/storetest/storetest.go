@@ -973,6 +973,20 @@ func testEnroll(t *testing.T, open Open) {
 	if err != nil || string(key) != "k1" || !live {
 		t.Errorf("after: %s %v %v", key, live, err)
 	}
+	// The same one for longer, and for a machine in place of the first.
+	later := expires.Add(2 * time.Hour)
+	if err := s.ProlongToken(t.Context(), id, later, false); err != nil {
+		t.Fatal(err)
+	}
+	refused(t, s.Enroll(t.Context(), id, "hash", []byte("k2"), expires), orchestrator.CodeNotAllowed)
+	if err := s.ProlongToken(t.Context(), id, later, true); err != nil {
+		t.Fatal(err)
+	}
+	refused(t, s.Enroll(t.Context(), id, "hash", []byte("k2"), later), orchestrator.CodeNotAllowed)
+	if err := s.Enroll(t.Context(), id, "hash", []byte("k2"), expires); err != nil {
+		t.Error(err)
+	}
+	refused(t, s.ProlongToken(t.Context(), "s-none", later, true), orchestrator.CodeNotFound)
 	// A new token is for a new machine.
 	if err := s.SetToken(t.Context(), id, "hash2", expires); err != nil {
 		t.Fatal(err)
