@@ -24,6 +24,9 @@ func newNormal(root, venv string) normal {
 		add(real, "/srv/berth")
 	}
 	add(root, "/srv/berth")
+	if real, err := filepath.EvalSymlinks(venv); err == nil && real != venv {
+		add(real, "/opt/salt")
+	}
 	add(venv, "/opt/salt")
 	if real, err := filepath.EvalSymlinks(filepath.Join(venv, "bin", "python")); err == nil {
 		add(filepath.Join(filepath.Dir(filepath.Dir(real)), "lib", "python3"), "/usr/lib/python3")
