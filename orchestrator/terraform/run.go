@@ -460,7 +460,8 @@ func (w *worker) line(raw []byte) {
 
 // log and progress are best effort: see journal.
 func (w *worker) log(line string) {
-	_ = w.journal.write(Entry{Kind: KindLog, Line: w.redact(line)}, false)
+	// That something may be made must be known even after a power cut.
+	_ = w.journal.write(Entry{Kind: KindLog, Line: w.redact(line)}, plansToMake(line))
 }
 
 func (w *worker) progress(e Event) {
