@@ -63,9 +63,6 @@ var backendKinds = map[string]backendKind{
 		refused: map[string]string{"token": "KUBE_TOKEN", "password": "KUBE_PASSWORD", "client_key": "KUBE_CLIENT_KEY_DATA"}},
 }
 
-// KnownBackends are the backends in whose settings Berth puts the ID itself.
-func KnownBackends() []string { return slices.Sorted(maps.Keys(backendKinds)) }
-
 // secretAttribute is the name of a setting that holds a secret, in backends
 // that Berth does not know.
 var secretAttribute = regexp.MustCompile(`(?i)passw|secret|token|access_key|private_key|client_key|encryption_key|credential`)

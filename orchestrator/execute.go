@@ -236,10 +236,6 @@ func (f *failure) Error() string {
 	return "the operation failed"
 }
 
-func fail(causes ...Cause) error {
-	return &failure{diagnosis: Diagnosis{Outcome: OutcomeFailed, Causes: causes, Total: len(causes)}}
-}
-
 // end writes the operation's end; a shutdown is no end and comes back as an
 // error, so that the job runs again.
 func (r *run) end(ctx context.Context, status Status, err error) error {

@@ -6,7 +6,6 @@ import (
 	"os"
 	"regexp"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 )
@@ -36,18 +35,6 @@ var (
 
 // starts are what knownToken's tokens begin with: to look for these is cheap.
 var starts = []string{"ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_", "glpat-", "xox", "xapp-", "AKIA", "ASIA", "eyJ", "npm_", "dop_v1_"}
-
-// HideTokens puts with in the place of private keys and of the tokens that
-// services give out.
-func HideTokens(text, with string) string {
-	if strings.Contains(text, "PRIVATE KEY-----") {
-		text = keyBlock.ReplaceAllLiteralString(text, with)
-	}
-	if slices.ContainsFunc(starts, func(s string) bool { return strings.Contains(text, s) }) {
-		text = knownToken.ReplaceAllLiteralString(text, with)
-	}
-	return bearer.ReplaceAllString(text, "${1}"+strings.ReplaceAll(with, "$", "$$"))
-}
 
 const masked = "••••"
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"maps"
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
@@ -578,8 +577,6 @@ func mustSay(t testing.TB, m slackfake.Message, words ...string) {
 		}
 	}
 }
-
-func sorted[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
 
 // evidence is what is known of each environment here: of one called big, much.
 func (o *office) evidence(_ context.Context, e orchestrator.Environment, app string, detail orchestrator.Detail) (*orchestrator.Evidence, error) {

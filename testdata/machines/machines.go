@@ -160,15 +160,6 @@ func (l *Lab) Boot(m Machine) error {
 	return nil
 }
 
-// PowerOff switches a machine off, as by pulling its plug.
-func (l *Lab) PowerOff(id string) error {
-	b := l.box(id)
-	if b == nil {
-		return fmt.Errorf("there is no machine %s", id)
-	}
-	return b.powerOff()
-}
-
 // Remove ends a machine and its disk. What its console said is kept.
 func (l *Lab) Remove(id string) error {
 	b := l.box(id)
