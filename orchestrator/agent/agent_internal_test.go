@@ -19,9 +19,11 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 	"unicode/utf8"
@@ -180,7 +182,6 @@ func TestLocalFolders(t *testing.T) {
 	}
 }
 
-// A server whose clock is wrong takes Berth's.
 // TestForeignCheckout: on a machine of its own the agent is root and the
 // checkout is the app's, whose configuration must not make root's git run
 // anything.
@@ -208,6 +209,93 @@ func TestForeignCheckout(t *testing.T) {
 	}
 }
 
+// An app that links its own configuration to what only root may read learns
+// nothing from the agent: git looks as the checkout's own user.
+func TestCheckoutOfAnother(t *testing.T) {
+	t.Parallel()
+	if os.Getuid() != 0 {
+		t.Skip("only root has a checkout that is another user's")
+	}
+	a := &agent{dir: t.TempDir()}
+	private := filepath.Join(a.dir, "private")
+	if err := os.MkdirAll(a.checkout(), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	git := func(args ...string) string {
+		t.Helper()
+		out, err := exec.Command("git", append([]string{"-c", "user.name=t", "-c", "user.email=t@example.com", "--git-dir", private}, args...)...).CombinedOutput()
+		if err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+		return strings.TrimSpace(string(out))
+	}
+	git("init", "-q", "--bare")
+	commit := git("commit-tree", git("hash-object", "-t", "tree", "-w", os.DevNull), "-m", "x")
+	if err := errors.Join(os.WriteFile(filepath.Join(private, "HEAD"), []byte(commit+"\n"), 0o600), os.Symlink(private, filepath.Join(a.checkout(), ".git")),
+		os.WriteFile(filepath.Join(a.dir, "gitconfig"), []byte("[safe]\n\tdirectory = *\n"), 0o644)); err != nil {
+		t.Fatal(err)
+	}
+	if head := a.head(t.Context()); head != commit {
+		t.Errorf("of root's own checkout it is %q, want %s", head, commit)
+	}
+	if err := os.Lchown(filepath.Join(a.dir, "root"), 3_999_999, 3_999_999); err != nil {
+		t.Fatal(err)
+	}
+	if as := a.owner(); as == nil || as.Uid != 3_999_999 || as.Gid != 3_999_999 || len(as.Groups) > 0 {
+		t.Errorf("git would run as %+v", as)
+	}
+	if head := a.head(t.Context()); head != "" {
+		t.Errorf("what only root may read is told: %s", head)
+	}
+}
+
+// What the agent reads and removes in the checkout is within it, and is a file.
+func TestWithinCheckout(t *testing.T) {
+	t.Parallel()
+	a := &agent{dir: t.TempDir()}
+	outside := filepath.Join(a.dir, "outside")
+	for name, text := range map[string]string{
+		filepath.Join(outside, "passwd.lock"): "root's", filepath.Join(outside, "Makefile"): "run:\n",
+		filepath.Join(a.checkout(), ".git", "index.lock"): "", filepath.Join(a.checkout(), ".git", "refs", "heads", "x.lock"): "",
+		filepath.Join(a.checkout(), ".git", "none.lock", "file"): "",
+	} {
+		if err := errors.Join(os.MkdirAll(filepath.Dir(name), 0o755), os.WriteFile(name, []byte(text), 0o644)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	there := func(name string) bool { _, err := os.Lstat(name); return err == nil }
+	if err := a.unlockGit(); err != nil || there(filepath.Join(a.checkout(), ".git", "index.lock")) || there(filepath.Join(a.checkout(), ".git", "refs", "heads", "x.lock")) {
+		t.Errorf("locks of a git that was killed stay: %v", err)
+	}
+	if err := errors.Join(os.RemoveAll(filepath.Join(a.checkout(), ".git")), os.Symlink(outside, filepath.Join(a.checkout(), ".git"))); err != nil {
+		t.Fatal(err)
+	}
+	if err := a.unlockGit(); err != nil || !there(filepath.Join(outside, "passwd.lock")) {
+		t.Errorf("a lock behind a link is gone: %v", err)
+	}
+
+	makefile := filepath.Join(a.checkout(), "Makefile")
+	if err := errors.Join(os.WriteFile(filepath.Join(a.checkout(), "real"), []byte("all:\nrun :\n"), 0o644), os.Symlink("real", makefile)); err != nil {
+		t.Fatal(err)
+	}
+	if !a.makes("run") || a.makes("start") {
+		t.Error("a Makefile that is a link within the checkout is not read")
+	}
+	if err := errors.Join(os.Remove(makefile), os.Symlink(filepath.Join(outside, "Makefile"), makefile)); err != nil {
+		t.Fatal(err)
+	}
+	if a.makes("run") {
+		t.Error("a file behind a link that leads out is read")
+	}
+	if err := errors.Join(os.Remove(makefile), syscall.Mkfifo(makefile, 0o644)); err != nil {
+		t.Fatal(err)
+	}
+	if a.makes("run") { // and it comes back: nobody writes there
+		t.Error("a pipe has targets")
+	}
+}
+
+// A server whose clock is wrong takes Berth's.
 func TestClock(t *testing.T) {
 	t.Parallel()
 	public, private, err := ed25519.GenerateKey(nil)

@@ -2,9 +2,7 @@ package agent
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io/fs"
 	"net/url"
 	"os"
 	"os/exec"
@@ -89,16 +87,23 @@ func gitQuote(s string) string {
 	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\n", `\n`).Replace(s) + `"`
 }
 
-// git runs a quick, local git command.
+// git runs a quick, local git command in a folder of the agent's.
 func (a *agent) git(ctx context.Context, folder string, args ...string) (string, error) {
+	return a.gitAs(ctx, nil, folder, args...)
+}
+
+// gitAs is git as another user; nil: the agent's.
+func (a *agent) gitAs(ctx context.Context, as *syscall.Credential, folder string, args ...string) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "git", args...)
 	cmd.Dir = folder
 	// The checkout's own configuration is the app's, and could have git fetch
-	// what is not there, with a command of the app's, as the agent's user.
-	cmd.Env = append(a.env(), "GIT_ALLOW_PROTOCOL=none")
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	// what is not there, or look for what has changed, with a command of the
+	// app's.
+	cmd.Env = append(a.env(), "GIT_ALLOW_PROTOCOL=none", "GIT_CONFIG_COUNT=2", "GIT_CONFIG_KEY_0=core.fsmonitor", "GIT_CONFIG_VALUE_0=",
+		"GIT_CONFIG_KEY_1=core.hooksPath", "GIT_CONFIG_VALUE_1="+os.DevNull)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Credential: as}
 	cmd.WaitDelay = time.Second
 	out, err := cmd.Output()
 	return string(out), err
@@ -110,27 +115,9 @@ func (a *agent) head(ctx context.Context) string {
 	if _, err := os.Stat(filepath.Join(a.checkout(), ".git")); err != nil {
 		return ""
 	}
-	out, err := a.git(ctx, a.checkout(), "rev-parse", "--verify", "--quiet", "HEAD^{commit}")
+	out, err := a.gitAs(ctx, a.owner(), a.checkout(), "rev-parse", "--verify", "--quiet", "HEAD^{commit}")
 	if commit := strings.TrimSpace(out); err == nil && commitForm.MatchString(commit) {
 		return commit
 	}
 	return ""
-}
-
-// unlockGit removes locks of a git that was killed: no other one runs here
-// while the agent prepares a run.
-func (a *agent) unlockGit() error {
-	folder := filepath.Join(a.checkout(), ".git")
-	for _, pattern := range []string{"*.lock", "refs/heads/*.lock"} {
-		names, err := filepath.Glob(filepath.Join(folder, pattern))
-		if err != nil {
-			return err
-		}
-		for _, name := range names {
-			if err := os.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
-				return problemf("The checkout cannot be written: %v.", err)
-			}
-		}
-	}
-	return nil
 }

@@ -285,7 +285,8 @@ func (a *agent) applySalt(ctx context.Context, d *orchestrator.Desired, quiet bo
 	defer cancel()
 	cmd := exec.CommandContext(ctx, program, "--local", "-c", filepath.Join(a.dir, "etc"), "state.apply", states,
 		"--retcode-passthrough", "--out=json", "--out-indent=-1", "-l", "info")
-	cmd.Dir = filepath.Join(a.dir, "root")
+	// Not below root: an interpreter takes modules from where it is started.
+	cmd.Dir = filepath.Join(a.dir, "salt")
 	cmd.Env = a.env()
 	if !a.named {
 		cmd.Env = setEnv(cmd.Env, "PYTHONPATH", filepath.Join(a.dir, "etc"))

@@ -71,8 +71,13 @@ func (a *agent) appCommand(d *orchestrator.Desired) string {
 
 // makes reports whether the checkout's Makefile has a target.
 func (a *agent) makes(target string) bool {
+	root, err := a.openCheckout()
+	if err != nil {
+		return false
+	}
+	defer root.Close()
 	for _, name := range []string{"GNUmakefile", "makefile", "Makefile"} {
-		if raw, err := os.ReadFile(filepath.Join(a.checkout(), name)); err == nil {
+		if raw, err := readBelow(root, name); err == nil {
 			return regexp.MustCompile(`(?m)^` + target + `[ \t]*:`).Match(raw)
 		}
 	}
