@@ -59,6 +59,8 @@ playground: setup build ## Use Berth in a browser, as in Slack, without an accou
 	@$(GO) build -o $(WORK)/bin/demo ./.ci/demo # go run would call a Ctrl-C a failure
 	@$(if $(LISTEN),LISTEN=$(LISTEN)) $(WORK)/bin/demo -work $(WORK) -playground
 
+# Without GORACE each program of the tests would wait for a second at its end,
+# in which the race detector finds nothing that an ended program still does.
 test: ## Everything that CI runs
 	@.ci/check
 	@$(SETUP) -pinned salt terraform chromium tools moto aws-provider hcloud-provider image
@@ -68,7 +70,7 @@ test: ## Everything that CI runs
 	BERTH_REQUIRE_SALT=1 BERTH_SALT_CALL=$(SALT_CALL) BERTH_TERRAFORM=$$(cat $(WORK)/terraform.path) \
 	BERTH_REQUIRE_BROWSER=1 BERTH_CHROMIUM=$$(cat $(WORK)/chromium.path) \
 	BERTH_REQUIRE_TOOLS=1 BERTH_REQUIRE_POSTGRES=1 BERTH_CORPUS=$(CORPUS) \
-	BERTH_WORK=$(WORK) BERTH_REQUIRE_HCLOUD=1 BERTH_REQUIRE_AWS=$(if $(filter Linux/x86_64,$(shell uname -s)/$(shell uname -m)),1) \
+	GORACE=atexit_sleep_ms=0 BERTH_WORK=$(WORK) BERTH_REQUIRE_HCLOUD=1 BERTH_REQUIRE_AWS=$(if $(filter Linux/x86_64,$(shell uname -s)/$(shell uname -m)),1) \
 		$(GO) test -race -timeout 20m -p 2 $(SOURCES) $(TOOLS)
 	$(E2E_SET) BERTH_SALT_CALL=$(SALT_CALL) $(GO) test -timeout 10m $(E2E) -run '^TestHetzner$$'
 	@$(MAKE) --no-print-directory score

@@ -55,7 +55,7 @@ func startPlayground(t *testing.T) *playing {
 	}
 	p := &playing{data: filepath.Join(work, "data"), done: make(chan error, 1)}
 	p.cmd = exec.Command(berth, "playground", "--catalog", filepath.Join(work, "ops", "berth.hcl"), "--data", p.data)
-	p.cmd.Env = []string{"HOME=" + work, "PATH=" + os.Getenv("PATH"), "GIT_CONFIG_GLOBAL=" + config,
+	p.cmd.Env = []string{"HOME=" + work, "PATH=" + os.Getenv("PATH"), "GIT_CONFIG_GLOBAL=" + config, "GORACE=" + os.Getenv("GORACE"),
 		"BERTH_SALT_CALL=" + os.Getenv("BERTH_SALT_CALL"), "BERTH_TERRAFORM=" + os.Getenv("BERTH_TERRAFORM")}
 	var errs strings.Builder
 	p.cmd.Stderr = &errs

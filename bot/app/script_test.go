@@ -47,6 +47,10 @@ const programVariable = "BERTH_TEST_PROGRAM"
 
 func TestMain(m *testing.M) {
 	os.Exit(func() int {
+		// The race detector keeps a process for a second at its end, in which
+		// only what an ended process does no more could be found. The scripts
+		// start hundreds.
+		os.Setenv("GORACE", strings.TrimSpace("atexit_sleep_ms=0 "+os.Getenv("GORACE")))
 		if berth = os.Getenv(programVariable); berth != "" {
 			return m.Run()
 		}
@@ -244,7 +248,7 @@ func prepare(work string) (map[string]string, error) {
 	}
 	variables := map[string]string{
 		"HOME": filepath.Join(work, "home"), "BERTH_DATA": filepath.Join(work, "data"), "BERTH_CATALOG": filepath.Join(work, "ops", "berth.hcl"),
-		"BERTH_SALT_CALL": os.Getenv("BERTH_SALT_CALL"), "BERTH_TERRAFORM": os.Getenv("BERTH_TERRAFORM"), "NO_COLOR": "1",
+		"BERTH_SALT_CALL": os.Getenv("BERTH_SALT_CALL"), "BERTH_TERRAFORM": os.Getenv("BERTH_TERRAFORM"), "NO_COLOR": "1", "GORACE": os.Getenv("GORACE"),
 		"PATH": filepath.Dir(berth) + string(os.PathListSeparator) + os.Getenv("PATH"),
 		// The repositories belong to whoever runs the tests.
 		"GIT_CONFIG_GLOBAL": filepath.Join(work, "gitconfig"),
@@ -326,7 +330,7 @@ func cmdServe(ts *testscript.TestScript, neg bool, args []string) {
 	log, err := os.OpenFile(ts.MkAbs("serve.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
 	ts.Check(err)
 	env := map[string]string{}
-	for _, name := range []string{"HOME", "PATH", "BERTH_DATA", "BERTH_CATALOG", "BERTH_SALT_CALL", "BERTH_TERRAFORM", "GIT_CONFIG_GLOBAL", "BERTH_GITHUB_TOKEN", "BERTH_GITHUB_API_URL", "BERTH_GITHUB_APP_ID", "BERTH_GITHUB_APP_KEY_FILE", "TF_HTTP_USERNAME", "TF_HTTP_PASSWORD", "HCLOUD_TOKEN", "HCLOUD_ENDPOINT", "TF_CLI_CONFIG_FILE", "TMPDIR"} {
+	for _, name := range []string{"HOME", "PATH", "BERTH_DATA", "BERTH_CATALOG", "BERTH_SALT_CALL", "BERTH_TERRAFORM", "GIT_CONFIG_GLOBAL", "BERTH_GITHUB_TOKEN", "BERTH_GITHUB_API_URL", "BERTH_GITHUB_APP_ID", "BERTH_GITHUB_APP_KEY_FILE", "TF_HTTP_USERNAME", "TF_HTTP_PASSWORD", "HCLOUD_TOKEN", "HCLOUD_ENDPOINT", "TF_CLI_CONFIG_FILE", "TMPDIR", "GORACE"} {
 		env[name] = ts.Getenv(name)
 	}
 	env["BERTH_RETRY_AFTER"] = "0s" // most failures here are to be seen, not waited for

@@ -87,7 +87,7 @@ func (s *screen) expect(want string) error {
 // terminal of its own.
 func startOnTTY(ts *testscript.TestScript, cmd *exec.Cmd, columns, rows int) *screen {
 	cmd.Dir = ts.MkAbs(".")
-	for _, name := range []string{"HOME", "PATH", "BERTH_DATA", "BERTH_CATALOG", "GIT_CONFIG_GLOBAL", "NO_COLOR", "TERM", "LC_ALL"} {
+	for _, name := range []string{"HOME", "PATH", "BERTH_DATA", "BERTH_CATALOG", "GIT_CONFIG_GLOBAL", "NO_COLOR", "TERM", "LC_ALL", "GORACE"} {
 		if v := ts.Getenv(name); v != "" {
 			cmd.Env = append(cmd.Env, name+"="+v)
 		}

@@ -135,6 +135,9 @@ func readJSON(name string, v any) error {
 // whoever starts it: where programs are, the language, the way out.
 var passedOn = []string{"PATH", "LANG", "LC_ALL", "TZ", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy", "SSL_CERT_FILE", "SSL_CERT_DIR"}
 
+// ownPassedOn are those that the agent alone gets, and nothing that it starts.
+var ownPassedOn []string
+
 const defaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 // serverDirVariable marks every process of a server.

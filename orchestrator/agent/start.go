@@ -245,6 +245,9 @@ func spawn(ctx context.Context, dir string, uid int, program string, configurati
 	}
 	cmd := exec.Command(program, args...)
 	cmd.Env = minimalEnv(dir, os.Getenv)
+	for _, name := range ownPassedOn {
+		cmd.Env = append(cmd.Env, name+"="+os.Getenv(name))
+	}
 	cmd.Dir = "/"
 	cmd.ExtraFiles = []*os.File{said}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
