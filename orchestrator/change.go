@@ -115,13 +115,13 @@ func (s *Service) retry(ctx context.Context, actor Actor, cmd Command) (Answer, 
 	if err != nil {
 		return Answer{}, err
 	}
+	if err := s.targetStays(e); err != nil {
+		return Answer{}, err
+	}
 	if last.Kind == KindServerDestroy && last.Status != OperationSucceeded {
 		sub := s.submission(actor, e, KindServerDestroy, s.Canonical(cmd), nil)
 		sub.Operation.Apps = last.Apps
 		return s.submit(ctx, sub)
-	}
-	if err := s.targetStays(e); err != nil {
-		return Answer{}, err
 	}
 	var apps []App
 	refs := map[string]string{}

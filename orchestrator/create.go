@@ -374,10 +374,7 @@ func (s *Service) addServer(ctx context.Context, actor Actor, cmd Command, a App
 	if cmd.Target != "" && cmd.Target != e.Target {
 		return Answer{}, Errorf(CodeTargetUnknown, "%s runs on %s: a server of it cannot be on %s.", e.Name, e.Target, cmd.Target).WithHint("leave target= out")
 	}
-	if err := s.targetStays(e); err != nil {
-		return Answer{}, err
-	}
-	target, err := chooseTarget(c, e.Target)
+	target, err := targetOf(c, e)
 	if err != nil {
 		return Answer{}, err
 	}

@@ -19,6 +19,9 @@ func (s *Service) destroy(ctx context.Context, actor Actor, cmd Command) (Answer
 			return Answer{}, err
 		}
 		if len(e.Servers) > 1 {
+			if err := s.targetStays(e); err != nil {
+				return Answer{}, err
+			}
 			if err := s.missedBy(e, v.App); err != nil {
 				return Answer{}, err
 			}

@@ -385,7 +385,11 @@ func (r *run) build(ctx context.Context, target Target) (Status, error) {
 	if err != nil {
 		return "", err
 	}
-	if r.op.Kind != KindDeploy || unmade || r.closed(target) {
+	closed, err := r.closed(ctx, target)
+	if err != nil {
+		return "", err
+	}
+	if r.op.Kind != KindDeploy || unmade || closed {
 		machines, err := r.apply(ctx, target)
 		if err != nil {
 			return "", err
@@ -426,7 +430,7 @@ func (r *run) unmade(ctx context.Context) (bool, error) {
 	return false, nil
 }
 
-func (r *run) target() (Target, error) { return chooseTarget(r.Catalogs.Current(), r.env.Target) }
+func (r *run) target() (Target, error) { return targetOf(r.Catalogs.Current(), r.env) }
 
 func (r *run) reload(ctx context.Context) error {
 	e, err := r.Environments.EnvironmentByID(ctx, r.env.ID)

@@ -151,18 +151,24 @@ func opening(port int, neededBy []string) string {
 }
 
 // closed says whether a server's machine does not let in what it has to by the
-// catalog as it is now: nothing on the machine can change that.
-func (r *run) closed(target Target) bool {
+// catalog as it is now: nothing on the machine can change that. Servers that
+// still wait have no machine, and none opens to them yet.
+func (r *run) closed(ctx context.Context, target Target) (bool, error) {
 	if target.Module == "local" {
-		return false
+		return false, nil
 	}
+	waiting, err := r.waiting(ctx)
+	if err != nil {
+		return false, err
+	}
+	servers := slices.DeleteFunc(slices.Clone(r.env.Servers), func(v Server) bool { return slices.Contains(waiting, v.App) })
 	var set []WorkspaceServer
-	for _, v := range r.env.Servers {
+	for _, v := range servers {
 		set = append(set, WorkspaceServer{ID: v.ID, App: v.App})
 	}
-	return slices.ContainsFunc(r.env.Servers, func(v Server) bool {
+	return slices.ContainsFunc(servers, func(v Server) bool {
 		return v.Opening != opening(v.Port, neededBy(r.Catalogs.Current(), r.env, set, v.App))
-	})
+	}), nil
 }
 
 func asProvisionError(err error) (*ProvisionError, bool) {

@@ -25,6 +25,8 @@ func (r *run) repair(ctx context.Context) (Status, error) {
 	if err != nil {
 		return "", err
 	}
+	// Only when all are noted down as without a machine is the first one begun
+	// with: what is interrupted in between finds them all again.
 	for _, v := range lost {
 		r.say(ctx, v.Name, "repair", "its machine is made anew")
 		if target.Module == "local" {
@@ -35,6 +37,8 @@ func (r *run) repair(ctx context.Context) (Status, error) {
 		if err := r.renew(ctx, v.ID); err != nil {
 			return "", err
 		}
+	}
+	for _, v := range lost {
 		if _, err := r.Servers.UpdateServer(ctx, v.ID, func(v *Server) error {
 			v.Status = StatusCreating
 			return nil
@@ -81,7 +85,14 @@ func (r *run) lost(ctx context.Context, target Target) ([]Server, error) {
 		return lost, nil
 	}
 	if slices.ContainsFunc(servers, moves) {
-		return nil, nil
+		// Interrupted since: all have been looked at and are without a machine,
+		// and not each may have been begun with.
+		for _, v := range servers {
+			if v.Machine == MachineMissing && !moves(v) {
+				lost = append(lost, v)
+			}
+		}
+		return lost, nil
 	}
 	r.say(ctx, "", "repair", "looking at the machines")
 	sight, err := r.Provisioner.Look(ctx, r.env.ID)

@@ -289,10 +289,15 @@ func (s *Service) appOf(e Environment, name string) (App, error) {
 // targetStays refuses a change of e that needs its target when ops have taken
 // that out of the catalog.
 func (s *Service) targetStays(e Environment) error {
-	if _, ok := s.Catalogs.Current().Target(e.Target); ok {
-		return nil
+	_, err := targetOf(s.Catalogs.Current(), e)
+	return err
+}
+
+func targetOf(c *Catalog, e Environment) (Target, error) {
+	if t, ok := c.Target(e.Target); ok {
+		return t, nil
 	}
-	return Errorf(CodeTargetUnknown, "%s runs on as it is: its target %s is no longer in the catalog, so nothing can be changed on it.", e.Name, e.Target).
+	return Target{}, Errorf(CodeTargetUnknown, "%s runs on as it is: its target %s is no longer in the catalog, so nothing can be changed on it.", e.Name, e.Target).
 		WithHint("ops can put %s back; berth env destroy %s needs no catalog", e.Target, e.Name)
 }
 

@@ -481,7 +481,7 @@ func TestCatalogChangesUnderRunningEnvironments(t *testing.T) {
 	elsewhere := whole
 	elsewhere.Targets = []orchestrator.Target{{Name: "here", Module: "local"}}
 	d.catalog = &elsewhere
-	for _, text := range []string{"env deploy qa", "env retry qa"} {
+	for _, text := range []string{"env deploy qa", "env retry qa", "env repair qa", "server destroy qa/web"} {
 		refused(text, orchestrator.CodeTargetUnknown, "qa runs on as it is: its target local is no longer in the catalog", "berth env destroy qa needs no catalog")
 	}
 	d.must(t, maria, "env destroy qa")

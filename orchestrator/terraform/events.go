@@ -17,6 +17,9 @@ type Event struct {
 	Action   string `json:"action,omitempty"`   // create, update, delete, replace, read
 	Phase    string `json:"phase,omitempty"`    // planned, started, running, done, failed
 	Seconds  int    `json:"seconds,omitempty"`
+	// Server is the ID of the server that something belonged to which a look for
+	// what is left removes.
+	Server string `json:"server,omitempty"`
 }
 
 // message is a line of Terraform's machine-readable output, as far as Berth

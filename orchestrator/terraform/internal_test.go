@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/berth-dev/berth/orchestrator"
 )
 
 func TestEvents(t *testing.T) {
@@ -321,5 +323,67 @@ func TestNameless(t *testing.T) {
 		if err != nil || inv.nameless() != want {
 			t.Errorf("%s: %v, %v", state, inv.nameless(), err)
 		}
+	}
+}
+
+// What looks removed that were killed or failed is told by the next one, once.
+func TestUntold(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	note := func(run string, action Action, result *Result, servers ...string) {
+		t.Helper()
+		f := paths{dir, run}
+		if err := errors.Join(f.make(), writeJSON(f.request(), request{Action: action})); err != nil {
+			t.Fatal(err)
+		}
+		j, err := openJournal(f.journal())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer j.close()
+		err = j.write(Entry{Kind: KindStarted}, false)
+		for _, server := range servers {
+			err = errors.Join(err, j.write(Entry{Kind: KindProgress, Event: &Event{Step: "apply", Text: "removing", Server: server}}, false))
+		}
+		if result != nil {
+			err = errors.Join(err, j.write(Entry{Kind: KindResult, Result: result}, false))
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	note("r1", ActionApply, &Result{Status: StatusFailed}, "s1")
+	note("r2-look", ActionReconcile, nil, "s2", "s2", "")
+	note("r2-look-2", ActionReconcile, &Result{Status: StatusFailed}, "s3")
+	note("r2-look-3", ActionReconcile, &Result{Status: StatusSucceeded}, "s4")
+	note("r2-look-4", ActionReconcile, nil, "s5")
+	looks, removed, err := untold(dir, "r2-look-4")
+	slices.Sort(looks)
+	slices.Sort(removed)
+	if err != nil || !slices.Equal(looks, []string{"r2-look", "r2-look-2"}) || !slices.Equal(removed, []string{"s2", "s3"}) {
+		t.Errorf("%v, %v, %v", looks, removed, err)
+	}
+	if err := settle(dir, looks); err != nil {
+		t.Fatal(err)
+	}
+	if looks, removed, err := untold(dir, "r2-look-4"); err != nil || len(looks)+len(removed) != 0 {
+		t.Errorf("again: %v, %v, %v", looks, removed, err)
+	}
+}
+
+// A run whose state was moved before it had its lock touches nothing.
+func TestStateMovedUnderARun(t *testing.T) {
+	t.Parallel()
+	f := paths{t.TempDir(), "r1"}
+	now := orchestrator.Backend{Type: "http", Attributes: map[string]any{"address": "https://states.example.com"}}
+	if err := errors.Join(f.make(), writeJSON(f.request(), request{Action: ActionApply}), writeJSON(f.backend(), now)); err != nil {
+		t.Fatal(err)
+	}
+	if err := Run(t.Context(), RunOptions{Dir: f.dir, Run: "r1", Action: ActionApply}); err != nil {
+		t.Fatal(err)
+	}
+	rec, err := load(f.journal())
+	if err != nil || rec.result == nil || rec.result.Code != orchestrator.CodeState {
+		t.Errorf("%+v, %v", rec.result, err)
 	}
 }

@@ -205,8 +205,10 @@ type record struct {
 	// the midst of making.
 	planned bool
 	making  []string
-	result  *Result
-	log     strings.Builder
+	// removing are the IDs of the servers of which it began to remove something.
+	removing []string
+	result   *Result
+	log      strings.Builder
 }
 
 func (r *record) add(e Entry) {
@@ -215,6 +217,9 @@ func (r *record) add(e Entry) {
 		r.started = true
 	case KindProgress:
 		r.began = r.began || e.Phase == "started"
+		if e.Server != "" && !slices.Contains(r.removing, e.Server) {
+			r.removing = append(r.removing, e.Server)
+		}
 		if label, ok := strings.CutPrefix(e.Text, "creating "); ok && e.Action == "create" && e.Phase == "started" {
 			r.making = append(r.making, label)
 		}

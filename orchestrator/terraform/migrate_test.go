@@ -160,8 +160,25 @@ func TestMigrate(t *testing.T) {
 		t.Errorf("by hand: %v\n%s", err, out)
 	}
 	h.nowhere(httpPassword, server.Password)
-	if err := h.p.Destroy(ctx, "e1", "op3", h.progress); err != nil {
+
+	// A destroy that is asked for during a move follows it, and leaves nothing
+	// where the state is then.
+	delete(s.states, "/e1")
+	waits, gone := h.when("waiting for the earlier work on this to end"), make(chan error, 1)
+	m, err = h.p.Migrate(ctx, "e1", httpState, false, func(step string) {
+		if step == "copying it to where it is to be" {
+			go func() { gone <- h.p.Destroy(ctx, "e1", "op3", h.progress) }()
+			<-waits
+		}
+	})
+	if err != nil || !m.Moved {
+		t.Errorf("during a destroy: %+v, %v", m, err)
+	}
+	if err := <-gone; err != nil {
 		t.Fatal(err)
+	}
+	if s.states["/e1"] != nil || strings.Contains(h.heard(), "could not be removed") {
+		t.Errorf("left: %s\n%s", s.states["/e1"], h.heard())
 	}
 	if _, err := os.Stat(filepath.Join(h.servers, "sapi")); err == nil {
 		t.Error("the server is still there")

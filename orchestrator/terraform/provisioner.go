@@ -152,22 +152,8 @@ func (p *Provisioner) Destroy(ctx context.Context, environmentID, run string, pr
 		return err
 	}
 	f := paths{p.Dir(environmentID), run}
-	b, err := stored(f)
-	if err != nil {
+	if done, err := p.clearEmpty(ctx, f); done || err != nil {
 		return err
-	}
-	open, err := unsettled(f.dir, run)
-	if err != nil {
-		return err
-	}
-	doubt, err := doubtful(f.dir)
-	if err != nil {
-		return err
-	}
-	if empty(f, b) && len(open) == 0 && !doubt {
-		if _, _, held := holder(f.lock()); !held {
-			return p.clear(ctx, environmentID)
-		}
 	}
 	if _, err := p.do(ctx, environmentID, run, ActionDestroy, func(paths) error { return nil }, progress); err != nil {
 		return err
@@ -181,6 +167,11 @@ func (p *Provisioner) Destroy(ctx context.Context, environmentID, run string, pr
 		return err
 	}
 	defer release()
+	// Read only now: until this run had the lock, it could be moved.
+	b, err := stored(f)
+	if err != nil {
+		return err
+	}
 	if err := p.removeState(ctx, f, b); err != nil && progress != nil {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
@@ -189,6 +180,35 @@ func (p *Provisioner) Destroy(ctx context.Context, environmentID, run string, pr
 		progress("clean", "the record of these servers is empty now, but could not be removed ("+firstLine(err.Error())+")")
 	}
 	return p.clear(ctx, environmentID)
+}
+
+// clearEmpty removes a workspace in which there is nothing to destroy. Where
+// somebody is at work nobody can say that.
+func (p *Provisioner) clearEmpty(ctx context.Context, f paths) (done bool, err error) {
+	if _, err := os.Stat(f.dir); errors.Is(err, fs.ErrNotExist) {
+		return true, nil
+	}
+	if f.make() != nil {
+		return false, nil // the run says so
+	}
+	release, free, err := take(f.lock(), "remove")
+	if err != nil || !free {
+		return false, err
+	}
+	defer release()
+	b, err := stored(f)
+	if err != nil {
+		return false, err
+	}
+	open, err := unsettled(f.dir, f.run)
+	if err != nil {
+		return false, err
+	}
+	doubt, err := doubtful(f.dir)
+	if err != nil || doubt || len(open) > 0 || !empty(f, b) {
+		return false, err
+	}
+	return true, p.clear(ctx, filepath.Base(f.dir))
 }
 
 // clear removes a workspace: not while somebody looks, for what that writes

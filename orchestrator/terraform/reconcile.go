@@ -93,23 +93,75 @@ func (p *Provisioner) Reconcile(ctx context.Context, environmentID, run string, 
 	if rec, err := load((paths{dir, run}).journal()); err != nil || rec.started {
 		return nil, err
 	}
-	own := run + "-look"
-	rec, err := load((paths{dir, own}).journal())
-	if err != nil {
-		return nil, err
-	}
-	if !rec.started {
-		if open, err := unsettled(dir, own); err != nil || len(open) == 0 {
+	var removed []string
+	for n := 1; ; n++ {
+		own := run + "-look"
+		if n > 1 {
+			own = fmt.Sprintf("%s-%d", own, n)
+		}
+		f := paths{dir, own}
+		rec, err := load(f.journal())
+		if err != nil {
 			return nil, err
 		}
+		switch who, _, held := holder(f.lock()); {
+		case rec.result != nil && rec.result.Status == StatusSucceeded:
+			// Told again: whoever asked may have been killed before it knew.
+			removed = join(removed, rec.result.Removed)
+			continue
+		case rec.result != nil, rec.started && !(held && (who == own || who == "")):
+			continue // it failed, or died: the next one has a name of its own
+		case !rec.started:
+			if open, err := unsettled(dir, own); err != nil || len(open) == 0 {
+				return removed, err
+			}
+		}
+		if _, err := p.do(ctx, environmentID, own, ActionReconcile, func(paths) error { return nil }, progress); err != nil {
+			return nil, err
+		}
+		if rec, err = load(f.journal()); err != nil || rec.result == nil {
+			return nil, err
+		}
+		return join(removed, rec.result.Removed), nil
 	}
-	if _, err := p.do(ctx, environmentID, own, ActionReconcile, func(paths) error { return nil }, progress); err != nil {
-		return nil, err
+}
+
+// join appends what is not there yet.
+func join(to, more []string) []string {
+	for _, s := range more {
+		if !slices.Contains(to, s) {
+			to = append(to, s)
+		}
 	}
-	if rec, err = load((paths{dir, own}).journal()); err != nil || rec.result == nil {
-		return nil, err
+	return to
+}
+
+// untold are the looks for what is left that did not come to their end, beside
+// the one that asks, after which none has yet: what they have removed before,
+// by its servers' IDs, nobody was told.
+func untold(dir, run string) (looks, removed []string, err error) {
+	journals, err := filepath.Glob(paths{dir, "*"}.journal())
+	if err != nil {
+		return nil, nil, err
 	}
-	return rec.result.Removed, nil
+	for _, journal := range journals {
+		one := paths{dir, strings.TrimSuffix(filepath.Base(journal), ".jsonl")}
+		var req request
+		if err := readJSON(one.request(), &req); err != nil || req.Action != ActionReconcile || one.run == run {
+			continue
+		}
+		if _, err := os.Stat(one.settled()); err == nil {
+			continue
+		}
+		rec, err := load(journal)
+		if err != nil {
+			return nil, nil, err
+		}
+		if rec.result == nil || rec.result.Status != StatusSucceeded {
+			looks, removed = append(looks, one.run), join(removed, rec.removing)
+		}
+	}
+	return looks, removed, nil
 }
 
 // errUnknown is the end of a run that cannot tell what another one has made.
@@ -153,6 +205,11 @@ func (w *worker) reconcile(ctx context.Context, tf *tfexec.Terraform, env map[st
 		return err
 	}
 	defer os.RemoveAll(w.scratch("stray"))
+	looks, gone, err := untold(w.dir, w.run)
+	if err != nil {
+		return err
+	}
+	w.removed = join(w.removed, gone)
 	before := -1
 	for {
 		stray, err := w.strays(ctx, tf, run)
@@ -161,7 +218,7 @@ func (w *worker) reconcile(ctx context.Context, tf *tfexec.Terraform, env map[st
 			return err
 		}
 		if len(stray) == 0 {
-			return settle(w.dir, open)
+			return settle(w.dir, append(open, looks...))
 		}
 		all := len(stray)
 		// Machines first: the rest is theirs, and cannot go before them.
@@ -183,8 +240,8 @@ func (w *worker) reconcile(ctx context.Context, tf *tfexec.Terraform, env map[st
 			return err
 		}
 		for _, f := range stray {
-			if f.Server != "" && !slices.Contains(w.removed, f.Server) {
-				w.removed = append(w.removed, f.Server)
+			if f.Server != "" {
+				w.removed = join(w.removed, []string{f.Server})
 			}
 		}
 	}
@@ -288,7 +345,7 @@ func (w *worker) remove(ctx context.Context, run runner, stray []found) error {
 	}
 	for _, f := range stray {
 		thing := w.settings.thing(f)
-		w.progress(Event{Step: "apply", Text: "an interrupted attempt left " + thing.String() + ": removing it", Action: "delete"})
+		w.progress(Event{Step: "apply", Text: "an interrupted attempt left " + thing.String() + ": removing it", Action: "delete", Server: f.Server})
 		address := "module.environment." + f.Resource
 		if f.Server != "" {
 			address += fmt.Sprintf("[%q]", f.ProviderID)

@@ -105,6 +105,10 @@ func Run(ctx context.Context, o RunOptions) error {
 	var result Result
 	if _, err := os.Stat(p.cancel()); err == nil {
 		result = Result{Status: StatusCanceled, Message: "canceled before it began"}
+	} else if now, err := stored(p); err != nil || !samePlace(now, req.State) {
+		// Between the start of this process and its lock. With another state it
+		// would make everything once more.
+		result = Result{Status: StatusFailed, Code: orchestrator.CodeState, Message: "The record of this environment's servers was moved just now.", Hint: "berth env retry NAME"}
 	} else {
 		result = (&worker{paths: p, request: req, journal: j, lookup: o.LookupEnv}).work(ctx)
 	}

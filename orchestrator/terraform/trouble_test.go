@@ -220,6 +220,13 @@ func TestLostRunIsReconciled(t *testing.T) {
 		t.Fatalf("after the lost run there is %v", got)
 	}
 	orphan := c.only(t, "sapi")
+	// A look that failed is no answer to the next one of the same operation.
+	c.set(func() { c.refuse = "delete" })
+	var p *orchestrator.ProvisionError
+	if _, err := h.p.Reconcile(t.Context(), "e1", "r2", h.progress); !errors.As(err, &p) || !p.Known {
+		t.Fatalf("what is refused: %v", err)
+	}
+	c.set(func() { c.refuse = "" })
 	removed, err := h.p.Reconcile(t.Context(), "e1", "r2", h.progress)
 	if err != nil || !slices.Equal(removed, []string{"sapi"}) || len(c.servers()) != 0 {
 		t.Fatalf("removed %v, %v; left %v\n%s", removed, err, c.servers(), h.heard())
