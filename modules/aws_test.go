@@ -290,15 +290,19 @@ func TestAWS(t *testing.T) {
 
 	// A newer image is for others.
 	newer := cloud.AddImage(t, "debian-12-amd64-20270101")
+	// A machine that somebody has stopped is passed over: it neither is started
+	// nor changes anything else.
+	cloud.Ask(t, nil, "StopInstances", "InstanceId.1", first["s1"].ID)
 	w.clean("the apply")
 
-	// One apply: a server more, one replaced, one of another size.
+	// One apply: a server more, one replaced, one of another size. The one that
+	// is replaced stands still, as in a repair.
 	w.model.Servers[0].UserData = "#cloud-config\n{token: three}\n"
 	w.model.Servers[1].Variables = map[string]any{"instance_type": "t3.medium", "disk_gb": 30}
 	w.model.Servers = append(w.model.Servers, orchestrator.WorkspaceServer{ID: "s3", App: "db", Port: 5432, UserData: "#!/bin/sh\n", NeededBy: []string{"api"}})
 	w.must("apply", "-auto-approve")
 	second := machines(t, cloud)
-	if len(second) != 3 || second["s1"].ID == first["s1"].ID || second["s2"].ID != first["s2"].ID || second["s2"].Type != "t3.medium" {
+	if len(second) != 3 || second["s1"].ID == first["s1"].ID || second["s1"].State != "running" || second["s2"].ID != first["s2"].ID || second["s2"].Type != "t3.medium" {
 		t.Errorf("before: %+v\nafter: %+v", first, second)
 	}
 	if second["s1"].Image != cloud.Image || second["s3"].Image != cloud.Image {

@@ -174,6 +174,9 @@ func TestHetzner(t *testing.T) {
 	if mails := w.cloud.Mails(); len(mails) > 0 {
 		t.Errorf("a root password was mailed for %q", mails)
 	}
+	// A server that somebody has stopped is passed over by what follows: it
+	// neither is started nor changes anything else.
+	w.cloud.Power(first["s1"].ID, false)
 	w.clean("the first apply")
 
 	// What the catalog says of image, location and keys now is for others; no
@@ -191,7 +194,7 @@ func TestHetzner(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if s.Image.Name != "debian-12" || s.Location.Name != "fsn1" || !m.Running || name == "s2" && s.ServerType.Name != "ccx13" || s.PrimaryDiskSize > 80 {
+		if s.Image.Name != "debian-12" || s.Location.Name != "fsn1" || m.Running != (name != "s1") || name == "s2" && s.ServerType.Name != "ccx13" || s.PrimaryDiskSize > 80 {
 			t.Errorf("after adding one: %+v", s)
 		}
 		if rules, ok := w.cloud.Rules(m.ID); !ok || !slices.Equal(rules, []string{"icmp from 192.0.2.0/32"}) {
@@ -200,11 +203,11 @@ func TestHetzner(t *testing.T) {
 	}
 	w.clean("adding a server, and another size")
 
-	// A new token replaces one server; its address stays.
+	// A new token replaces one server, though it stands still; its address stays.
 	w.model.Servers[0].UserData = "#cloud-config\n{token: four}\n"
 	w.must("apply", "-auto-approve")
 	replaced := w.machines()
-	if len(replaced) != 3 || replaced["s1"].ID == now["s1"].ID || replaced["s1"].PublicIP != now["s1"].PublicIP || !strings.Contains(replaced["s1"].UserData, "four") ||
+	if len(replaced) != 3 || replaced["s1"].ID == now["s1"].ID || !replaced["s1"].Running || replaced["s1"].PublicIP != now["s1"].PublicIP || !strings.Contains(replaced["s1"].UserData, "four") ||
 		!reflect.DeepEqual(replaced["s2"], now["s2"]) {
 		t.Errorf("after replacing one: %+v\nbefore: %+v", replaced, now)
 	}

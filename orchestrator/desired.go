@@ -197,12 +197,14 @@ func (t Thing) String() string {
 // machines are gone or do not run, what carries the environment's tag and is
 // not known, and the addresses of resources that were changed outside. Listed
 // says that the target's module can list by tag; else Stray cannot be known.
-// Recorded are the cloud's IDs of all that is known to have been made and not
-// removed since; nil where that was not read.
+// Recorded are the cloud's IDs of what can be a machine among all that is known
+// to have been made and not removed since, nil where that was not read; Nothing
+// says that nothing at all is known to be there.
 type Sight struct {
 	Gone, Stopped []string
 	Stray         []Thing
 	Changed       []string
 	Listed        bool
 	Recorded      map[string]bool
+	Nothing       bool
 }

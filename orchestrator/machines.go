@@ -76,7 +76,7 @@ func (s Sight) lacks(v Server) bool {
 	if slices.Contains(s.Gone, v.ID) {
 		return true
 	}
-	return v.ProviderID != "" && s.Recorded != nil && !s.Recorded[v.ProviderID] && (s.Listed || len(s.Recorded) == 0)
+	return v.ProviderID != "" && s.Recorded != nil && !s.Recorded[v.ProviderID] && (s.Listed || s.Nothing)
 }
 
 // noteMachines writes down which of an apply's servers have a machine.

@@ -268,22 +268,12 @@ func maskState(state map[string]any, marks map[string]json.RawMessage) error {
 
 // address is the address of an instance in a state file.
 func address(r, in map[string]any) string {
-	var b strings.Builder
-	if m, _ := r["module"].(string); m != "" {
-		b.WriteString(m + ".")
-	}
+	module, _ := r["module"].(string)
+	kind := fmt.Sprint(r["type"])
 	if r["mode"] == "data" {
-		b.WriteString("data.")
+		kind = "data." + kind
 	}
-	fmt.Fprintf(&b, "%v.%v", r["type"], r["name"])
-	switch key := in["index_key"].(type) {
-	case nil:
-	case string:
-		fmt.Fprintf(&b, "[%q]", key)
-	default:
-		fmt.Fprintf(&b, "[%v]", key)
-	}
-	return b.String()
+	return instanceAddress(module, kind, fmt.Sprint(r["name"]), in["index_key"])
 }
 
 // mask hides what marks (Terraform's sensitive_values: true, or a structure

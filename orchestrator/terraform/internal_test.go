@@ -387,3 +387,49 @@ func TestStateMovedUnderARun(t *testing.T) {
 		t.Errorf("%+v, %v", rec.result, err)
 	}
 }
+
+// A machine is watched whatever a module calls it, by what it gave as the
+// cloud's ID of it; a firewall of the same number is none, nor is what else has
+// the server's name.
+func TestWatchedMachines(t *testing.T) {
+	t.Parallel()
+	of := func(kind, name, key, id string) string {
+		return `{"module":"module.environment","mode":"managed","type":"` + kind + `","name":"` + name + `","instances":[{"index_key":"` + key + `","attributes":{"id":"` + id + `"}}]}`
+	}
+	in := func(told string, resources ...string) string {
+		return `{"version":4,"outputs":{"servers":{"value":` + told + `}},"resources":[` + strings.Join(resources, ",") + `]}`
+	}
+	var set settings
+	if err := json.Unmarshal([]byte(`{"servers":{"api":{"id":"sapi"},"web":{"id":"sweb"}}}`), &set); err != nil {
+		t.Fatal(err)
+	}
+	const told = `{"sapi":{"address":"192.0.2.1","provider_id":"7"},"sweb":{"address":"192.0.2.2","provider_id":"8"}}`
+	for name, c := range map[string]struct {
+		state string
+		want  []string
+	}{
+		"called otherwise": {in(told, of("acme_firewall", "box", "api", "7"), of("acme_machine", "box", "api", "7"), of("acme_machine", "box", "web", "8")),
+			[]string{`sapi module.environment.acme_machine.box["api"]`, `sweb module.environment.acme_machine.box["web"]`}},
+		"called server": {in(`null`, of("acme_firewall", "server", "api", "7"), of("acme_machine", "server", "api", "9")),
+			[]string{`sapi module.environment.acme_machine.server["api"]`}},
+		"not the only server": {in(told, of("acme_backup", "server", "api", "1"), of("acme_machine", "server", "api", "7"), of("acme_machine", "server", "web", "9")),
+			[]string{`sapi module.environment.acme_machine.server["api"]`, `sweb module.environment.acme_machine.server["web"]`}},
+		"not the contract": {in(`["x"]`, of("acme_machine", "server", "web", "9")), []string{`sweb module.environment.acme_machine.server["web"]`}},
+	} {
+		inv, err := stored4(c.state, set)
+		if err != nil {
+			t.Fatal(name, err)
+		}
+		var got []string
+		for _, m := range inv.watched() {
+			got = append(got, m.server+" "+m.address)
+		}
+		if !slices.Equal(got, c.want) {
+			t.Errorf("%s: it watches %q, want %q", name, got, c.want)
+		}
+	}
+	inv, err := stored4(in(`null`, of("acme_firewall", "server", "api", "7")), set)
+	if err != nil || inv.has(found{ProviderID: "7", Resource: "acme_machine.server"}) || !inv.has(found{ProviderID: "7", Resource: "acme_firewall.server[0]"}) || inv.recorded()["7"] {
+		t.Errorf("the firewall 7 is taken for the machine 7: %+v, %v", inv, err)
+	}
+}

@@ -287,7 +287,7 @@ func (w *worker) strays(ctx context.Context, tf *tfexec.Terraform, run runner) (
 	if w.known, err = stock(ctx, tf, w.settings); err != nil {
 		return nil, err
 	}
-	return slices.DeleteFunc(there, func(f found) bool { return w.known.has(f.ProviderID) }), nil
+	return slices.DeleteFunc(there, func(f found) bool { return w.known.has(f) }), nil
 }
 
 var (
@@ -327,7 +327,10 @@ func (w *worker) remove(ctx context.Context, run runner, stray []found) error {
 			return fmt.Errorf("the module's folder look gives %q as the resource of %q", f.Resource, f.ProviderID)
 		}
 		// Two machines may have been made for one server: the key tells them apart.
-		servers[f.ProviderID] = nobody(len(servers))
+		// And things of several kinds may have one number.
+		if servers[f.ProviderID] == nil {
+			servers[f.ProviderID] = nobody(len(servers))
+		}
 		userData[f.ProviderID] = ""
 	}
 	values["servers"], values["user_data"] = servers, userData
@@ -425,33 +428,46 @@ func (p *Provisioner) Look(ctx context.Context, environmentID string) (orchestra
 	if err != nil {
 		return failed(err)
 	}
-	s.Listed, s.Recorded = listed, known.ids
-	running := map[string]bool{}
-	for _, f := range there {
-		running[f.ProviderID] = !f.Stopped
-		if !known.has(f.ProviderID) {
-			s.Stray = append(s.Stray, set.thing(f))
+	s.Listed, s.Recorded, s.Nothing = listed, known.recorded(), len(known.ids) == 0
+	machines := known.watched()
+	gone, stopped := map[string]bool{}, map[string]bool{}
+	if listed {
+		running := map[string]bool{}
+		for _, f := range there {
+			running[f.kind()+" "+f.ProviderID] = !f.Stopped
+			if !known.has(f) {
+				s.Stray = append(s.Stray, set.thing(f))
+			}
+		}
+		for _, m := range machines {
+			runs, seen := running[m.kind+" "+m.id]
+			gone[m.server], stopped[m.server] = !seen, seen && !runs
 		}
 	}
-	gone, stopped := map[string]bool{}, map[string]bool{}
 	if !listed || p.deep(environmentID) {
 		plan, err := planned(ctx, tf, filepath.Join(dir, ".berth"))
 		if err != nil {
 			return failed(err)
 		}
-		gone, stopped = known.drift(plan)
+		now, lost := refreshed(plan), false
+		for _, m := range machines {
+			r := now[m.address]
+			lost = lost || r == nil
+			gone[m.server] = gone[m.server] || r == nil
+			stopped[m.server] = stopped[m.server] || r != nil && stands(r)
+		}
 		for _, rc := range plan.ResourceChanges {
-			if rc.Change != nil && len(gone) == 0 && !rc.Change.Actions.NoOp() && !rc.Change.Actions.Read() {
+			// Of a machine that is gone more lacks than itself.
+			if rc.Change != nil && !lost && !rc.Change.Actions.NoOp() && !rc.Change.Actions.Read() {
 				s.Changed = append(s.Changed, rc.Address)
 			}
 		}
 	}
-	for _, m := range known.machines {
-		ok, seen := running[m.id]
+	for _, m := range machines {
 		switch {
-		case gone[m.server] || listed && !seen:
+		case gone[m.server]:
 			s.Gone = append(s.Gone, m.server)
-		case stopped[m.server] || seen && !ok:
+		case stopped[m.server]:
 			s.Stopped = append(s.Stopped, m.server)
 		}
 	}

@@ -16,14 +16,21 @@ import (
 
 // inventory is what a state knows of what there is.
 type inventory struct {
-	ids      map[string]bool // the cloud's, of all resources
+	// ids are the cloud's, with the resource's type before them: a cloud may
+	// number each kind for itself.
+	ids      map[string]bool
 	machines []machine
-	rest     []orchestrator.Thing
+	// all are the resources that can be machines, under whatever name; told are
+	// the cloud's IDs of servers' machines as the module gave them, by server.
+	all  []machine
+	told map[string]string
+	rest []orchestrator.Thing
 }
 
 // machine is the machine of a server.
 type machine struct {
 	server, app, id string
+	kind, address   string // of the resource
 	tainted         bool
 }
 
@@ -43,14 +50,17 @@ func stock(ctx context.Context, tf *tfexec.Terraform, s settings) (*inventory, e
 // every OpenTofu writes. A server's machine is the resource that is called
 // server and has the server's app as its key.
 func stored4(raw string, s settings) (*inventory, error) {
-	inv := &inventory{ids: map[string]bool{}}
+	inv := &inventory{ids: map[string]bool{}, told: map[string]string{}}
 	if strings.TrimSpace(raw) == "" {
 		return inv, nil
 	}
 	var state struct {
+		Outputs struct {
+			Servers struct{ Value json.RawMessage } `json:"servers"`
+		}
 		Resources []struct {
-			Mode, Type, Name string
-			Instances        []struct {
+			Module, Mode, Type, Name string
+			Instances                []struct {
 				Key        any    `json:"index_key"`
 				Status     string `json:"status"`
 				Attributes struct {
@@ -64,28 +74,76 @@ func stored4(raw string, s settings) (*inventory, error) {
 	if err := d.Decode(&state); err != nil {
 		return nil, fmt.Errorf("reading the state: %w", err)
 	}
+	var servers map[string]orchestrator.Machine
+	if json.Unmarshal(state.Outputs.Servers.Value, &servers) == nil { // else a module without the contract
+		for id, m := range servers {
+			if m.ProviderID != "" {
+				inv.told[id] = m.ProviderID
+			}
+		}
+	}
 	for _, r := range state.Resources {
 		if r.Mode != "managed" {
 			continue
 		}
 		for _, in := range r.Instances {
-			id := ""
+			m := machine{kind: r.Type, address: instanceAddress(r.Module, r.Type, r.Name, in.Key), tainted: in.Status == "tainted"}
 			if in.Attributes.ID != nil {
-				id = fmt.Sprint(in.Attributes.ID)
-				inv.ids[id] = true
+				m.id = fmt.Sprint(in.Attributes.ID)
+				inv.ids[r.Type+" "+m.id] = true
 			}
-			app, _ := in.Key.(string)
-			if app != "" && isMachine(r.Type, r.Name) {
-				inv.machines = append(inv.machines, machine{server: s.Servers[app].ID, app: app, id: id, tainted: in.Status == "tainted"})
+			m.app, _ = in.Key.(string)
+			m.server = s.Servers[m.app].ID
+			if !belongings.MatchString(r.Type) {
+				inv.all = append(inv.all, m)
+			}
+			if m.app != "" && isMachine(r.Type, r.Name) {
+				inv.machines = append(inv.machines, m)
 				continue
 			}
 			if slices.ContainsFunc(bookkeeping, func(b string) bool { return strings.HasPrefix(r.Type, b) }) {
 				continue
 			}
-			inv.rest = append(inv.rest, orchestrator.Thing{Kind: kind(r.Type), App: app, ID: id})
+			inv.rest = append(inv.rest, orchestrator.Thing{Kind: kind(r.Type), App: m.app, ID: m.id})
 		}
 	}
 	return inv, nil
+}
+
+// instanceAddress is what Terraform calls an instance of a resource.
+func instanceAddress(module, kind, name string, key any) string {
+	out := kind + "." + name
+	if module != "" {
+		out = module + "." + out
+	}
+	switch key := key.(type) {
+	case nil:
+	case string:
+		out += fmt.Sprintf("[%q]", key)
+	default:
+		out += fmt.Sprintf("[%v]", key)
+	}
+	return out
+}
+
+// watched are the machines to look for: of each server the one that the module
+// told of, however its resource is called, else the one that is called server.
+func (v *inventory) watched() []machine {
+	var out []machine
+	for _, server := range slices.Sorted(maps.Keys(v.told)) {
+		i := slices.IndexFunc(v.all, func(m machine) bool { return m.id == v.told[server] })
+		if i >= 0 {
+			m := v.all[i]
+			m.server = server
+			out = append(out, m)
+		}
+	}
+	for _, m := range v.machines {
+		if m.server != "" && !slices.ContainsFunc(out, func(o machine) bool { return o.server == m.server }) {
+			out = append(out, m)
+		}
+	}
+	return out
 }
 
 // belongings are resources that a machine has, though they may be called after
@@ -108,7 +166,18 @@ func kind(resourceType string) string {
 	return strings.ReplaceAll(name, "_", " ")
 }
 
-func (v *inventory) has(id string) bool { return v.ids[id] }
+func (v *inventory) has(f found) bool { return v.ids[f.kind()+" "+f.ProviderID] }
+
+// recorded are the cloud's IDs of what can be a machine.
+func (v *inventory) recorded() map[string]bool {
+	out := map[string]bool{}
+	for _, m := range v.all {
+		if m.id != "" {
+			out[m.id] = true
+		}
+	}
+	return out
+}
 
 func (v *inventory) add(t orchestrator.Thing) { v.rest = append(v.rest, t) }
 
@@ -139,36 +208,43 @@ func (v *inventory) things() []orchestrator.Thing {
 // still are the words that providers have for a machine that does not run.
 var still = []string{"stopped", "stopping", "off"}
 
-// drift gives the IDs of the servers whose machines a plan has found to be
-// gone, or not running.
-func (v *inventory) drift(plan *tfjson.Plan) (gone, stopped map[string]bool) {
-	gone, stopped = map[string]bool{}, map[string]bool{}
-	for _, rc := range plan.ResourceDrift {
-		app, _ := rc.Index.(string)
-		i := slices.IndexFunc(v.machines, func(m machine) bool { return m.app == app })
-		if rc.Change == nil || !isMachine(rc.Type, rc.Name) || i < 0 {
+// refreshed reads from a plan what it found of the resources of a state: what
+// each is by now, by its address. What is not in it is not there.
+func refreshed(plan *tfjson.Plan) map[string]*tfjson.StateResource {
+	out := map[string]*tfjson.StateResource{}
+	if plan.PriorState == nil || plan.PriorState.Values == nil {
+		return out
+	}
+	modules := []*tfjson.StateModule{plan.PriorState.Values.RootModule}
+	for len(modules) > 0 {
+		m := modules[0]
+		modules = modules[1:]
+		if m == nil {
 			continue
 		}
-		after, _ := rc.Change.After.(map[string]any)
-		state, _ := after["instance_state"].(string)
-		if state == "" {
-			state, _ = after["status"].(string)
+		for _, r := range m.Resources {
+			if r.DeposedKey == "" {
+				out[r.Address] = r
+			}
 		}
-		switch {
-		case rc.Change.Actions.Delete():
-			gone[v.machines[i].server] = true
-		case slices.Contains(still, state):
-			stopped[v.machines[i].server] = true
-		}
+		modules = append(modules, m.ChildModules...)
 	}
-	for _, rc := range plan.ResourceChanges {
-		app, _ := rc.Index.(string)
-		i := slices.IndexFunc(v.machines, func(m machine) bool { return m.app == app })
-		if rc.Change != nil && isMachine(rc.Type, rc.Name) && i >= 0 && rc.Change.Actions.Create() {
-			gone[v.machines[i].server] = true
-		}
+	return out
+}
+
+// stands says that a machine is there and does not run.
+func stands(r *tfjson.StateResource) bool {
+	state, _ := r.AttributeValues["instance_state"].(string)
+	if state == "" {
+		state, _ = r.AttributeValues["status"].(string)
 	}
-	return gone, stopped
+	return slices.Contains(still, state)
+}
+
+// kind is the type of the resource that made it.
+func (f found) kind() string {
+	kind, _, _ := strings.Cut(f.Resource, ".")
+	return kind
 }
 
 // machine says that it is the machine of a server.

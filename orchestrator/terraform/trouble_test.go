@@ -1,6 +1,7 @@
 package terraform_test
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -21,6 +23,7 @@ import (
 	"github.com/berth-dev/berth/orchestrator"
 	"github.com/berth-dev/berth/testdata/awsfake"
 	"github.com/berth-dev/berth/testdata/hcloudfake"
+	"github.com/hetznercloud/hcloud-go/v2/hcloud"
 )
 
 // cloud is a cloud of the test: what it has, by ID. It is told of by the
@@ -197,6 +200,9 @@ func (h *house) loses(c *cloud, w orchestrator.Workspace, run string) {
 			h.Fatalf("nothing was made:\n%s", h.heard())
 		}
 	}
+	if _, err := h.p.Look(h.Context(), w.EnvironmentID); !errors.Is(err, orchestrator.ErrBusy) {
+		h.Errorf("a look at a run's work gives %v", err)
+	}
 	if err := syscall.Kill(h.started(run), syscall.SIGKILL); err != nil {
 		h.Fatal(err)
 	}
@@ -303,14 +309,7 @@ func (h *house) keepsSecrets() {
 // gone, and beside a stranger.
 func (h *house) sees(c *cloud, id string) {
 	h.Helper()
-	look := func() orchestrator.Sight {
-		h.Helper()
-		s, err := h.p.Look(h.Context(), "e1")
-		if err != nil {
-			h.Fatalf("%v\n%s", err, logOf(err))
-		}
-		return s
-	}
+	look := h.look
 	if s := look(); !s.Listed || len(s.Gone)+len(s.Stopped)+len(s.Stray)+len(s.Changed) != 0 || !s.Recorded[id] {
 		h.Errorf("all is well, and it sees %+v", s)
 	}
@@ -486,44 +485,34 @@ func (h *house) inRealCloud(module string, variables map[string]any, environ []s
 	return w
 }
 
-// reconciles has everything of a killed run found and removed, with the real
-// provider; before that, with terminate, a machine that vanishes seen.
-func (h *house) reconciles(w orchestrator.Workspace, terminate func(id string), left func() []string) {
+// look looks at e1.
+func (h *house) look() orchestrator.Sight {
 	h.Helper()
-	m, err := h.p.Apply(h.Context(), w, "r1", h.progress)
+	s, err := h.p.Look(h.Context(), "e1")
 	if err != nil {
 		h.Fatalf("%v\n%s", err, logOf(err))
 	}
-	look := func() orchestrator.Sight {
-		h.Helper()
-		s, err := h.p.Look(h.Context(), "e1")
-		if err != nil {
-			h.Fatalf("%v\n%s", err, logOf(err))
-		}
-		return s
+	return s
+}
+
+// saw compares what a look has shown, all of it but what is recorded.
+func (h *house) saw(when string, s orchestrator.Sight, want orchestrator.Sight) {
+	h.Helper()
+	s.Recorded = nil
+	if !reflect.DeepEqual(s, want) {
+		h.Errorf("%s, and it sees %+v", when, s)
 	}
-	want := []string{"sapi"}
-	if terminate != nil {
-		if s := look(); !s.Listed || len(s.Gone)+len(s.Stopped)+len(s.Stray) != 0 {
-			h.Errorf("all is well, and it sees %+v", s)
-		}
-		terminate(m["sweb"].ProviderID)
-		if s := look(); !slices.Equal(s.Gone, []string{"sweb"}) || len(s.Stopped)+len(s.Stray) != 0 {
-			h.Errorf("web is gone, and it sees %+v", s)
-		}
-		want = append(want, "sweb") // its firewall and its address are left
-	}
-	h.loseState("r1")
-	if terminate == nil {
-		if s := look(); len(s.Gone)+len(s.Stopped) != 0 || len(s.Stray) != 1 || s.Stray[0].String() != "the server api ("+m["sapi"].ProviderID+")" {
-			h.Errorf("of what is not known it sees %+v", s)
-		}
-	}
+}
+
+// reconciles has everything of a killed run found and removed, with the real
+// provider.
+func (h *house) reconciles(api string, want []string, left func() []string) {
+	h.Helper()
 	removed, err := h.p.Reconcile(h.Context(), "e1", "r2", h.progress)
 	if err != nil {
 		h.Fatalf("%v\n%s", err, logOf(err))
 	}
-	if slices.Sort(removed); !slices.Equal(removed, want) || !strings.Contains(h.heard(), "left the server api ("+m["sapi"].ProviderID+")") {
+	if slices.Sort(removed); !slices.Equal(removed, want) || !strings.Contains(h.heard(), "left the server api ("+api+")") {
 		h.Errorf("removed %v\n%s", removed, h.heard())
 	}
 	if all := left(); len(all) != 0 {
@@ -531,16 +520,103 @@ func (h *house) reconciles(w orchestrator.Workspace, terminate func(id string), 
 	}
 }
 
+// made applies w as r1 and gives the cloud's IDs of its machines, by server.
+func (h *house) made(w orchestrator.Workspace) map[string]string {
+	h.Helper()
+	all, err := h.p.Apply(h.Context(), w, "r1", h.progress)
+	if err != nil {
+		h.Fatalf("%v\n%s", err, logOf(err))
+	}
+	out := map[string]string{}
+	for server, m := range all {
+		out[server] = m.ProviderID
+	}
+	return out
+}
+
+// Machines that vanish or stand still are seen, with the real provider: of a
+// team's own module without the folder look by a plan, and with it by a list,
+// though a firewall at Hetzner has the number of a machine. Nothing else that
+// was changed there is taken for one, and a look changes nothing.
 func TestHetznerIsReconciled(t *testing.T) {
 	cloud := hcloudfake.Start(t)
 	h := newHouse(t)
-	h.reconciles(h.inRealCloud("hcloud", map[string]any{}, cloud.Environ()), func(id string) {
-		n, err := strconv.ParseInt(id, 10, 64)
+	if err := os.CopyFS(filepath.Join(h.data, "ours"), os.DirFS("../../modules/hcloud")); err != nil {
+		t.Fatal(err)
+	}
+	look := filepath.Join(h.data, "look")
+	if err := os.Rename(filepath.Join(h.data, "ours", "look"), look); err != nil {
+		t.Fatal(err)
+	}
+	id := h.made(h.inRealCloud("./ours", map[string]any{}, cloud.Environ()))
+	number := func(server string) int64 {
+		n, err := strconv.ParseInt(id[server], 10, 64)
 		if err != nil {
 			t.Fatal(err)
 		}
-		cloud.Terminate(n)
-	}, cloud.Left)
+		return n
+	}
+	client := hcloud.NewClient(hcloud.WithToken(cloud.Token), hcloud.WithEndpoint(cloud.URL))
+	firewalls, err := client.Firewall.All(t.Context())
+	if err != nil || !slices.ContainsFunc(firewalls, func(f *hcloud.Firewall) bool { return f.ID == number("sweb") }) {
+		t.Fatalf("no firewall has the number of web's machine: %+v, %v", firewalls, err)
+	}
+	state := filepath.Join(h.p.Dir("e1"), "terraform.tfstate")
+	before, err := os.ReadFile(state)
+	if err != nil {
+		t.Fatal(err)
+	}
+	calls := len(cloud.Calls())
+
+	h.saw("planned, and all is well", h.look(), orchestrator.Sight{})
+	cloud.Power(number("sweb"), false)
+	for _, f := range firewalls {
+		if _, _, err := client.Firewall.Update(t.Context(), f, hcloud.FirewallUpdateOpts{Name: f.Name + "-x"}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s := h.look()
+	slices.Sort(s.Changed)
+	h.saw("planned, web stands still and firewalls have other names", s, orchestrator.Sight{Stopped: []string{"sweb"},
+		Changed: []string{`module.environment.hcloud_firewall.server["api"]`, `module.environment.hcloud_firewall.server["web"]`}})
+	for _, f := range firewalls {
+		if _, _, err := client.Firewall.Update(t.Context(), f, hcloud.FirewallUpdateOpts{Name: f.Name}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	modules, err := filepath.Glob(filepath.Join(h.p.Dir("e1"), "module-*"))
+	if err != nil || len(modules) != 1 {
+		t.Fatalf("%v, %v", modules, err)
+	}
+	folder := filepath.Join(modules[0], "look")
+	if err := os.Rename(look, folder); err != nil {
+		t.Fatal(err)
+	}
+	h.saw("listed, and web stands still", h.look(), orchestrator.Sight{Listed: true, Stopped: []string{"sweb"}})
+	cloud.Terminate(number("sweb"))
+	h.saw("listed, and web is gone", h.look(), orchestrator.Sight{Listed: true, Gone: []string{"sweb"}})
+	if err := os.Rename(folder, look); err != nil {
+		t.Fatal(err)
+	}
+	h.saw("planned, and web is gone", h.look(), orchestrator.Sight{Gone: []string{"sweb"}})
+
+	if after, err := os.ReadFile(state); err != nil || !bytes.Equal(before, after) {
+		t.Errorf("a look has changed what is recorded: %v\n%s", err, after)
+	}
+	for _, call := range cloud.Calls()[calls:] {
+		if call.Method != "GET" && !strings.HasPrefix(call.Path, "/firewalls/") {
+			t.Errorf("a look has asked for %s %s", call.Method, call.Path)
+		}
+	}
+	if left, err := filepath.Glob(filepath.Join(h.p.Dir("e1"), ".berth", ".plan-*")); err != nil || len(left) != 0 {
+		t.Errorf("of looks is left: %v, %v", left, err)
+	}
+	if err := os.Rename(look, folder); err != nil {
+		t.Fatal(err)
+	}
+	h.loseState("r1")
+	// Web's firewall and its address are left.
+	h.reconciles(id["sapi"], []string{"sapi", "sweb"}, cloud.Left)
 }
 
 func TestAWSIsReconciled(t *testing.T) {
@@ -551,7 +627,11 @@ func TestAWSIsReconciled(t *testing.T) {
 	maps.Copy(variables, map[string]any{"image_name": "debian-12-amd64-*", "image_owners": []any{"self"}, "max_retries": 1})
 	w := h.inRealCloud("aws", variables, cloud.Environ())
 	w.Servers = w.Servers[:1] // its provider takes much time; the rest is tried above
-	h.reconciles(w, nil, func() []string {
+	id := h.made(w)["sapi"]
+	cloud.Ask(t, nil, "StopInstances", "InstanceId.1", id)
+	h.saw("it stands still", h.look(), orchestrator.Sight{Listed: true, Stopped: []string{"sapi"}})
+	h.loseState("r1")
+	h.reconciles(id, []string{"sapi"}, func() []string {
 		var instances struct {
 			All []struct {
 				ID    string `xml:"instanceId"`

@@ -34,7 +34,7 @@ type reference struct {
 // act begins an action; done is called when it is over. A server is locked
 // meanwhile.
 func (q *request) act(command string, locked *server, done func(ok bool), on ...reference) action {
-	a := &action{ID: q.id(), Status: "running", Command: command, Started: q.now, Resources: on,
+	a := &action{ID: q.id("action"), Status: "running", Command: command, Started: q.now, Resources: on,
 		end: q.now.Add(time.Duration(q.took) * time.Second), fails: q.fails}
 	if locked != nil {
 		locked.Locked = true

@@ -29,7 +29,7 @@ func (p *primaryIP) assign(server int64) { p.AssigneeID = &server }
 // then of the range for benchmarks, RFC 2544.
 func (c *Cloud) newAddress(name, kind string, at *location, labels map[string]string) *primaryIP {
 	c.lastIP++
-	p := &primaryIP{meta: c.newMeta(name, labels), Type: kind, AssigneeType: "server", Location: at, DNSPtr: []dnsPtr{}}
+	p := &primaryIP{meta: c.newMeta("primary_ip", name, labels), Type: kind, AssigneeType: "server", Location: at, DNSPtr: []dnsPtr{}}
 	n := c.lastIP
 	switch {
 	case kind == "ipv6":

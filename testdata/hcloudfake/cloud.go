@@ -44,7 +44,7 @@ type Cloud struct {
 
 	mu        sync.Mutex
 	now       time.Time
-	lastID    int64
+	lastID    map[string]int64
 	lastIP    int
 	took      int // seconds that an action takes
 	limits    map[string]int
@@ -66,7 +66,7 @@ type Cloud struct {
 func New() *Cloud {
 	c := &Cloud{
 		Token: strings.Repeat("t", 64), ReadOnly: strings.Repeat("r", 64),
-		now: time.Date(2026, 1, 5, 9, 0, 0, 0, time.UTC), lastID: 1000, took: 1,
+		now: time.Date(2026, 1, 5, 9, 0, 0, 0, time.UTC), lastID: map[string]int64{}, took: 1,
 		limits:  map[string]int{"server": 10, "primary_ip": 20, "network": 50, "firewall": 50, "ssh_key": 100},
 		soldOut: map[string]bool{}, images: systemImages(),
 		servers: map[int64]*server{}, networks: map[int64]*network{}, firewalls: map[int64]*firewall{},
@@ -158,6 +158,17 @@ func (c *Cloud) Terminate(id int64) {
 	}
 }
 
+// Power stops a server, or starts it again, as somebody does in the console, at
+// once.
+func (c *Cloud) Power(id int64, on bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if s, ok := c.servers[id]; ok {
+		s.Status = map[bool]string{true: "running", false: "off"}[on]
+		c.changed()
+	}
+}
+
 // Left lists everything that is in the project, as "kind name".
 func (c *Cloud) Left() []string {
 	c.mu.Lock()
@@ -245,7 +256,7 @@ func (c *Cloud) SellOut(serverType, location string) {
 func (c *Cloud) AddKey(name, public string) int64 {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	k := &sshKey{meta: c.newMeta(name, nil), PublicKey: public, Fingerprint: fingerprint(public)}
+	k := &sshKey{meta: c.newMeta("ssh_key", name, nil), PublicKey: public, Fingerprint: fingerprint(public)}
 	c.keys[k.ID] = k
 	return k.ID
 }
@@ -255,7 +266,7 @@ func (c *Cloud) AddKey(name, public string) int64 {
 func (c *Cloud) AddSnapshot(description, architecture string, labels map[string]string) int64 {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	i := &image{ID: c.id(), Status: "available", Type: "snapshot", Description: description, DiskSize: 5, Created: &c.now,
+	i := &image{ID: c.id("image"), Status: "available", Type: "snapshot", Description: description, DiskSize: 5, Created: &c.now,
 		OSFlavor: "debian", Architecture: architecture, Labels: nonNil(labels)}
 	c.images = append(c.images, i)
 	return i.ID
@@ -291,13 +302,15 @@ type meta struct {
 	Created time.Time         `json:"created"`
 }
 
-func (c *Cloud) newMeta(name string, labels map[string]string) meta {
-	return meta{ID: c.id(), Name: name, Labels: nonNil(labels), Created: c.now}
+func (c *Cloud) newMeta(kind, name string, labels map[string]string) meta {
+	return meta{ID: c.id(kind), Name: name, Labels: nonNil(labels), Created: c.now}
 }
 
-func (c *Cloud) id() int64 {
-	c.lastID++
-	return c.lastID
+// id numbers each kind for itself, as Hetzner does: a server and a firewall may
+// have the same one.
+func (c *Cloud) id(kind string) int64 {
+	c.lastID[kind]++
+	return 1000 + c.lastID[kind]
 }
 
 func nonNil(m map[string]string) map[string]string {

@@ -139,7 +139,7 @@ func createFirewall(q *request, _ int64) (int, any, *Error) {
 	if e := q.apply(f, r.ApplyTo); e != nil {
 		return 0, nil, e
 	}
-	f.meta = q.newMeta(r.Name, r.Labels)
+	f.meta = q.newMeta("firewall", r.Name, r.Labels)
 	q.firewalls[f.ID] = f
 	actions := []action{}
 	if len(r.Rules) > 0 {

@@ -76,7 +76,7 @@ func createKey(q *request, _ int64) (int, any, *Error) {
 	if e := unused(q, "ssh_key", r.Name, q.keys, func(k *sshKey) meta { return k.meta }); e != nil {
 		return 0, nil, e
 	}
-	k := &sshKey{meta: q.newMeta(r.Name, r.Labels), PublicKey: r.PublicKey, Fingerprint: f}
+	k := &sshKey{meta: q.newMeta("ssh_key", r.Name, r.Labels), PublicKey: r.PublicKey, Fingerprint: f}
 	q.keys[k.ID] = k
 	return 201, map[string]any{"ssh_key": k}, nil
 }

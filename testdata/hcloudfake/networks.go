@@ -99,7 +99,7 @@ func createNetwork(q *request, _ int64) (int, any, *Error) {
 			return 0, nil, e
 		}
 	}
-	n.meta = q.newMeta(r.Name, r.Labels)
+	n.meta = q.newMeta("network", r.Name, r.Labels)
 	q.networks[n.ID] = n
 	return 201, map[string]any{"network": q.showNetwork(n)}, nil
 }

@@ -296,7 +296,7 @@ func (q *request) newServer(r serverRequest) (*server, bool, *Error) {
 	if q.soldOut["@"+where.Name] || q.soldOut[t.Name+"@"+where.Name] {
 		return nil, false, Capacity
 	}
-	s.meta = q.newMeta(r.Name, r.Labels)
+	s.meta = q.newMeta("server", r.Name, r.Labels)
 	for _, n := range s.PrivateNet {
 		n.MACAddress = macAddress(s.ID)
 	}
@@ -307,7 +307,7 @@ func (q *request) newServer(r serverRequest) (*server, bool, *Error) {
 		case id != 0:
 			q.addresses[id].assign(s.ID)
 		default:
-			ip := q.newAddress(fmt.Sprintf("primary_ip-%d", q.id()), kind, where, nil)
+			ip := q.newAddress(fmt.Sprintf("primary_ip-%d", q.lastIP), kind, where, nil)
 			ip.AutoDelete = true
 			ip.assign(s.ID)
 		}
