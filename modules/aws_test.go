@@ -431,7 +431,7 @@ func TestAWSRefuses(t *testing.T) {
 		}, "credentials_invalid", "ops", ""},
 		{"an unknown key", environ("AWS_ACCESS_KEY_ID=AKIANOBODYSKEY000000"), "credentials_invalid", "ops", ""},
 		{"a wrong secret", environ("AWS_SECRET_ACCESS_KEY=another"), "credentials_invalid", "ops", ""},
-		{"a session that has ended", refuse("GetCallerIdentity", awsfake.Error{Status: 403, Code: "ExpiredToken", Message: "The security token included in the request is expired"}), "credentials_invalid", "ops", ""},
+		{"a session that has ended", refuse("GetCallerIdentity", awsfake.ExpiredToken), "credentials_invalid", "ops", ""},
 		{"AWS cannot be reached", set("endpoints", map[string]any{"ec2": "http://127.0.0.1:9", "sts": "http://127.0.0.1:9", "iam": "http://127.0.0.1:9"}), "cloud_unreachable", "retry", ""},
 		{"no image of the name", set("image_name", "debian-99-*"), "image_not_found", "ops", "debian-99-*"},
 		{"no such subnet", set("subnet", "subnet-0badc0de0badc0de0"), "network_missing", "ops", "subnet-0badc0de0badc0de0"},

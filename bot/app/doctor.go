@@ -20,6 +20,7 @@ import (
 	"github.com/berth-dev/berth/bot/console"
 	"github.com/berth-dev/berth/bot/slack"
 	"github.com/berth-dev/berth/orchestrator"
+	"github.com/berth-dev/berth/orchestrator/agent"
 	"github.com/berth-dev/berth/orchestrator/branch"
 	"github.com/berth-dev/berth/orchestrator/catalog"
 	"github.com/berth-dev/berth/orchestrator/diagnose"
@@ -123,7 +124,7 @@ func examine(ctx context.Context, catalogPath, data, database string) []check {
 	if c != nil && !c.State.Local() {
 		checks = append(checks, stateChecks(ctx, c, data)...)
 	}
-	salt, err := toolVersion(ctx, "salt-call", os.Getenv("BERTH_SALT_CALL"), "--version")
+	salt, err := saltFor(ctx, c)
 	add("salt", salt, err, "install Salt: make salt in a checkout of Berth, then set BERTH_SALT_CALL to .berth/salt/bin/salt-call there")
 	git, err := toolVersion(ctx, "git", "", "--version")
 	add("git", git, err, "install it with your package manager, such as: apt-get install -y git")
@@ -201,20 +202,13 @@ func tryTarget(ctx context.Context, c *orchestrator.Catalog, t orchestrator.Targ
 			k.Found += " (" + unset + ")"
 		}
 	case errors.As(err, &p):
-		var code string
-		k.Found = p.Error()
+		cause := orchestrator.Cause{Sentence: p.Error()}
 		if d := (diagnose.Diagnoser{}).Terraform(p.Log); len(d.Causes) > 0 {
-			k.Found, code = d.Causes[0].Sentence, d.Causes[0].Code
+			cause = d.Causes[0]
 		}
-		k.Next = "look at the target in the catalog and at its credentials in serve's environment, then: berth doctor"
-		if unset != "" {
-			k.Next = "set in serve's environment what the target names: " + strings.Join(missing, ", ")
-		}
-		if code == "provider_missing" { // credentials have not been tried
-			k.Next = "let this machine reach the provider's registry, or name a mirror in TF_CLI_CONFIG_FILE, then: berth doctor"
-			if unset != "" {
-				k.Found += " (" + unset + ")"
-			}
+		k.Found, k.Next = cause.Sentence, nextStep(cause, t, missing)+", then: berth doctor"
+		if unset != "" && cause.Code != "credentials_invalid" {
+			k.Found += " (" + unset + ")"
 		}
 	default:
 		k.Found, k.Next = err.Error(), "look at the target in the catalog"
@@ -224,6 +218,39 @@ func tryTarget(ctx context.Context, c *orchestrator.Catalog, t orchestrator.Targ
 		}
 	}
 	return k
+}
+
+// nextStep is what ops do about a cause that the diagnosis tells developers.
+func nextStep(cause orchestrator.Cause, t orchestrator.Target, missing []string) string {
+	step, known := strings.CutPrefix(cause.Next, "Ask ops to ")
+	step, _, _ = strings.Cut(step, "; after that:")
+	switch {
+	case cause.Code == "credentials_invalid":
+		if !known {
+			step = "correct Berth's credentials for the cloud"
+		}
+		set := slices.DeleteFunc(slices.Clone(t.Environment), func(name string) bool { return slices.Contains(missing, name) })
+		switch there := strings.Join(set, ", "); {
+		case len(missing) > 0 && there != "":
+			return "set in serve's environment what the target names: " + strings.Join(missing, ", ") + "; and look whether what is there is right: " + there
+		case len(missing) > 0:
+			return "set in serve's environment what the target names: " + strings.Join(missing, ", ")
+		case there != "":
+			return step + ", in serve's environment: " + there
+		}
+		return step + ", or name in the target's environment the variables that hold them"
+	case cause.Code == "provider_missing":
+		return "let this machine reach the provider's registry, or name a mirror in TF_CLI_CONFIG_FILE"
+	case cause.Code == "permission_missing":
+		return "give Berth's account at the cloud what the page of its cloud lists"
+	case cause.Code == "cloud_unreachable":
+		return "look at this machine's way to the cloud (network, proxy), and at the region and addresses that the target sets"
+	case known:
+		return step
+	case cause.Who == "retry":
+		return "wait a moment"
+	}
+	return "look at the target in the catalog and at what the page of its cloud asks for"
 }
 
 func signIn(ctx context.Context, c *orchestrator.Catalog, t orchestrator.Target, data string) error {
@@ -261,6 +288,16 @@ func ownAuthorityLine(data string, at time.Time) (string, error) {
 	}
 	a := &authority{cert: cert, path: path, now: func() time.Time { return at }}
 	return fmt.Sprintf("%s, Berth's own authority, holds until %s", path, cert.NotAfter.Format(time.DateOnly)), a.ended()
+}
+
+// saltFor finds Salt. Only servers on this machine run this one: a cloud's
+// machines bring their own.
+func saltFor(ctx context.Context, c *orchestrator.Catalog) (string, error) {
+	path, found := agent.FindSaltCall(os.Getenv("BERTH_SALT_CALL"))
+	if !found && c != nil && !slices.ContainsFunc(c.Targets, func(t orchestrator.Target) bool { return t.Module == "local" }) {
+		return "not on this machine, where no target has servers; without it, berth validate cannot try recipes", nil
+	}
+	return toolVersion(ctx, "salt-call", path, "--version")
 }
 
 func toolVersion(ctx context.Context, name, path, flag string) (string, error) {

@@ -189,6 +189,8 @@ var machineRecords = []record{
 			{step: `machine module.env.hcloud_server.server["api"]`, says: "network with ID '9174' not found (not_found)", names: []string{"9174"}},
 			{step: `machine module.env.hcloud_server.server["api"]`, says: "location 'atl1' not found", names: []string{"atl1"}},
 		}},
+	{code: "variable_missing", who: ops, re: later(`(?i)invalid AWS region:? *(?:\n|$)`), sentence: `A value that the machines need is not given: "region".`, next: `Ask ops to set "region" for the target or the size in the catalog; after that: "berth env retry NAME".`, subject: "region",
+		samples: []sample{{step: "machine", says: "invalid AWS Region: ", names: []string{"region"}}}},
 	{code: "module_invalid", who: ops, re: later(`(?i)invalid (?:AWS )?region|Missing region configuration|(?:is not a valid|unknown|unsupported) (?:AWS )?region`), sentence: `The region that is set for the cloud is none: {said}.`, next: askFiles,
 		samples: []sample{{step: "machine", says: "invalid AWS Region: eu-atlantis-1", names: []string{"eu-atlantis-1"}}}},
 
@@ -227,8 +229,11 @@ var machineRecords = []record{
 			{step: "machine", says: "Unreadable module directory\nUnable to evaluate directory symlink: lstat quay: no such file or directory", names: []string{"quay"}},
 			{step: "machine", says: "Error accessing remote module registry\nFailed to retrieve available versions for module \"env\" (main.tf:1) from\nregistry.terraform.io: failed to request discovery document: Get\n\"https://registry.terraform.io/.well-known/terraform.json\": dial tcp: lookup registry.terraform.io on 127.0.0.1:53: no such host", names: []string{`"registry.terraform.io"`, "not found"}},
 		}},
-	{code: "variable_missing", who: ops, re: later(`input variable "[^"]+" is not set|No value for required variable|No value for variable "|variable "[^"]+" (?:is required|is not set)`), refine: variable, sentence: `A value that the machines need is not given: "{var}".`, next: `Ask ops to set "{var}" for the target or the size in the catalog; after that: "berth env retry NAME".`, subject: "{var}",
-		samples: []sample{{step: "machine", says: "No value for required variable\nThe root module input variable \"region\" is not set, and has no default value. Use a -var or -var-file command line argument to provide a value for this variable.", names: []string{"region"}}}},
+	{code: "variable_missing", who: ops, re: later(`input variable "[^"]+" is not set|No value for required variable|No value for variable "|variable "[^"]+" (?:is required|is not set)|The argument "region" is required`), refine: variable, sentence: `A value that the machines need is not given: "{var}".`, next: `Ask ops to set "{var}" for the target or the size in the catalog; after that: "berth env retry NAME".`, subject: "{var}",
+		samples: []sample{
+			{step: "machine", says: "No value for required variable\nThe root module input variable \"region\" is not set, and has no default value. Use a -var or -var-file command line argument to provide a value for this variable.", names: []string{"region"}},
+			{step: "machine", says: "Missing required argument\nThe argument \"region\" is required, but no definition was found.", names: []string{"region"}},
+		}},
 	{code: "variable_missing", who: ops, re: later(`Invalid value for (?:input )?variable|given value is not suitable for (?:child module )?(?:variable|var\.)|This was checked by the validation rule`), refine: refusedValue, sentence: `A value that the machines are given is not right (of "{var}"): {line}.`, next: `Ask ops to correct it for the target or the size in the catalog; after that: "berth env retry NAME".`, subject: "{line}",
 		samples: []sample{
 			{step: "machine", says: "Invalid value for input variable\nThe given value is not suitable for var.servers declared at main.tf:5,1-19: map of object required, but have string.", names: []string{`"servers"`, "required"}},
@@ -357,7 +362,7 @@ func taken(f *failure, _ *finding) {
 }
 
 func variable(f *failure, _ *finding) {
-	if m := re(`variable "([^"]+)"`).FindStringSubmatch(f.comment); m != nil {
+	if m := re(`(?:variable|The argument) "([^"]+)"`).FindStringSubmatch(f.comment); m != nil {
 		f.vars["var"] = m[1]
 	}
 }

@@ -31,8 +31,10 @@ var (
 	Unavailable = Error{Status: 503, Code: "Unavailable", Message: "The service is unavailable. Please try again shortly."}
 	// Denied is a permission that is missing. Policy says it of itself.
 	Denied = Error{Status: 403, Code: "UnauthorizedOperation", Message: "You are not authorized to perform this operation."}
-	// Expired is a token of a session that has ended.
+	// Expired is a request that comes too late.
 	Expired = Error{Code: "RequestExpired", Message: "Request has expired."}
+	// ExpiredToken is a session's that is over, as STS says it.
+	ExpiredToken = Error{Status: 403, Code: "ExpiredToken", Message: "The security token included in the request is expired"}
 	// NotSubscribed is an account that has not been activated.
 	NotSubscribed = Error{Status: 401, Code: "OptInRequired", Message: "You are not subscribed to this service. Please go to http://aws.amazon.com to subscribe."}
 )
