@@ -1,12 +1,12 @@
 package bot
 
 import (
-	"regexp"
 	"slices"
 	"strings"
 	"time"
 
 	o "github.com/berth-dev/berth/orchestrator"
+	"github.com/berth-dev/berth/orchestrator/lazyregexp"
 )
 
 // rest reads what follows noun and verb and makes the Command.
@@ -306,7 +306,7 @@ func (p *parser) nameAmong(b *body, vals map[string]string) (value, *o.Error) {
 }
 
 // shoutedForm is the usual form of a setting's name.
-var shoutedForm = regexp.MustCompile(`^[A-Z][A-Z0-9]*(_[A-Z0-9]+)+$`)
+var shoutedForm = lazyregexp.New(`^[A-Z][A-Z0-9]*(_[A-Z0-9]+)+$`)
 
 // tooMany refuses words that are left over.
 func (p *parser) tooMany(words []word) *o.Error {

@@ -2,12 +2,12 @@ package bot
 
 import (
 	"maps"
-	"regexp"
 	"slices"
 	"strings"
 	"unicode"
 
 	o "github.com/berth-dev/berth/orchestrator"
+	"github.com/berth-dev/berth/orchestrator/lazyregexp"
 )
 
 // Canonical is the one text for a command: apps in alphabetical order, then
@@ -100,8 +100,8 @@ func quoteWord(name string) string {
 }
 
 var (
-	plainRef = regexp.MustCompile(`^[A-Za-z0-9#_][A-Za-z0-9._/#@+%-]*$`)
-	plainURL = regexp.MustCompile(`^https?://[A-Za-z0-9._/%+#@-]+$`)
+	plainRef = lazyregexp.New(`^[A-Za-z0-9#_][A-Za-z0-9._/#@+%-]*$`)
+	plainURL = lazyregexp.New(`^https?://[A-Za-z0-9._/%+#@-]+$`)
 )
 
 // quoteRef writes a branch after its key, in quotes where it needs them.

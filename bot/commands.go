@@ -1,17 +1,18 @@
 package bot
 
 import (
-	"regexp"
 	"strings"
+
+	"github.com/berth-dev/berth/orchestrator/lazyregexp"
 )
 
 // command finds a command of the grammar in a sentence.
-var command = func() *regexp.Regexp {
+var command = func() *lazyregexp.Regexp {
 	var verbs []string
 	for _, r := range Records {
 		verbs = append(verbs, string(r.Verb))
 	}
-	return regexp.MustCompile(`(^|[^\w/-])(berth )?((?:env|server) (?:` + strings.Join(verbs, "|") + `))($|[^\w-])`)
+	return lazyregexp.New(`(^|[^\w/-])(berth )?((?:env|server) (?:` + strings.Join(verbs, "|") + `))($|[^\w-])`)
 }()
 
 // Commands puts the program's name before the commands of the grammar in a

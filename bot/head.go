@@ -1,14 +1,14 @@
 package bot
 
 import (
-	"regexp"
 	"slices"
 	"strings"
 
 	o "github.com/berth-dev/berth/orchestrator"
+	"github.com/berth-dev/berth/orchestrator/lazyregexp"
 )
 
-var lineNumber = regexp.MustCompile(`^[0-9]{1,3}\)?$`)
+var lineNumber = lazyregexp.New(`^[0-9]{1,3}\)?$`)
 
 // headWord is a token as a noun, verb or word of politeness.
 func headWord(t token) (string, bool) {

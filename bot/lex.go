@@ -1,13 +1,13 @@
 package bot
 
 import (
-	"regexp"
 	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
 
 	"github.com/berth-dev/berth/orchestrator"
+	"github.com/berth-dev/berth/orchestrator/lazyregexp"
 )
 
 // maxText is the longest command, in bytes.
@@ -367,7 +367,7 @@ func foldText(s string) string {
 }
 
 // joined is a setting that follows a comma without a space: api=a,web=b.
-var joined = regexp.MustCompile(`^[,;]-*[A-Za-z][A-Za-z0-9_-]*[=:]`)
+var joined = lazyregexp.New(`^[,;]-*[A-Za-z][A-Za-z0-9_-]*[=:]`)
 
 func tokens(cs []ch) []token {
 	var words [][]ch
@@ -470,9 +470,9 @@ func newToken(w []ch) (token, bool) {
 var (
 	// keyForm is what may stand before a separator to make a setting: letters
 	// of any script, so that a strange one is named and not overlooked.
-	keyForm = regexp.MustCompile(`^-{0,2}[\p{L}_][\p{L}\p{M}0-9_.-]*$`)
+	keyForm = lazyregexp.New(`^-{0,2}[\p{L}_][\p{L}\p{M}0-9_.-]*$`)
 	// serverKey is ENV/APP before a separator.
-	serverKey = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9-]*/[A-Za-z][A-Za-z0-9-]*$`)
+	serverKey = lazyregexp.New(`^[A-Za-z][A-Za-z0-9-]*/[A-Za-z][A-Za-z0-9-]*$`)
 )
 
 // split cuts a token into key and value at byte sep, unless what stands before

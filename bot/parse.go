@@ -1,10 +1,10 @@
 package bot
 
 import (
-	"regexp"
 	"strings"
 
 	o "github.com/berth-dev/berth/orchestrator"
+	"github.com/berth-dev/berth/orchestrator/lazyregexp"
 )
 
 // Parsed is a command that was understood.
@@ -55,9 +55,9 @@ func ParseArgs(args []string) (Parsed, error) {
 }
 
 // swallowed is a quotation that ends too late: web="main ttl=3d".
-var swallowed = regexp.MustCompile("[" + doubleQuotes + singleQuotes + `][^` + doubleQuotes + singleQuotes + `]*\s\S*[=:]`)
+var swallowed = lazyregexp.New("[" + doubleQuotes + singleQuotes + `][^` + doubleQuotes + singleQuotes + `]*\s\S*[=:]`)
 
-var edgeUnderscores = regexp.MustCompile(`(^|[\s=:])_+|_+($|[\s=:,.;?!])`)
+var edgeUnderscores = lazyregexp.New(`(^|[\s=:])_+|_+($|[\s=:,.;?!])`)
 
 // repaired looks for a slip that explains err, and suggests the command
 // without it.

@@ -1,14 +1,14 @@
 package bot
 
 import (
-	"regexp"
 	"slices"
 	"strings"
 
 	o "github.com/berth-dev/berth/orchestrator"
+	"github.com/berth-dev/berth/orchestrator/lazyregexp"
 )
 
-var serverName = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9-]*/[A-Za-z][A-Za-z0-9-]*$`)
+var serverName = lazyregexp.New(`^[A-Za-z][A-Za-z0-9-]*/[A-Za-z][A-Za-z0-9-]*$`)
 
 // server reads NAME or ENV/APP.
 func (p *parser) server(v value) (env, app string, err *o.Error) {
@@ -243,10 +243,10 @@ func (p *parser) deployServer(b body) (o.Command, *o.Error) {
 }
 
 // branchLike begins as branches often do; it only orders suggestions.
-var branchLike = regexp.MustCompile(`^(?:feature|feat|fix|hotfix|bugfix|release|chore|refactor|main$|master$|develop$)`)
+var branchLike = lazyregexp.New(`^(?:feature|feat|fix|hotfix|bugfix|release|chore|refactor|main$|master$|develop$)`)
 
 // settingForm is KEY=VALUE with a key that could be an app's.
-var settingForm = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9-]*=`)
+var settingForm = lazyregexp.New(`^[A-Za-z][A-Za-z0-9-]*=`)
 
 // oneServer is server show and server destroy.
 func (p *parser) oneServer(b body) (o.Command, *o.Error) {

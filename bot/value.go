@@ -3,16 +3,16 @@ package bot
 import (
 	"fmt"
 	"math"
-	"regexp"
 	"strconv"
 	"strings"
 	"time"
 	"unicode"
 
 	o "github.com/berth-dev/berth/orchestrator"
+	"github.com/berth-dev/berth/orchestrator/lazyregexp"
 )
 
-var nameForm = regexp.MustCompile(`^[a-z]([a-z0-9-]{0,30}[a-z0-9])?$`)
+var nameForm = lazyregexp.New(`^[a-z]([a-z0-9-]{0,30}[a-z0-9])?$`)
 
 // lower folds the case of a to z alone: the capital look-alikes that Unicode
 // would fold to plain letters (such as the Kelvin sign) stay what they are.
@@ -152,10 +152,10 @@ type value struct {
 }
 
 var (
-	pullNumber    = regexp.MustCompile(`^#[0-9]{1,9}$`)
-	githubAddress = regexp.MustCompile(`^https?://[^/\s]+/[^/\s]+/[^/\s]+/(?:tree|pull|commit)/\S+$`)
-	bareGitHub    = regexp.MustCompile(`^(?i:www\.)?(?i:github\.com)/[^/\s]+/[^/\s]+/(?:tree|pull|commit)/\S+$`)
-	remotePrefix  = regexp.MustCompile(`^(?:(?:refs/)?remotes/origin/|refs/heads/|origin/)`)
+	pullNumber    = lazyregexp.New(`^#[0-9]{1,9}$`)
+	githubAddress = lazyregexp.New(`^https?://[^/\s]+/[^/\s]+/[^/\s]+/(?:tree|pull|commit)/\S+$`)
+	bareGitHub    = lazyregexp.New(`^(?i:www\.)?(?i:github\.com)/[^/\s]+/[^/\s]+/(?:tree|pull|commit)/\S+$`)
+	remotePrefix  = lazyregexp.New(`^(?:(?:refs/)?remotes/origin/|refs/heads/|origin/)`)
 )
 
 // normalRef takes the remote's name or refs/heads from before a branch and
@@ -315,10 +315,10 @@ func init() {
 }
 
 var (
-	durationPart = regexp.MustCompile(`^\s*([0-9]+(?:[.,][0-9]+)?)\s*([a-z]+)\s*(?:and\s+)?`)
-	numberForm   = regexp.MustCompile(`^[+-]?[0-9]+(?:[.,][0-9]+)?$`)
+	durationPart = lazyregexp.New(`^\s*([0-9]+(?:[.,][0-9]+)?)\s*([a-z]+)\s*(?:and\s+)?`)
+	numberForm   = lazyregexp.New(`^[+-]?[0-9]+(?:[.,][0-9]+)?$`)
 	// partForm is a number with its unit, several in a row.
-	partForm = regexp.MustCompile(`^[+-]?(?:[0-9]+(?:[.,][0-9]+)?[A-Za-z]+)+$`)
+	partForm = lazyregexp.New(`^[+-]?(?:[0-9]+(?:[.,][0-9]+)?[A-Za-z]+)+$`)
 )
 
 // longest is beyond what anybody may ask for, and far below what overflows.

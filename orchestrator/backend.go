@@ -3,10 +3,11 @@ package orchestrator
 import (
 	"fmt"
 	"maps"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/berth-dev/berth/orchestrator/lazyregexp"
 )
 
 // Backend says where Terraform keeps the records of the machines it made: one
@@ -65,7 +66,7 @@ var backendKinds = map[string]backendKind{
 
 // secretAttribute is the name of a setting that holds a secret, in backends
 // that Berth does not know.
-var secretAttribute = regexp.MustCompile(`(?i)passw|secret|token|access_key|private_key|client_key|encryption_key|credential`)
+var secretAttribute = lazyregexp.New(`(?i)passw|secret|token|access_key|private_key|client_key|encryption_key|credential`)
 
 // RefusedAttribute reports whether a backend's attribute would be a secret in a
 // file, and the variable to give it by, where that is known.

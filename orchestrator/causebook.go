@@ -2,11 +2,12 @@ package orchestrator
 
 import (
 	"context"
-	"regexp"
 	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/berth-dev/berth/orchestrator/lazyregexp"
 )
 
 // noteLimit is the longest note of a cause, in characters.
@@ -79,7 +80,7 @@ func distinct(all []string) []string {
 	return slices.Compact(out)
 }
 
-var fingerprintForm = regexp.MustCompile(`^[a-z2-7]{1,10}$`)
+var fingerprintForm = lazyregexp.New(`^[a-z2-7]{1,10}$`)
 
 // knownCause finds the one cause whose fingerprint begins with what was typed.
 func (s *Service) knownCause(ctx context.Context, typed string) (KnownCause, error) {

@@ -2,9 +2,10 @@ package orchestrator
 
 import (
 	"fmt"
-	"regexp"
 	"strings"
 	"time"
+
+	"github.com/berth-dev/berth/orchestrator/lazyregexp"
 )
 
 // itself stands for the name of the environment in a diagnosis that is kept:
@@ -19,7 +20,7 @@ func named(text, environment string) string { return strings.ReplaceAll(text, it
 
 // placeholder stands for the environment in what a Diagnoser says to do next,
 // which does not know which one it is about.
-var placeholder = regexp.MustCompile(`\bNAME\b`)
+var placeholder = lazyregexp.New(`\bNAME\b`)
 
 // unnamed makes a diagnosis one that can be kept.
 func (d *Diagnosis) unnamed() {

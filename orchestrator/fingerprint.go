@@ -4,9 +4,10 @@ import (
 	"crypto/sha256"
 	"encoding/base32"
 	"net/url"
-	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/berth-dev/berth/orchestrator/lazyregexp"
 )
 
 // Fingerprint is ten characters that are the same for a failure wherever and
@@ -25,44 +26,44 @@ const months = `(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)[a-z]*`
 // changing is what differs between two runs that fail alike, the long forms
 // before those that are a part of them.
 var changing = []struct {
-	re *regexp.Regexp
+	re *lazyregexp.Regexp
 	by string
 }{
-	{regexp.MustCompile("\x1b\\[[0-9;?]*[A-Za-z]|\x1b\\][^\x07\x1b]*(?:\x07|\x1b\\\\)?"), ""},
-	{regexp.MustCompile(`(?i)\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b`), "*"},
+	{lazyregexp.New("\x1b\\[[0-9;?]*[A-Za-z]|\x1b\\][^\x07\x1b]*(?:\x07|\x1b\\\\)?"), ""},
+	{lazyregexp.New(`(?i)\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b`), "*"},
 	// Days and times, as logs, files, mails and people write them.
-	{regexp.MustCompile(`\b\d{4}[-/_]\d{2}[-/_]\d{2}(?:[T _]\d{2}[:_]\d{2}(?:[:_]\d{2}(?:[.,_]\d+)?)?)?(?:\s?(?:Z|UTC|GMT|[+-]\d{2}:?\d{2})\b)?`), "*"},
-	{regexp.MustCompile(`\b(?:(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)[a-z]*,?\s+)?(?:\d{1,2}\s+` + months + `|` + months + `\s+\d{1,2})\b,?(?:\s+\d{4}\b)?`), "*"},
-	{regexp.MustCompile(`\b\d{1,2}:\d{2}:\d{2}(?:[.,]\d+)?(?:\s?(?:Z|UTC|GMT|CES?T|[AP]M|[+-]\d{2}:?\d{2})\b)?`), "*"},
-	{regexp.MustCompile(`(?i)\b(at|since|until) \d{1,2}:\d{2}\b`), "$1 *"},
+	{lazyregexp.New(`\b\d{4}[-/_]\d{2}[-/_]\d{2}(?:[T _]\d{2}[:_]\d{2}(?:[:_]\d{2}(?:[.,_]\d+)?)?)?(?:\s?(?:Z|UTC|GMT|[+-]\d{2}:?\d{2})\b)?`), "*"},
+	{lazyregexp.New(`\b(?:(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)[a-z]*,?\s+)?(?:\d{1,2}\s+` + months + `|` + months + `\s+\d{1,2})\b,?(?:\s+\d{4}\b)?`), "*"},
+	{lazyregexp.New(`\b\d{1,2}:\d{2}:\d{2}(?:[.,]\d+)?(?:\s?(?:Z|UTC|GMT|CES?T|[AP]M|[+-]\d{2}:?\d{2})\b)?`), "*"},
+	{lazyregexp.New(`(?i)\b(at|since|until) \d{1,2}:\d{2}\b`), "$1 *"},
 	// Temporary paths, known by where they are or by who makes them.
-	{regexp.MustCompile(`/(?:tmp|private/var/folders|var/folders)/[^\s/'":,;)\]]+`), "/tmp/*"},
-	{regexp.MustCompile(`\b(?:pip-(?:[a-z]+-)+|tmp-?|temp-|npm-|go-(?:build|link)-?|yarn--)[A-Za-z0-9_]{6,}`), "*"},
-	{regexp.MustCompile(`\b\w*tmp\.[A-Za-z0-9_]{6,}\b`), "*"},
-	{regexp.MustCompile(`\brun-[0-9a-zA-Z]+\.(?:scope|service)`), "*"},
-	{regexp.MustCompile(`(/(?:servers|workspaces)/)[a-z][a-z2-7]{12}\b`), "$1*"}, // also one without a digit
-	{regexp.MustCompile(`(?i)\b0x[0-9a-f]+\b`), "*"},
-	{regexp.MustCompile(`(?i)\b(pid|process|job|thread)((?: id)?\s?[:=#]?\s?)\d+\b`), "$1$2*"},
+	{lazyregexp.New(`/(?:tmp|private/var/folders|var/folders)/[^\s/'":,;)\]]+`), "/tmp/*"},
+	{lazyregexp.New(`\b(?:pip-(?:[a-z]+-)+|tmp-?|temp-|npm-|go-(?:build|link)-?|yarn--)[A-Za-z0-9_]{6,}`), "*"},
+	{lazyregexp.New(`\b\w*tmp\.[A-Za-z0-9_]{6,}\b`), "*"},
+	{lazyregexp.New(`\brun-[0-9a-zA-Z]+\.(?:scope|service)`), "*"},
+	{lazyregexp.New(`(/(?:servers|workspaces)/)[a-z][a-z2-7]{12}\b`), "$1*"}, // also one without a digit
+	{lazyregexp.New(`(?i)\b0x[0-9a-f]+\b`), "*"},
+	{lazyregexp.New(`(?i)\b(pid|process|job|thread)((?: id)?\s?[:=#]?\s?)\d+\b`), "$1$2*"},
 	// Places within a file: the file tells.
-	{regexp.MustCompile(`(?i)\b(lines?|columns?|col|char(?:acter)?|position|offset|row|byte)((?: number)?\s?[:=]?\s?)\d+(?:\s?[-–]\s?\d+)?\b`), "$1$2*"},
-	{regexp.MustCompile(`(\.[A-Za-z][A-Za-z0-9]{0,9}|file)[:(]\d+(?:[:,]\s?\d+)?(?:\)|\b)`), "$1"},
+	{lazyregexp.New(`(?i)\b(lines?|columns?|col|char(?:acter)?|position|offset|row|byte)((?: number)?\s?[:=]?\s?)\d+(?:\s?[-–]\s?\d+)?\b`), "$1$2*"},
+	{lazyregexp.New(`(\.[A-Za-z][A-Za-z0-9]{0,9}|file)[:(]\d+(?:[:,]\s?\d+)?(?:\)|\b)`), "$1"},
 	// How long it took, how much it was.
-	{regexp.MustCompile(`(?i)(^|[^\w.=<>~^-])\d+(?:[.,]\d+)?\s?(?:ns|µs|us|ms|msecs?|milliseconds?|s|secs?|seconds?|m|mins?|minutes?|h|hrs?|hours?|days?|bytes?|[kmgt]i?b)(?:\s?\d+(?:\.\d+)?(?:ms|m|s))*\b`), "$1*"},
-	{regexp.MustCompile(`(?i)\b(ports?\W{0,3})\d+\b`), "$1*"},
-	{regexp.MustCompile(`([A-Za-z0-9\])*]):\d{3,5}\b`), "$1"},
+	{lazyregexp.New(`(?i)(^|[^\w.=<>~^-])\d+(?:[.,]\d+)?\s?(?:ns|µs|us|ms|msecs?|milliseconds?|s|secs?|seconds?|m|mins?|minutes?|h|hrs?|hours?|days?|bytes?|[kmgt]i?b)(?:\s?\d+(?:\.\d+)?(?:ms|m|s))*\b`), "$1*"},
+	{lazyregexp.New(`(?i)\b(ports?\W{0,3})\d+\b`), "$1*"},
+	{lazyregexp.New(`([A-Za-z0-9\])*]):\d{3,5}\b`), "$1"},
 }
 
 var (
 	// hash is a commit, a digest or a part of one, or the ID of what ops have set
 	// up at a cloud; id is what Berth gives to
 	// what it makes.
-	hash = regexp.MustCompile(`(?i)\b(?:(?:ami|subnet|vpc|sg|snap)-)?[0-9a-f]{7,64}\b`)
-	id   = regexp.MustCompile(`\b[ebost][a-z2-7]{12}\b`)
+	hash = lazyregexp.New(`(?i)\b(?:(?:ami|subnet|vpc|sg|snap)-)?[0-9a-f]{7,64}\b`)
+	id   = lazyregexp.New(`\b[ebost][a-z2-7]{12}\b`)
 	// A number that stands alone counts something, but after these words it is
 	// an answer's or a program's status, which tells.
-	token   = regexp.MustCompile("[^\\s\"'`()\\[\\]{},;|<>]+")
-	counter = regexp.MustCompile(`^#?\d+(?:/\d+)?%?[.:!?]*$`)
-	status  = regexp.MustCompile(`(?i)^(?:https?(?:/[\d.]+)?|status|code|errno|exit|exited|error:)[:=]?$`)
+	token   = lazyregexp.New("[^\\s\"'`()\\[\\]{},;|<>]+")
+	counter = lazyregexp.New(`^#?\d+(?:/\d+)?%?[.:!?]*$`)
+	status  = lazyregexp.New(`(?i)^(?:https?(?:/[\d.]+)?|status|code|errno|exit|exited|error:)[:=]?$`)
 )
 
 // steady is a text without what differs between two runs that fail alike.

@@ -4,14 +4,15 @@ import (
 	"encoding/json"
 	"io/fs"
 	"os"
-	"regexp"
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/berth-dev/berth/orchestrator/lazyregexp"
 )
 
 // secretKey matches names whose values are secret however short they are.
-var secretKey = regexp.MustCompile(`(?i)(pass|secret|token|key|credential|private|auth|dsn|salt$)`)
+var secretKey = lazyregexp.New(`(?i)(pass|secret|token|key|credential|private|auth|dsn|salt$)`)
 
 // LooksSecret says whether the value of a setting of that name is secret however
 // short it is.
@@ -20,17 +21,17 @@ func LooksSecret(key string) bool { return secretKey.MatchString(key) }
 // urlPassword matches the password of a URL, which may hold an @ itself,
 // urlToken a login that is longer than names are.
 var (
-	urlPassword = regexp.MustCompile(`([a-zA-Z][a-zA-Z0-9+.-]*://[^\s/:@]*):[^\s/"'<>,]+@`)
-	urlToken    = regexp.MustCompile(`([a-zA-Z][a-zA-Z0-9+.-]*://)[A-Za-z0-9_.~%-]{20,}@`)
+	urlPassword = lazyregexp.New(`([a-zA-Z][a-zA-Z0-9+.-]*://[^\s/:@]*):[^\s/"'<>,]+@`)
+	urlToken    = lazyregexp.New(`([a-zA-Z][a-zA-Z0-9+.-]*://)[A-Za-z0-9_.~%-]{20,}@`)
 )
 
 // What is secret wherever it stands: the tokens that services give out, private
 // keys, and what stands where a password does.
 var (
-	knownToken = regexp.MustCompile(`\b(?:gh[pousr]_[A-Za-z0-9]{16,}|github_pat_\w{20,}|glpat-[\w-]{16,}|xox[a-z]-[\w-]{10,}|xapp-[\w-]{10,}|(?:AKIA|ASIA)[A-Z0-9]{16}|eyJ[\w-]{10,}\.[\w-]{10,}\.[\w-]*|npm_[A-Za-z0-9]{30,}|dop_v1_[a-f0-9]{32,})`)
-	bearer     = regexp.MustCompile(`(?i)\b((?:authorization["']?\s*[:=]\s*["']?)?(?:bearer|basic|token)\s+)([A-Za-z0-9+/_.=-]{12,})`)
-	keyBlock   = regexp.MustCompile(`(?s)-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|$)`)
-	assigned   = regexp.MustCompile(`(?i)((?:passw(?:or)?d|passwd|pwd|secret(?:[_-]?key)?|token|api[_-]?key|access[_-]?key|private[_-]?key)(?:\\*["'])?\s*(?:=\s*|:\s*\\*["']))([^\s"'\\,;&]{3,})`)
+	knownToken = lazyregexp.New(`\b(?:gh[pousr]_[A-Za-z0-9]{16,}|github_pat_\w{20,}|glpat-[\w-]{16,}|xox[a-z]-[\w-]{10,}|xapp-[\w-]{10,}|(?:AKIA|ASIA)[A-Z0-9]{16}|eyJ[\w-]{10,}\.[\w-]{10,}\.[\w-]*|npm_[A-Za-z0-9]{30,}|dop_v1_[a-f0-9]{32,})`)
+	bearer     = lazyregexp.New(`(?i)\b((?:authorization["']?\s*[:=]\s*["']?)?(?:bearer|basic|token)\s+)([A-Za-z0-9+/_.=-]{12,})`)
+	keyBlock   = lazyregexp.New(`(?s)-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|$)`)
+	assigned   = lazyregexp.New(`(?i)((?:passw(?:or)?d|passwd|pwd|secret(?:[_-]?key)?|token|api[_-]?key|access[_-]?key|private[_-]?key)(?:\\*["'])?\s*(?:=\s*|:\s*\\*["']))([^\s"'\\,;&]{3,})`)
 )
 
 // starts are what knownToken's tokens begin with: to look for these is cheap.

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"unicode/utf16"
 	"unicode/utf8"
+
+	"github.com/berth-dev/berth/orchestrator/lazyregexp"
 )
 
 const (
@@ -158,7 +160,7 @@ func (m *mask) lines(all []string) []string {
 
 // looks finds what is secret whoever's it is.
 func looks(s string) (out []span) {
-	hide := func(re *regexp.Regexp, group, after, before int) {
+	hide := func(re *lazyregexp.Regexp, group, after, before int) {
 		for _, x := range re.FindAllStringSubmatchIndex(s, -1) {
 			from, to := x[2*group], x[2*group+1]
 			if after > 0 {

@@ -16,10 +16,11 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/berth-dev/berth/orchestrator"
+	"github.com/berth-dev/berth/orchestrator/lazyregexp"
 )
 
 // placeholder is where a template of ops' own takes what Berth gives.
-var placeholder = regexp.MustCompile(`\{\{\s*berth\.(\w*)\s*\}\}`)
+var placeholder = lazyregexp.New(`\{\{\s*berth\.(\w*)\s*\}\}`)
 
 // UserDataFrom renders the user-data of one server from ops' own template, read
 // anew from a file: {{ berth.boot }} and {{ berth.start }} in it become what

@@ -20,10 +20,10 @@ import (
 	"net/url"
 	"os"
 	"path"
-	"regexp"
 	"strings"
 
 	"github.com/berth-dev/berth/orchestrator"
+	"github.com/berth-dev/berth/orchestrator/lazyregexp"
 )
 
 //go:embed salt user-data
@@ -47,7 +47,7 @@ const MaxUserData = 16 << 10
 const maxStates = 64 << 20
 
 // saltVersion is what may follow "salt==" in pip's arguments.
-var saltVersion = regexp.MustCompile(`^[0-9]+(\.[0-9]+)*((a|b|rc)[0-9]+)?$`)
+var saltVersion = lazyregexp.New(`^[0-9]+(\.[0-9]+)*((a|b|rc)[0-9]+)?$`)
 
 // cloudConfig is the part of cloud-init's format that Berth uses. It is
 // written as JSON, which every YAML reader takes as it is.

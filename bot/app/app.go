@@ -11,7 +11,6 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
-	"regexp"
 	"runtime/debug"
 	"slices"
 	"strings"
@@ -23,6 +22,7 @@ import (
 	"github.com/berth-dev/berth/bot/client"
 	"github.com/berth-dev/berth/bot/console"
 	"github.com/berth-dev/berth/orchestrator"
+	"github.com/berth-dev/berth/orchestrator/lazyregexp"
 )
 
 // errSilent ends the program with a status whose reason has been told.
@@ -85,8 +85,8 @@ func flagsBehind(args []string) []string {
 }
 
 var (
-	unknownFlag    = regexp.MustCompile(`^unknown (?:shorthand )?flag: (?:'.' in )?(\S+)$`)
-	unknownCommand = regexp.MustCompile(`^unknown command "((?s:.*?))" for "([^"]*)"`)
+	unknownFlag    = lazyregexp.New(`^unknown (?:shorthand )?flag: (?:'.' in )?(\S+)$`)
+	unknownCommand = lazyregexp.New(`^unknown command "((?s:.*?))" for "([^"]*)"`)
 )
 
 // misused says in a person's words what cobra refused: an unknown command or

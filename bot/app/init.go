@@ -3,12 +3,12 @@ package app
 import (
 	"fmt"
 	"path/filepath"
-	"regexp"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/berth-dev/berth/orchestrator/catalog"
+	"github.com/berth-dev/berth/orchestrator/lazyregexp"
 )
 
 // newInitCommand writes a commented catalog to start from.
@@ -54,4 +54,4 @@ func shellWord(path string) string {
 	return "'" + strings.ReplaceAll(path, "'", `'\''`) + "'"
 }
 
-var plainPath = regexp.MustCompile(`^[A-Za-z0-9._/@+][A-Za-z0-9._/@+-]*$`)
+var plainPath = lazyregexp.New(`^[A-Za-z0-9._/@+][A-Za-z0-9._/@+-]*$`)

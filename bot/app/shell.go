@@ -2,11 +2,11 @@ package app
 
 import (
 	"errors"
-	"regexp"
 	"strings"
 
 	"github.com/berth-dev/berth/bot"
 	"github.com/berth-dev/berth/orchestrator"
+	"github.com/berth-dev/berth/orchestrator/lazyregexp"
 )
 
 const didYouMean = "did you mean: "
@@ -55,7 +55,7 @@ func corrected(err error, cmd orchestrator.Command) error {
 }
 
 // plainWord needs no quotes in any shell.
-var plainWord = regexp.MustCompile(`^[A-Za-z0-9_./:,+@%^-][A-Za-z0-9_./:,+@%^#=-]*$`)
+var plainWord = lazyregexp.New(`^[A-Za-z0-9_./:,+@%^-][A-Za-z0-9_./:,+@%^#=-]*$`)
 
 // forShellText writes a command's canonical text so that a shell hands the
 // same words to berth, whatever a branch is called.

@@ -9,7 +9,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"regexp"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -18,11 +17,12 @@ import (
 	"github.com/berth-dev/berth/bot/console"
 	"github.com/berth-dev/berth/bot/wire"
 	"github.com/berth-dev/berth/orchestrator"
+	"github.com/berth-dev/berth/orchestrator/lazyregexp"
 	"github.com/berth-dev/berth/orchestrator/terraform"
 )
 
 // environmentID is what an immutable ID looks like; see newID.
-var environmentID = regexp.MustCompile(`^e[a-z2-7]{12}$`)
+var environmentID = lazyregexp.New(`^e[a-z2-7]{12}$`)
 
 // readState reads a workspace as q says.
 func readState(ctx context.Context, p *terraform.Provisioner, dir string, q wire.StateQuery) (wire.State, error) {

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"regexp"
 	"runtime/debug"
 	"strings"
 	"time"
@@ -18,6 +17,7 @@ import (
 	"github.com/berth-dev/berth/bot/slack/blocks"
 	"github.com/berth-dev/berth/bot/view"
 	"github.com/berth-dev/berth/orchestrator"
+	"github.com/berth-dev/berth/orchestrator/lazyregexp"
 )
 
 const (
@@ -136,7 +136,7 @@ func (s *Slack) commandText(c slackgo.SlashCommand) string {
 }
 
 // mention is a call of a user at the head of a message.
-var mention = regexp.MustCompile(`<@([UW][A-Z0-9]+)(\|[^>]*)?>`)
+var mention = lazyregexp.New(`<@([UW][A-Z0-9]+)(\|[^>]*)?>`)
 
 // happened takes an event: a mention, a direct message or an opened home.
 func (s *Slack) happened(ctx context.Context, d orchestrator.Delivery, ev slackevents.EventsAPIEvent) error {

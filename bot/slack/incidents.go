@@ -4,13 +4,13 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"regexp"
 	"time"
 
 	slackgo "github.com/slack-go/slack"
 
 	"github.com/berth-dev/berth/bot/view"
 	"github.com/berth-dev/berth/orchestrator"
+	"github.com/berth-dev/berth/orchestrator/lazyregexp"
 )
 
 // Incidents is what several environments have for one reason, and what was said
@@ -26,7 +26,7 @@ const metaIncident = "berth_incident"
 // incidentsRest is how long incidents wait after a trouble with Slack.
 const incidentsRest = 30 * time.Second
 
-var channelID = regexp.MustCompile(`^[CG][A-Z0-9]{2,}$`)
+var channelID = lazyregexp.New(`^[CG][A-Z0-9]{2,}$`)
 
 // CheckOpsChannel answers nil, or why this cannot be where ops are told.
 func CheckOpsChannel(id string) error {

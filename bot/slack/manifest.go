@@ -5,11 +5,11 @@ import (
 	"cmp"
 	"encoding/json"
 	"net/url"
-	"regexp"
 	"strings"
 
 	"github.com/berth-dev/berth/bot"
 	"github.com/berth-dev/berth/orchestrator"
+	"github.com/berth-dev/berth/orchestrator/lazyregexp"
 )
 
 // Scope is a right that the app asks for, and why.
@@ -134,4 +134,4 @@ func (o ManifestOptions) Check() error {
 }
 
 // commandPattern is what Slack takes as a slash command's name.
-var commandPattern = regexp.MustCompile(`^/[a-z0-9_-]{1,31}$`)
+var commandPattern = lazyregexp.New(`^/[a-z0-9_-]{1,31}$`)

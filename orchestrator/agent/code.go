@@ -11,13 +11,13 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 	"syscall"
 	"time"
 
 	"github.com/berth-dev/berth/orchestrator"
+	"github.com/berth-dev/berth/orchestrator/lazyregexp"
 )
 
 // Code that is not public is fetched by the agent itself, into mirrors beside
@@ -39,7 +39,7 @@ type mirror struct {
 }
 
 // shortAddress is git's short form of an ssh address.
-var shortAddress = regexp.MustCompile(`^[^/:]+:`)
+var shortAddress = lazyregexp.New(`^[^/:]+:`)
 
 // overNetwork says whether a login can be for an address.
 func overNetwork(address string) bool {
@@ -226,7 +226,7 @@ func hasLFS() bool {
 }
 
 // passwordRefused is what git says when a host did not take a password.
-var passwordRefused = regexp.MustCompile(`Authentication failed|returned error: 40[13]`)
+var passwordRefused = lazyregexp.New(`Authentication failed|returned error: 40[13]`)
 
 // make begins a mirror, or brings back what its configuration has to be.
 func (m mirror) make(commit string) error {

@@ -14,6 +14,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/berth-dev/berth/orchestrator/lazyregexp"
 )
 
 const (
@@ -120,7 +122,7 @@ func (i *installer) found(ctx context.Context) string {
 	return ""
 }
 
-var saltSays = regexp.MustCompile(`(?m)^salt-call (\S+)`)
+var saltSays = lazyregexp.New(`(?m)^salt-call (\S+)`)
 
 func (i *installer) versionOf(ctx context.Context, path string) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
@@ -308,9 +310,9 @@ func (i *installer) refresh(ctx context.Context, m *manager) {
 var (
 	// passes is what package managers, pip and git print of what may be over
 	// in a moment.
-	passes = regexp.MustCompile(`(?i)could not get lock|unable to (?:acquire|lock)|is locked|another (?:app|process)|resource temporarily unavailable|lock(?:ed)? (?:by|file)|temporary failure|could ?n[o']t resolve|name or service not known|failed to fetch|some index files failed|failed to download|could not connect|connection (?:refused|reset|timed out|broken)|timed? ?out|newconnectionerror|network is unreachable|no route to host|5\d\d +(?:internal|bad gateway|service|gateway|server error)|cannot (?:download|prepare)|unable to (?:select packages|connect)|hash sum mismatch|remote end closed|incompleteread`)
+	passes = lazyregexp.New(`(?i)could not get lock|unable to (?:acquire|lock)|is locked|another (?:app|process)|resource temporarily unavailable|lock(?:ed)? (?:by|file)|temporary failure|could ?n[o']t resolve|name or service not known|failed to fetch|some index files failed|failed to download|could not connect|connection (?:refused|reset|timed out|broken)|timed? ?out|newconnectionerror|network is unreachable|no route to host|5\d\d +(?:internal|bad gateway|service|gateway|server error)|cannot (?:download|prepare)|unable to (?:select packages|connect)|hash sum mismatch|remote end closed|incompleteread`)
 	// stays is what does not pass, whatever else is printed beside it.
-	stays = regexp.MustCompile(`CERTIFICATE_VERIFY_FAILED|(?i)certificate verif|no space left on device|do not match the hashes`)
+	stays = lazyregexp.New(`CERTIFICATE_VERIFY_FAILED|(?i)certificate verif|no space left on device|do not match the hashes`)
 )
 
 // step runs a command until it succeeds: for a while when what it says may
@@ -343,7 +345,7 @@ func (i *installer) step(ctx context.Context, before func(ctx context.Context, o
 	}
 }
 
-var busy = regexp.MustCompile(`(?i)\block|another (?:app|process)`)
+var busy = lazyregexp.New(`(?i)\block|another (?:app|process)`)
 
 // waitingFor tells whoever watches why there is a pause.
 func waitingFor(out string) string {

@@ -4,13 +4,13 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"regexp"
 	"strings"
 	"sync"
 	"time"
 	"unicode/utf8"
 
 	"github.com/berth-dev/berth/orchestrator"
+	"github.com/berth-dev/berth/orchestrator/lazyregexp"
 )
 
 const (
@@ -20,7 +20,7 @@ const (
 )
 
 // urlUser matches what stands before the host of a URL: it may be a password.
-var urlUser = regexp.MustCompile(`([a-zA-Z][a-zA-Z0-9+.-]*://)[^\s/@]+@`)
+var urlUser = lazyregexp.New(`([a-zA-Z][a-zA-Z0-9+.-]*://)[^\s/@]+@`)
 
 // stream sends progress to Berth in batches. It is for people who watch: what
 // cannot be sent in time is dropped, oldest first.
@@ -217,8 +217,8 @@ func (e *ends) String() string {
 }
 
 var (
-	executing = regexp.MustCompile(`^\[INFO {0,4}\] Executing state (\S+) for \[(.*?)\]?$`)
-	troubled  = regexp.MustCompile(`^\[(WARNING|ERROR|CRITICAL) {0,4}\] (.*)$`)
+	executing = lazyregexp.New(`^\[INFO {0,4}\] Executing state (\S+) for \[(.*?)\]?$`)
+	troubled  = lazyregexp.New(`^\[(WARNING|ERROR|CRITICAL) {0,4}\] (.*)$`)
 )
 
 // saltStep reads one line of salt-call's log: what a person would want to know

@@ -11,12 +11,12 @@ import (
 	"os/exec"
 	"os/user"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"syscall"
 	"time"
 
 	"github.com/berth-dev/berth/orchestrator"
+	"github.com/berth-dev/berth/orchestrator/lazyregexp"
 )
 
 const (
@@ -27,7 +27,7 @@ const (
 )
 
 // commitForm is a full commit, SHA-1 or SHA-256.
-var commitForm = regexp.MustCompile(`^[0-9a-f]{40}([0-9a-f]{24})?$`)
+var commitForm = lazyregexp.New(`^[0-9a-f]{40}([0-9a-f]{24})?$`)
 
 // passwd makes the server's own user known to Salt's Python where the machine
 // has no entry for it: Salt asks for its name before it does anything.

@@ -10,13 +10,14 @@ import (
 	"os"
 	"path"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/berth-dev/berth/orchestrator/lazyregexp"
 )
 
-var digestForm = regexp.MustCompile(`^[0-9a-f]{64}$`)
+var digestForm = lazyregexp.New(`^[0-9a-f]{64}$`)
 
 // unpack writes the archive of recipes to folder. os.Root keeps every entry
 // within it; links that lead out are refused besides.
@@ -95,7 +96,7 @@ func fileRoots(folder string) ([]string, error) {
 
 // stateName is what may stand in salt-call's arguments as the name of a
 // recipe: no option, no key=value.
-var stateName = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.-]*$`)
+var stateName = lazyregexp.New(`^[A-Za-z0-9_][A-Za-z0-9_.-]*$`)
 
 func stateList(states []string) (string, error) {
 	if len(states) == 0 {

@@ -10,7 +10,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"strconv"
 	"strings"
 	"sync"
@@ -19,6 +18,7 @@ import (
 	"unicode"
 
 	"github.com/berth-dev/berth/orchestrator"
+	"github.com/berth-dev/berth/orchestrator/lazyregexp"
 )
 
 // git runs git, never through a shell.
@@ -321,7 +321,7 @@ func (r *gitRepository) history(ctx context.Context) (dir string, err error) {
 }
 
 // cannotFilter is what git says when a fetch without files did not work out.
-var cannotFilter = regexp.MustCompile(`filter|promisor|bad tree object|missing (tree|blob)`)
+var cannotFilter = lazyregexp.New(`filter|promisor|bad tree object|missing (tree|blob)`)
 
 // oneCommit looks for the one commit whose ID begins with prefix.
 type oneCommit struct {
@@ -355,8 +355,8 @@ func (r *gitRepository) pull(_ context.Context, app orchestrator.App, number int
 }
 
 var (
-	redirected = regexp.MustCompile(`(?m)^warning: redirecting to (\S+)`)
-	wasMoved   = regexp.MustCompile(`was moved to '?([^\s']+)`) // GitLab's, over ssh
+	redirected = lazyregexp.New(`(?m)^warning: redirecting to (\S+)`)
+	wasMoved   = lazyregexp.New(`was moved to '?([^\s']+)`) // GitLab's, over ssh
 )
 
 // movedTo finds in git's warnings where a repository has gone. A redirect to
@@ -377,42 +377,42 @@ func movedTo(repo repository, stderr string) string {
 // troubles are what git says, in the order in which they are looked for: ssh
 // ends every failure with the same advice, so the causes come first.
 var troubles = []struct {
-	pattern *regexp.Regexp
+	pattern *lazyregexp.Regexp
 	code    orchestrator.Code
 	message string // with the place, the repository and the app, as %[1]s, %[2]s and %[3]s
 	hint    string
 }{
-	{regexp.MustCompile(`was moved to`), orchestrator.CodeRepoMoved,
+	{lazyregexp.New(`was moved to`), orchestrator.CodeRepoMoved,
 		"The repository %[2]s of app %[3]s has moved.", "ops: put its new address into the catalog"},
-	{regexp.MustCompile(`dubious ownership`), orchestrator.CodeGitAuth,
+	{lazyregexp.New(`dubious ownership`), orchestrator.CodeGitAuth,
 		"git does not trust the repository %[2]s of app %[3]s, for it belongs to another user of this machine.", "ops: add it to safe.directory in the git configuration of the user that berth serve runs as"},
-	{regexp.MustCompile(`strange (hostname|pathname|port) '[^\n]*' blocked`), orchestrator.CodeInvalidCatalog,
+	{lazyregexp.New(`strange (hostname|pathname|port) '[^\n]*' blocked`), orchestrator.CodeInvalidCatalog,
 		"The repository of app %[3]s has an address that git takes for dangerous, since a part of it begins with a hyphen.", "ops: check the app's repository in the catalog"},
-	{regexp.MustCompile(`transport '[^']*' not allowed`), orchestrator.CodeInvalidCatalog,
+	{lazyregexp.New(`transport '[^']*' not allowed`), orchestrator.CodeInvalidCatalog,
 		"The repository of app %[3]s has an address of a kind that Berth does not clone from.", "ops: give it an http, https, ssh, git or file address in the catalog"},
-	{regexp.MustCompile(`returned error: 429|(?i)rate limit|too many requests`), orchestrator.CodeRateLimited,
+	{lazyregexp.New(`returned error: 429|(?i)rate limit|too many requests`), orchestrator.CodeRateLimited,
 		"%[1]s refuses for now to answer about app %[3]s, because it was asked too often; it does not say until when.", "try again in a few minutes"},
-	{regexp.MustCompile(`(?i)host key verification failed|REMOTE HOST IDENTIFICATION HAS CHANGED|no matching host key`), orchestrator.CodeGitAuth,
+	{lazyregexp.New(`(?i)host key verification failed|REMOTE HOST IDENTIFICATION HAS CHANGED|no matching host key`), orchestrator.CodeGitAuth,
 		"Berth does not know the ssh key of %[1]s, so it did not ask it about app %[3]s.", "ops: add the host's key to the known_hosts of the user that berth serve runs as"},
-	{regexp.MustCompile(`(?i)wrong version number|unexpected(ly)? tls packet|tlsv1 alert|handshake fail|packet length|unknown protocol`), orchestrator.CodeGitUnreachable,
+	{lazyregexp.New(`(?i)wrong version number|unexpected(ly)? tls packet|tlsv1 alert|handshake fail|packet length|unknown protocol`), orchestrator.CodeGitUnreachable,
 		"%[1]s speaks no TLS that Berth understands, so it did not ask it about app %[3]s.", "ops: check the address of the app's repository in the catalog (https or http, and the port)"},
-	{regexp.MustCompile(`(?i)certificate|SSL_ERROR|ssl peer|unable to get local issuer`), orchestrator.CodeGitUnreachable,
+	{lazyregexp.New(`(?i)certificate|SSL_ERROR|ssl peer|unable to get local issuer`), orchestrator.CodeGitUnreachable,
 		"Berth does not trust the TLS certificate of %[1]s, so it did not ask it about app %[3]s.", "ops: give git the right authority (http.sslCAInfo), or mend the host's certificate"},
-	{regexp.MustCompile(`(?i)repository not found|project you were looking for could not be found|returned error: 404|repository '[^']*' not found|not exported`), orchestrator.CodeRepoNotFound,
+	{lazyregexp.New(`(?i)repository not found|project you were looking for could not be found|returned error: 404|repository '[^']*' not found|not exported`), orchestrator.CodeRepoNotFound,
 		"%[1]s has no repository %[2]s (app %[3]s), or none that Berth may read.", "ops: check the app's repository in the catalog, and what Berth may read"},
-	{regexp.MustCompile(`(?i)could not read (username|password)|terminal prompts disabled`), orchestrator.CodeGitAuth,
+	{lazyregexp.New(`(?i)could not read (username|password)|terminal prompts disabled`), orchestrator.CodeGitAuth,
 		"%[1]s asks who wants to read %[2]s (app %[3]s), and Berth has no credentials for it: the repository is private, or there is none.", "ops: check the app's repository in the catalog, and give the user that berth serve runs as a git credential helper that may read it"},
-	{regexp.MustCompile(`(?i)authentication failed|permission denied \(|permission denied, please|access denied|returned error: 40[13]|too many authentication failures|could not open a connection to your authentication`), orchestrator.CodeGitAuth,
+	{lazyregexp.New(`(?i)authentication failed|permission denied \(|permission denied, please|access denied|returned error: 40[13]|too many authentication failures|could not open a connection to your authentication`), orchestrator.CodeGitAuth,
 		"%[1]s refused Berth's credentials for %[2]s (app %[3]s).", "ops: give the user that berth serve runs as a git credential helper or an ssh key that may read it"},
-	{regexp.MustCompile(`(?i)could not resolve host|name or service not known|temporary failure in name resolution|nodename nor servname`), orchestrator.CodeGitUnreachable,
+	{lazyregexp.New(`(?i)could not resolve host|name or service not known|temporary failure in name resolution|nodename nor servname`), orchestrator.CodeGitUnreachable,
 		"Berth cannot find the host %[1]s of app %[3]s.", "check that the host's name in the catalog is right; if it is, ops should look at Berth's DNS"},
-	{regexp.MustCompile(`(?i)connection refused|couldn't connect|failed to connect|no route to host|network is unreachable|timed out|connection reset|connection closed|returned error: 5\d\d|empty reply|hung up unexpectedly`), orchestrator.CodeGitUnreachable,
+	{lazyregexp.New(`(?i)connection refused|couldn't connect|failed to connect|no route to host|network is unreachable|timed out|connection reset|connection closed|returned error: 5\d\d|empty reply|hung up unexpectedly`), orchestrator.CodeGitUnreachable,
 		"Berth cannot reach %[1]s, where %[2]s (app %[3]s) is.", "try again in a minute; if it stays so, ops should look at the network between Berth and %[1]s"},
-	{regexp.MustCompile(`(?i)permission denied`), orchestrator.CodeGitAuth,
+	{lazyregexp.New(`(?i)permission denied`), orchestrator.CodeGitAuth,
 		"Berth may not read the repository %[2]s of app %[3]s.", "ops: let the user that berth serve runs as read it"},
-	{regexp.MustCompile(`(?i)does not appear to be a git repository|no such file or directory|does not exist|not a git repository`), orchestrator.CodeRepoNotFound,
+	{lazyregexp.New(`(?i)does not appear to be a git repository|no such file or directory|does not exist|not a git repository`), orchestrator.CodeRepoNotFound,
 		"There is no git repository %[2]s (app %[3]s) at the address in the catalog.", "ops: check the app's repository in the catalog"},
-	{regexp.MustCompile(`(?i)no space left on device`), orchestrator.CodeInternal,
+	{lazyregexp.New(`(?i)no space left on device`), orchestrator.CodeInternal,
 		"Berth's disk is full, so it cannot look through the history of %[2]s (app %[3]s).", "ops: make room in Berth's temporary folder"},
 }
 

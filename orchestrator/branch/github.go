@@ -10,7 +10,6 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -21,6 +20,7 @@ import (
 	"github.com/hashicorp/go-retryablehttp"
 
 	"github.com/berth-dev/berth/orchestrator"
+	"github.com/berth-dev/berth/orchestrator/lazyregexp"
 )
 
 const (
@@ -175,7 +175,7 @@ func (r *githubRepository) branch(ctx context.Context, name string) (string, boo
 	return b.GetCommit().GetSHA(), true, nil
 }
 
-var fullID = regexp.MustCompile(`^[0-9a-f]{40}$`)
+var fullID = lazyregexp.New(`^[0-9a-f]{40}$`)
 
 func isRedirect(status int) bool { return status >= 300 && status < 400 && status != 304 }
 
@@ -430,7 +430,7 @@ func (e *movedError) Error() string { return "the repository is now " + e.to }
 
 var (
 	// withinRepository is the part of an API path that names a repository.
-	withinRepository = regexp.MustCompile(`^.*/(?:repositories/[0-9]+|repos/([^/]+/[^/]+))`)
+	withinRepository = lazyregexp.New(`^.*/(?:repositories/[0-9]+|repos/([^/]+/[^/]+))`)
 )
 
 // moved makes a *movedError of a redirect, and leaves any other error alone.

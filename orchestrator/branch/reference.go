@@ -4,13 +4,13 @@ import (
 	"cmp"
 	"fmt"
 	"net/url"
-	"regexp"
 	"strconv"
 	"strings"
 	"unicode"
 	"unicode/utf8"
 
 	"github.com/berth-dev/berth/orchestrator"
+	"github.com/berth-dev/berth/orchestrator/lazyregexp"
 )
 
 // reference is what a person typed for a branch, read in every way that it
@@ -55,12 +55,12 @@ func quoted(s string) string {
 }
 
 var (
-	pullNumber = regexp.MustCompile(`^(?:([A-Za-z0-9._-]+/[A-Za-z0-9._-]+))?#([1-9][0-9]{0,8})$`)
-	hexID      = regexp.MustCompile(`^[0-9a-fA-F]{7,40}$`)
-	webAddress = regexp.MustCompile(`(?i)^https?://`)
+	pullNumber = lazyregexp.New(`^(?:([A-Za-z0-9._-]+/[A-Za-z0-9._-]+))?#([1-9][0-9]{0,8})$`)
+	hexID      = lazyregexp.New(`^[0-9a-fA-F]{7,40}$`)
+	webAddress = lazyregexp.New(`(?i)^https?://`)
 	// bareAddress is an address of GitHub's as people shorten it; also a
 	// possible, if unlikely, branch.
-	bareAddress = regexp.MustCompile(`(?i)^(www\.)?github\.com/[^/]+/[^/]+/(tree|pull|commits?|blob)/`)
+	bareAddress = lazyregexp.New(`(?i)^(www\.)?github\.com/[^/]+/[^/]+/(tree|pull|commits?|blob)/`)
 )
 
 // parseReference reads what a person typed. It errs, with a *referenceError,

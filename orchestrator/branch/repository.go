@@ -4,8 +4,9 @@ import (
 	"net"
 	"net/url"
 	"path"
-	"regexp"
 	"strings"
+
+	"github.com/berth-dev/berth/orchestrator/lazyregexp"
 )
 
 // repository is where an app's code is.
@@ -22,7 +23,7 @@ type repository struct {
 }
 
 // scpAddress is [user@]host:path, git's short form of an ssh address.
-var scpAddress = regexp.MustCompile(`^(?:[^@/\s]+@)?(\[[0-9a-fA-F:.]+\]|[^:/\s]+):([^\s].*)$`)
+var scpAddress = lazyregexp.New(`^(?:[^@/\s]+@)?(\[[0-9a-fA-F:.]+\]|[^:/\s]+):([^\s].*)$`)
 
 // parseRepository reads any address that git can clone.
 func parseRepository(address string) repository {
@@ -114,10 +115,10 @@ func (r repository) owner() (owner, name string, ok bool) {
 }
 
 // githubName is what GitHub allows in the names of owners and repositories.
-var githubName = regexp.MustCompile(`^[A-Za-z0-9._-]{1,100}$`)
+var githubName = lazyregexp.New(`^[A-Za-z0-9._-]{1,100}$`)
 
 // userInfo is what stands before a host in an address, in any text.
-var userInfo = regexp.MustCompile(`([a-zA-Z][a-zA-Z0-9+.-]*://)[^\s/@'"]*(?:@[^\s/@'"]*)*@`)
+var userInfo = lazyregexp.New(`([a-zA-Z][a-zA-Z0-9+.-]*://)[^\s/@'"]*(?:@[^\s/@'"]*)*@`)
 
 // withoutPasswords takes names and passwords out of the addresses in text.
 func withoutPasswords(text string) string { return userInfo.ReplaceAllString(text, "$1") }

@@ -19,6 +19,7 @@ import (
 
 	"github.com/berth-dev/berth/orchestrator"
 	"github.com/berth-dev/berth/orchestrator/dotenv"
+	"github.com/berth-dev/berth/orchestrator/lazyregexp"
 )
 
 // The defaults of what a catalog leaves out.
@@ -41,18 +42,18 @@ func defaultWarnings() []time.Duration {
 }
 
 var (
-	namePattern   = regexp.MustCompile(`^[a-z]([a-z0-9-]{0,30}[a-z0-9])?$`)
-	personPattern = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._@+-]{0,63}$`)
-	statePattern  = regexp.MustCompile(`^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*$`)
-	saltPattern   = regexp.MustCompile(`^[0-9]+(\.[0-9]+){0,2}$`)
-	slackPattern  = regexp.MustCompile(`^[UW][A-Z0-9]+$`)
-	modulePattern = regexp.MustCompile(`^[a-z][a-z0-9_-]*$`)
-	helperPattern = regexp.MustCompile(`^[A-Za-z0-9+.-]+::`)
+	namePattern   = lazyregexp.New(`^[a-z]([a-z0-9-]{0,30}[a-z0-9])?$`)
+	personPattern = lazyregexp.New(`^[A-Za-z0-9][A-Za-z0-9._@+-]{0,63}$`)
+	statePattern  = lazyregexp.New(`^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*$`)
+	saltPattern   = lazyregexp.New(`^[0-9]+(\.[0-9]+){0,2}$`)
+	slackPattern  = lazyregexp.New(`^[UW][A-Z0-9]+$`)
+	modulePattern = lazyregexp.New(`^[a-z][a-z0-9_-]*$`)
+	helperPattern = lazyregexp.New(`^[A-Za-z0-9+.-]+::`)
 	// tokenPattern is a login that is rather a token: by its prefix, or longer
 	// than names are.
-	tokenPattern       = regexp.MustCompile(`^(gh[a-z]_|github_pat_|glpat-|ATB|x-token-auth).*|^[A-Za-z0-9_-]{30,}$`)
-	scpPasswordPattern = regexp.MustCompile(`^[^/@:]+:[^/@]*@[^/:]+:`)
-	scpPattern         = regexp.MustCompile(`^[^/:]+:`)
+	tokenPattern       = lazyregexp.New(`^(gh[a-z]_|github_pat_|glpat-|ATB|x-token-auth).*|^[A-Za-z0-9_-]{30,}$`)
+	scpPasswordPattern = lazyregexp.New(`^[^/@:]+:[^/@]*@[^/:]+:`)
+	scpPattern         = lazyregexp.New(`^[^/:]+:`)
 )
 
 // reserved are the words of the grammar: a name that is one of them could not

@@ -12,7 +12,6 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
-	"regexp"
 	"sort"
 	"strings"
 	"syscall"
@@ -22,6 +21,7 @@ import (
 	"github.com/hashicorp/hcl/v2/hclsyntax"
 
 	"github.com/berth-dev/berth/orchestrator"
+	"github.com/berth-dev/berth/orchestrator/lazyregexp"
 )
 
 // Load reads the catalog at path. Its error is an *orchestrator.Error with
@@ -221,7 +221,7 @@ func (l *loader) diagnostics(diags hcl.Diagnostics) {
 	}
 }
 
-var bareLine = regexp.MustCompile(`^\s*([A-Za-z_][\w-]*)\s*=\s*([A-Za-z./~@][^\s"'\[\]{}(),]*)\s*(?:#.*|//.*)?$`)
+var bareLine = lazyregexp.New(`^\s*([A-Za-z_][\w-]*)\s*=\s*([A-Za-z./~@][^\s"'\[\]{}(),]*)\s*(?:#.*|//.*)?$`)
 
 // bareText finds the commonest slip, text without quotes, which the parser
 // takes for the end of the value.

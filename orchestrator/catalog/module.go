@@ -9,7 +9,6 @@ import (
 	"os"
 	"path"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -22,6 +21,7 @@ import (
 	ctyjson "github.com/zclconf/go-cty/cty/json"
 
 	"github.com/berth-dev/berth/orchestrator"
+	"github.com/berth-dev/berth/orchestrator/lazyregexp"
 )
 
 // given are what Berth gives every module: the type to declare, and a value
@@ -296,12 +296,12 @@ func lacking(files fs.FS, output *tfconfig.Output) []string {
 
 // registrySource matches NAMESPACE/NAME/PROVIDER, with a host or without:
 // https://developer.hashicorp.com/terraform/language/modules/sources.
-var registrySource = regexp.MustCompile(`^(?:[a-z0-9-]+(?:\.[a-z0-9-]+)+(?::\d+)?/)?[0-9A-Za-z_-]+/[0-9A-Za-z_-]+/[0-9a-z-]+(?://.*)?$`)
+var registrySource = lazyregexp.New(`^(?:[a-z0-9-]+(?:\.[a-z0-9-]+)+(?::\d+)?/)?[0-9A-Za-z_-]+/[0-9A-Za-z_-]+/[0-9a-z-]+(?://.*)?$`)
 
-var exactVersion = regexp.MustCompile(`^=?\s*v?\d+\.\d+\.\d+(?:[-+][0-9A-Za-z.+-]+)?$`)
+var exactVersion = lazyregexp.New(`^=?\s*v?\d+\.\d+\.\d+(?:[-+][0-9A-Za-z.+-]+)?$`)
 
 // twoWords is what Terraform takes for no source at all, and people for a folder.
-var twoWords = regexp.MustCompile(`^[0-9A-Za-z_-]+/[0-9A-Za-z_-]+/?$`)
+var twoWords = lazyregexp.New(`^[0-9A-Za-z_-]+/[0-9A-Za-z_-]+/?$`)
 
 // moving are refs that are branches wherever they are met.
 var moving = []string{"main", "master", "HEAD", "develop", "trunk"}

@@ -1,9 +1,10 @@
 package catalog
 
 import (
-	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/berth-dev/berth/orchestrator/lazyregexp"
 )
 
 // use is something noteworthy in a recipe.
@@ -38,27 +39,27 @@ func changes(module, function string) bool {
 }
 
 var (
-	statementPattern  = regexp.MustCompile(`\{%[-+]?\s*(\w+)((?:[^%]|%[^}])*?)[-+]?%\}`)
-	expressionPattern = regexp.MustCompile(`(?s)\{\{[-+]?(.*?)[-+]?\}\}`)
-	commentPattern    = regexp.MustCompile(`(?s)\{#.*?#\}`)
-	rawPattern        = regexp.MustCompile(`(?s)\{%[-+]?\s*raw\s*[-+]?%\}.*?\{%[-+]?\s*endraw\s*[-+]?%\}`)
-	functionPattern   = regexp.MustCompile(`^\s*-?\s*["']?([a-z][a-z0-9_]*)(\.[a-z_]+)?["']?(?:\s*(?:#.*)?|\s*:(?:\s.*)?)$`)
-	includePattern    = regexp.MustCompile(`(?m)^include:\s*\n((?:[ \t]*(?:-.*|#.*)?\n)+)`)
-	callPattern       = regexp.MustCompile(`\bsalt(?:\[\s*["']([a-z_0-9]+)\.([a-z_0-9]+)["']\s*\]|\.get\(\s*["']([a-z_0-9]+)\.([a-z_0-9]+)["']|\.([a-z_0-9]+)\.([a-z_0-9]+)\b)`)
-	readingPattern    = regexp.MustCompile(`^_?(get|list|ls|is|has|info|version|status|available|upgrade_available|enabled|disabled|exists|missing|present|interfaces?|ip|ip6|ipaddrs|hw|hwaddr|show|search|latest|check|default|active|fstab|read|lookup|ping|dig|netstat|arp|subnets?6?|in_subnet|calc|convert|reverse|fqdns|file_dict|file_list|owner|depends|cpuinfo|default_route|routes|raw_|primary|execs|zone_compare|verify|parse|hosts|repo_|grains|name_|id_|uid|gid)`)
-	setPattern        = regexp.MustCompile(`^\s*([A-Za-z_][\w, ]*?)\s*=([^=].*)$`)
-	forPattern        = regexp.MustCompile(`^\s*(.+?)\s+in\s+(.+)$`)
-	setBlockPattern   = regexp.MustCompile(`(?s)\{%[-+]?\s*set\s+(\w+)\s*[-+]?%\}.*?\{%[-+]?\s*endset\s*[-+]?%\}`)
-	wordPattern       = regexp.MustCompile(`[A-Za-z_]\w*`)
-	stringPattern     = regexp.MustCompile(`"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'`)
-	jsonPattern       = regexp.MustCompile(`\|\s*(json|tojson)\b(\s*\([^)]*\))?\s*$`)
-	notLocalPattern   = regexp.MustCompile(`target['"]?\s*\]?\s*!=`)
-	negatedPattern    = regexp.MustCompile(`\bnot\b`)
-	orPattern         = regexp.MustCompile(`\bor\b`)
-	andPattern        = regexp.MustCompile(`\band\b`)
-	choicePattern     = regexp.MustCompile(`\bif\b.*?\belse\b`)
-	groupPattern      = regexp.MustCompile(`\([^()]*\)|\[[^\[\]]*\]`)
-	operatorPattern   = regexp.MustCompile(`[~+]|\b(if|else|or|and)\b`)
+	statementPattern  = lazyregexp.New(`\{%[-+]?\s*(\w+)((?:[^%]|%[^}])*?)[-+]?%\}`)
+	expressionPattern = lazyregexp.New(`(?s)\{\{[-+]?(.*?)[-+]?\}\}`)
+	commentPattern    = lazyregexp.New(`(?s)\{#.*?#\}`)
+	rawPattern        = lazyregexp.New(`(?s)\{%[-+]?\s*raw\s*[-+]?%\}.*?\{%[-+]?\s*endraw\s*[-+]?%\}`)
+	functionPattern   = lazyregexp.New(`^\s*-?\s*["']?([a-z][a-z0-9_]*)(\.[a-z_]+)?["']?(?:\s*(?:#.*)?|\s*:(?:\s.*)?)$`)
+	includePattern    = lazyregexp.New(`(?m)^include:\s*\n((?:[ \t]*(?:-.*|#.*)?\n)+)`)
+	callPattern       = lazyregexp.New(`\bsalt(?:\[\s*["']([a-z_0-9]+)\.([a-z_0-9]+)["']\s*\]|\.get\(\s*["']([a-z_0-9]+)\.([a-z_0-9]+)["']|\.([a-z_0-9]+)\.([a-z_0-9]+)\b)`)
+	readingPattern    = lazyregexp.New(`^_?(get|list|ls|is|has|info|version|status|available|upgrade_available|enabled|disabled|exists|missing|present|interfaces?|ip|ip6|ipaddrs|hw|hwaddr|show|search|latest|check|default|active|fstab|read|lookup|ping|dig|netstat|arp|subnets?6?|in_subnet|calc|convert|reverse|fqdns|file_dict|file_list|owner|depends|cpuinfo|default_route|routes|raw_|primary|execs|zone_compare|verify|parse|hosts|repo_|grains|name_|id_|uid|gid)`)
+	setPattern        = lazyregexp.New(`^\s*([A-Za-z_][\w, ]*?)\s*=([^=].*)$`)
+	forPattern        = lazyregexp.New(`^\s*(.+?)\s+in\s+(.+)$`)
+	setBlockPattern   = lazyregexp.New(`(?s)\{%[-+]?\s*set\s+(\w+)\s*[-+]?%\}.*?\{%[-+]?\s*endset\s*[-+]?%\}`)
+	wordPattern       = lazyregexp.New(`[A-Za-z_]\w*`)
+	stringPattern     = lazyregexp.New(`"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'`)
+	jsonPattern       = lazyregexp.New(`\|\s*(json|tojson)\b(\s*\([^)]*\))?\s*$`)
+	notLocalPattern   = lazyregexp.New(`target['"]?\s*\]?\s*!=`)
+	negatedPattern    = lazyregexp.New(`\bnot\b`)
+	orPattern         = lazyregexp.New(`\bor\b`)
+	andPattern        = lazyregexp.New(`\band\b`)
+	choicePattern     = lazyregexp.New(`\bif\b.*?\belse\b`)
+	groupPattern      = lazyregexp.New(`\([^()]*\)|\[[^\[\]]*\]`)
+	operatorPattern   = lazyregexp.New(`[~+]|\b(if|else|or|and)\b`)
 )
 
 // inspectRecipe reads an SLS as text, without running it: Jinja and YAML
@@ -134,7 +135,7 @@ func includeLines(text string) map[int]bool {
 }
 
 // blank replaces what matches with spaces, so that places stay true.
-func blank(p *regexp.Regexp, text string) string {
+func blank(p *lazyregexp.Regexp, text string) string {
 	return p.ReplaceAllStringFunc(text, func(s string) string {
 		return strings.Map(func(r rune) rune {
 			if r == '\n' {

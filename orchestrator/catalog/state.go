@@ -2,7 +2,6 @@ package catalog
 
 import (
 	"net/url"
-	"regexp"
 	"strings"
 	"time"
 
@@ -11,6 +10,7 @@ import (
 
 	"github.com/berth-dev/berth/orchestrator"
 	"github.com/berth-dev/berth/orchestrator/dotenv"
+	"github.com/berth-dev/berth/orchestrator/lazyregexp"
 )
 
 // maxLockTimeout is a quarter of what an operation may take.
@@ -73,7 +73,7 @@ func (l *loader) stateEnvironment(e hclsyntax.Expression) (out []string) {
 }
 
 // passwordWord is a password in a connection string of words.
-var passwordWord = regexp.MustCompile(`(?i)(^|\s)(password|sslpassword)\s*=`)
+var passwordWord = lazyregexp.New(`(?i)(^|\s)(password|sslpassword)\s*=`)
 
 // stateAttribute reads one of the backend's own attributes. What may be a
 // secret is refused and not repeated.

@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/berth-dev/berth/orchestrator"
+	"github.com/berth-dev/berth/orchestrator/lazyregexp"
 	"github.com/berth-dev/berth/templates"
 )
 
@@ -482,9 +483,9 @@ func (v *verifier) place(c chunk) (file string, line int) {
 }
 
 var (
-	saltRendering = regexp.MustCompile(`Rendering SLS ['"]?(?:\w+:)?([\w.-]+)['"]? failed: (?s:(.*))`)
-	saltSLS       = regexp.MustCompile(`\bSLS ['"]?(?:\w+:)?([\w.-]+)['"]?`)
-	saltLine      = regexp.MustCompile(`(?:in "<[^>]*>"|;),? line (\d+)(?:, column \d+)?\.?`)
+	saltRendering = lazyregexp.New(`Rendering SLS ['"]?(?:\w+:)?([\w.-]+)['"]? failed: (?s:(.*))`)
+	saltSLS       = lazyregexp.New(`\bSLS ['"]?(?:\w+:)?([\w.-]+)['"]?`)
+	saltLine      = lazyregexp.New(`(?:in "<[^>]*>"|;),? line (\d+)(?:, column \d+)?\.?`)
 )
 
 // saltError is an error of Salt's compiler as one line, with its place: Salt

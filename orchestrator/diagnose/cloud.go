@@ -3,6 +3,8 @@ package diagnose
 import (
 	"strings"
 	"time"
+
+	"github.com/berth-dev/berth/orchestrator/lazyregexp"
 )
 
 // answer of a cloud, taken out of what Terraform's programs put around it.
@@ -15,33 +17,33 @@ type cloudAnswer struct {
 var (
 	// AWS SDK 2: operation error EC2: RunInstances, https response error
 	// StatusCode: 400, RequestID: …, api error Code: message
-	awsCall  = later(`operation error (?:\w[\w ]*): (\w+)`)
-	awsNew   = later(`(?s)api error ([\w.]+): ([^\n]*)`)
-	awsTyped = later(`StatusCode: \d+, RequestID: [^,]*, (\w+): ([^\n]*)`)
+	awsCall  = lazyregexp.New(`operation error (?:\w[\w ]*): (\w+)`)
+	awsNew   = lazyregexp.New(`(?s)api error ([\w.]+): ([^\n]*)`)
+	awsTyped = lazyregexp.New(`StatusCode: \d+, RequestID: [^,]*, (\w+): ([^\n]*)`)
 	// AWS SDK 1: Code: message, and the status on a line of its own.
-	awsOld = later(`(?s)(?:^|: |\n)([A-Z]\w+(?:\.[A-Z]\w+)?): ([^\n]+)\n\s*status code: \d+`)
+	awsOld = lazyregexp.New(`(?s)(?:^|: |\n)([A-Z]\w+(?:\.[A-Z]\w+)?): ([^\n]+)\n\s*status code: \d+`)
 	// A machine that was taken and did not come up.
-	awsLast = later(`(?i)last error: (?:Client|Server)\.(\w+)(?:: ([^\n]+))?`)
+	awsLast = lazyregexp.New(`(?i)last error: (?:Client|Server)\.(\w+)(?:: ([^\n]+))?`)
 	// Hetzner's library, and its newer form for people.
-	hcloudOld = later(`(?m)^(.*?) \(([a-z][a-z_]+)(?:, \w+)?\)(?:: \[.*\])?$`)
-	hcloudNew = later(`(?s)^API request failed\n.*?\n\n(.*?)\n\nError code: (\w+)`)
+	hcloudOld = lazyregexp.New(`(?m)^(.*?) \(([a-z][a-z_]+)(?:, \w+)?\)(?:: \[.*\])?$`)
+	hcloudNew = lazyregexp.New(`(?s)^API request failed\n.*?\n\n(.*?)\n\nError code: (\w+)`)
 )
 
 // answerOf finds a cloud's own answer in an error.
 func answerOf(s string) cloudAnswer {
 	var a cloudAnswer
-	if m := awsCall.get().FindAllStringSubmatch(s, -1); m != nil {
+	if m := awsCall.FindAllStringSubmatch(s, -1); m != nil {
 		a.call = m[len(m)-1][1]
 	}
-	if m := awsLast.get().FindStringSubmatch(s); m != nil {
+	if m := awsLast.FindStringSubmatch(s); m != nil {
 		a.code, a.said = m[1], m[2]
 		if a.said == "" {
 			a.said = m[1]
 		}
 		return a
 	}
-	for _, form := range []*expression{awsNew, awsTyped, awsOld} {
-		if m := form.get().FindStringSubmatch(s); m != nil {
+	for _, form := range []*lazyregexp.Regexp{awsNew, awsTyped, awsOld} {
+		if m := form.FindStringSubmatch(s); m != nil {
 			a.code, a.said = m[1], m[2]
 			if strings.TrimSpace(a.said) == "" {
 				a.said = m[1]
@@ -49,10 +51,10 @@ func answerOf(s string) cloudAnswer {
 			return a
 		}
 	}
-	if m := hcloudNew.get().FindStringSubmatch(s); m != nil {
+	if m := hcloudNew.FindStringSubmatch(s); m != nil {
 		return cloudAnswer{code: m[2], said: m[1]}
 	}
-	if m := hcloudOld.get().FindStringSubmatch(s); m != nil {
+	if m := hcloudOld.FindStringSubmatch(s); m != nil {
 		return cloudAnswer{code: m[2], said: m[1]}
 	}
 	return a
@@ -72,12 +74,12 @@ func answered(codes ...string) func(*failure) bool {
 
 var (
 	// advice is what clouds add for people who see their console.
-	advice  = later(`(?:^|[.!] +)(?:Please|You can|To do so|We will|Our system|If you have|Contact|Visit|See|For more information|Specify an instance type|If this is|Try again|Version constraints|Make sure|Did you mean)\b.*$|;? ?(?:please )?(?:visit|see|run|contact) (?:https?://|")\S*.*$`)
-	encoded = later(`\s*Encoded authorization failure message: \S+|,? ?request id: \S*|\bRequestID: [^,]*,? ?|https response error StatusCode: \d+,? ?|,? ?\bHostID: [^,]*`)
+	advice  = lazyregexp.New(`(?:^|[.!] +)(?:Please|You can|To do so|We will|Our system|If you have|Contact|Visit|See|For more information|Specify an instance type|If this is|Try again|Version constraints|Make sure|Did you mean)\b.*$|;? ?(?:please )?(?:visit|see|run|contact) (?:https?://|")\S*.*$`)
+	encoded = lazyregexp.New(`\s*Encoded authorization failure message: \S+|,? ?request id: \S*|\bRequestID: [^,]*,? ?|https response error StatusCode: \d+,? ?|,? ?\bHostID: [^,]*`)
 	// ourTokens are names and addresses that hold a word which people need not
 	// know; as names they go into quotation marks.
-	ourTokens = later(`(?i)\b[\w./:-]*(?:terraform|tofu)[\w/:-]*[._/][\w./:\[\]-]*\w|\bterraform_\w+|\b[a-z]+_[a-z0-9_]+(?:\.[\w-]+)*\b`)
-	ourWord   = later(`(?i)\b(root modules?|child modules?|modules?|providers?|terraform|opentofu|states?|plans?|planning|workspaces?|backends?|plug-?ins?|tfstate|saltstack|salt)\b`)
+	ourTokens = lazyregexp.New(`(?i)\b[\w./:-]*(?:terraform|tofu)[\w/:-]*[._/][\w./:\[\]-]*\w|\bterraform_\w+|\b[a-z]+_[a-z0-9_]+(?:\.[\w-]+)*\b`)
+	ourWord   = lazyregexp.New(`(?i)\b(root modules?|child modules?|modules?|providers?|terraform|opentofu|states?|plans?|planning|workspaces?|backends?|plug-?ins?|tfstate|saltstack|salt)\b`)
 )
 
 var ownTerms = map[string]string{
@@ -93,8 +95,8 @@ const room = 150
 // open.
 func plainly(s string) string {
 	s = oneLine(s)
-	s = encoded.get().ReplaceAllString(s, "")
-	if cut := advice.get().ReplaceAllString(s, ""); len(cut) > 8 {
+	s = encoded.ReplaceAllString(s, "")
+	if cut := advice.ReplaceAllString(s, ""); len(cut) > 8 {
 		s = cut
 	}
 	var b strings.Builder
@@ -103,13 +105,13 @@ func plainly(s string) string {
 			b.WriteString(`"` + part + `"`)
 			continue
 		}
-		part = ourTokens.get().ReplaceAllString(part, `"$0"`)
+		part = ourTokens.ReplaceAllString(part, `"$0"`)
 		for j, p := range strings.Split(part, `"`) {
 			if j%2 == 1 {
 				b.WriteString(`"` + p + `"`)
 				continue
 			}
-			b.WriteString(ourWord.get().ReplaceAllStringFunc(p, func(w string) string {
+			b.WriteString(ourWord.ReplaceAllStringFunc(p, func(w string) string {
 				low := strings.ToLower(w)
 				if t, ok := ownTerms[low]; ok {
 					return t

@@ -2,14 +2,14 @@ package diagnose
 
 import (
 	"bytes"
-	"regexp"
 	"strings"
 
 	"github.com/berth-dev/berth/orchestrator"
+	"github.com/berth-dev/berth/orchestrator/lazyregexp"
 )
 
 // ofStatus is the answer of `cloud-init status --long`.
-var ofStatus = later(`(?m)\A\s*status: (?:error|degraded|done|running|disabled|not (?:run|started|running))\b.*\n(?:.*\n)*?(?:extended_status|boot_status_code|last_update|time|detail|errors|recoverable_errors):`)
+var ofStatus = lazyregexp.New(`(?m)\A\s*status: (?:error|degraded|done|running|disabled|not (?:run|started|running))\b.*\n(?:.*\n)*?(?:extended_status|boot_status_code|last_update|time|detail|errors|recoverable_errors):`)
 
 // isCloudInit says whether this is a log of a machine's first start, in one of
 // its forms. A result of Salt, which may quote one, begins with a brace.
@@ -23,24 +23,24 @@ func isCloudInit(b []byte) bool {
 			return true
 		}
 	}
-	return ofLog.get().Match(head) || ofAgent.get().Match(head) || ofStatus.get().Match(head)
+	return ofLog.Match(head) || ofAgent.Match(head) || ofStatus.Match(head)
 }
 
 var (
 	// ofLog is how cloud-init.log begins its lines.
-	ofLog = later(`(?m)^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d+ - \w+\.py\[[A-Z]+\]: `)
+	ofLog = lazyregexp.New(`(?m)^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d+ - \w+\.py\[[A-Z]+\]: `)
 	// ofAgent is the journal of Berth's agent.
-	ofAgent = later(`(?m)^\S[^{\n]* systemd\[1\]: [^{\n]*\bberth-agent\.service\b`)
+	ofAgent = lazyregexp.New(`(?m)^\S[^{\n]* systemd\[1\]: [^{\n]*\bberth-agent\.service\b`)
 	// journal is what the journal, the console and syslog put before a line.
-	journal = later(`^(?:\[ *\d+\.\d+\] )?(?:(?:[A-Z][a-z]{2} +\d+ \d\d:\d\d:\d\d|\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[\d.:+Z-]*) \S+ )?(?:[A-Za-z][\w.@-]*\[\d+\]: )?`)
-	stamped = later(`^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d+ - [\w.]+\[([A-Z]+)\]: (.*)$`)
+	journal = lazyregexp.New(`^(?:\[ *\d+\.\d+\] )?(?:(?:[A-Z][a-z]{2} +\d+ \d\d:\d\d:\d\d|\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[\d.:+Z-]*) \S+ )?(?:[A-Za-z][\w.@-]*\[\d+\]: )?`)
+	stamped = lazyregexp.New(`^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d+ - [\w.]+\[([A-Z]+)\]: (.*)$`)
 	// comesUp is what the start-up scripts say when they are done: what they
 	// had to try again before that is no failure.
-	comesUp    = later(`Created symlink \S*/berth-agent\.service|berth: the agent is installed and runs|\* +INFO: Salt installed!`)
-	tellsOfIt  = later(`(?im)^.*(?:\bERROR\b|\bCRITICAL\b|\bFAIL(?:ED|URE)?\b|Failed to run|failed running|exited with|Traceback|non-zero exit|status: (?:disabled|not (?:run|started))).*$`)
-	ofCloud    = later(`^(?:WARNING: |- )?(?:Cloud-init v\. |Failed (?:to run module|running) |Runparts: |\('|status: |detail: |errors:|Running (?:module|command) )`)
-	saltName   = regexp.MustCompile(`(^|[\s(])([Ss]alt(?:-\w+)?)([\s:.,)]|$)`)
-	starTagged = regexp.MustCompile(`^(?:\s*\* +)?(?:ERROR|WARN(?:ING)?): +`)
+	comesUp    = lazyregexp.New(`Created symlink \S*/berth-agent\.service|berth: the agent is installed and runs|\* +INFO: Salt installed!`)
+	tellsOfIt  = lazyregexp.New(`(?im)^.*(?:\bERROR\b|\bCRITICAL\b|\bFAIL(?:ED|URE)?\b|Failed to run|failed running|exited with|Traceback|non-zero exit|status: (?:disabled|not (?:run|started))).*$`)
+	ofCloud    = lazyregexp.New(`^(?:WARNING: |- )?(?:Cloud-init v\. |Failed (?:to run module|running) |Runparts: |\('|status: |detail: |errors:|Running (?:module|command) )`)
+	saltName   = lazyregexp.New(`(^|[\s(])([Ss]alt(?:-\w+)?)([\s:.,)]|$)`)
+	starTagged = lazyregexp.New(`^(?:\s*\* +)?(?:ERROR|WARN(?:ING)?): +`)
 )
 
 // firstStart gives the lines of a log without what stands before each, without
@@ -50,10 +50,10 @@ func firstStart(text string) string {
 	warned, on := "", true
 	for _, l := range strings.Split(strings.ReplaceAll(text, "\r", "\n"), "\n") {
 		l = ansi.ReplaceAllString(l, "")
-		if p := journal.get().FindString(l); p != "" {
+		if p := journal.FindString(l); p != "" {
 			l = l[len(p):]
 		}
-		if m := stamped.get().FindStringSubmatch(l); m != nil {
+		if m := stamped.FindStringSubmatch(l); m != nil {
 			switch m[1] {
 			case "DEBUG", "INFO":
 				// A warning is told once more with the trace that led to it.
@@ -66,7 +66,7 @@ func firstStart(text string) string {
 		}
 		switch {
 		case !on:
-		case comesUp.get().MatchString(l):
+		case comesUp.MatchString(l):
 			out = out[:0]
 		default:
 			out = append(out, l)
@@ -86,7 +86,7 @@ func CloudInit(log []byte) orchestrator.Diagnosis {
 	f := &failure{vars: vars{"line": quoteSalt(telling(text, "")), "name": "the start-up script"}}
 	x := firstStartCause(f, text)
 	if x == nil {
-		if !tellsOfIt.get().MatchString(text) {
+		if !tellsOfIt.MatchString(text) {
 			return d // nothing in it tells of a failure
 		}
 		x = &finding{code: "unknown", who: ops, sentence: `The machine's first start failed with a message that Berth does not know: {line}`, next: askOps}
@@ -125,7 +125,7 @@ func lastLines(text string, n int) string {
 
 // bootLine quotes the line that the record knew.
 func bootLine(f *failure, x *finding) {
-	at := x.of.re.get().FindStringIndex(f.comment)
+	at := x.of.re.FindStringIndex(f.comment)
 	if at == nil {
 		return
 	}
@@ -150,7 +150,7 @@ func bootOutput(f *failure, x *finding) {
 		_, said, _ = strings.Cut(said[i:], "\n")
 	}
 	for _, l := range lines(said) {
-		if !ofCloud.get().MatchString(strings.TrimSpace(l)) {
+		if !ofCloud.MatchString(strings.TrimSpace(l)) {
 			own = append(own, l)
 		}
 	}
@@ -169,15 +169,15 @@ const (
 // bootRecords are what a machine's first start and the installation of Salt on
 // it can fail with.
 var bootRecords = []record{
-	{code: "disk_full", who: ops, re: later(diskFull), sentence: `The machine's disk was full on its first start.`, next: askOps,
+	{code: "disk_full", who: ops, re: lazyregexp.New(diskFull), sentence: `The machine's disk was full on its first start.`, next: askOps,
 		samples: []sample{
 			{says: "tar: salt-3008.3/bin/python3: Cannot write: No space left on device"},
 			{says: "E: You don't have enough free space in /var/cache/apt/archives/."},
 			{says: "curl: (23) Failure writing output to destination\ncp: error writing '/usr/local/bin/berth': No space left on device"},
 		}},
-	{code: "out_of_memory", who: ops, re: later(`Out of memory: Killed process|(?i)cannot allocate memory|\bMemoryError\b|invoked oom-killer|(?m:^Killed$)`), sentence: `The machine had too little memory for its first start.`, next: `Ask ops to give this size more memory; then "berth env retry NAME".`,
+	{code: "out_of_memory", who: ops, re: lazyregexp.New(`Out of memory: Killed process|(?i)cannot allocate memory|\bMemoryError\b|invoked oom-killer|(?m:^Killed$)`), sentence: `The machine had too little memory for its first start.`, next: `Ask ops to give this size more memory; then "berth env retry NAME".`,
 		samples: []sample{{says: "[  41.2] Out of memory: Killed process 812 (pip) total-vm:912340kB"}, {says: "fork: Cannot allocate memory"}, {says: "Collecting salt==3008.3\nKilled\nFailed running /var/lib/cloud/instance/scripts/runcmd [137]"}}},
-	{code: "clock_wrong", who: ops, re: later(`is not valid yet \(invalid for|certificate is not (?:yet valid|active)|current time \S+ is before|time is too far from Berth's|not live until`), refine: bootLine,
+	{code: "clock_wrong", who: ops, re: lazyregexp.New(`is not valid yet \(invalid for|certificate is not (?:yet valid|active)|current time \S+ is before|time is too far from Berth's|not live until`), refine: bootLine,
 		sentence: `The machine's clock is wrong, so nothing that it fetches is trusted: {line}`, next: `Ask ops to set the machine's clock (its time service); then "berth env retry NAME".`,
 		samples: []sample{
 			{says: "E: Release file for http://deb.debian.org/debian/dists/bookworm/InRelease is not valid yet (invalid for another 3h 2min 7s). Updates for this repository will not be applied.", names: []string{"not valid yet", "3h 2min"}},
@@ -185,7 +185,7 @@ var bootRecords = []record{
 			{says: `level=WARN msg="trying again" what=enrolling error="Post \"https://berth.acme.io/agent/v1/enroll\": tls: failed to verify certificate: x509: certificate has expired or is not yet valid: current time 2024-01-01T00:00:09Z is before 2026-11-01T00:00:00Z"`},
 			{says: `level=WARN msg="trying again" what="asking for the desired state" error="Berth answered 403 Forbidden: the request's time is too far from Berth's"`, names: []string{"too far"}},
 		}},
-	{code: "checksum_mismatch", who: ops, re: later(`(?i)(?:WARNING: \d+ computed checksums? did NOT match|checksum (?:mismatch|did not match|verification failed)|hash sum mismatch|does not match (?:the )?(?:checksum|hash)|: FAILED$|sha256sum: .*FAILED|BADSIG|THESE PACKAGES DO NOT MATCH THE HASHES|no properly formatted .*checksum lines found)`),
+	{code: "checksum_mismatch", who: ops, re: lazyregexp.New(`(?i)(?:WARNING: \d+ computed checksums? did NOT match|checksum (?:mismatch|did not match|verification failed)|hash sum mismatch|does not match (?:the )?(?:checksum|hash)|: FAILED$|sha256sum: .*FAILED|BADSIG|THESE PACKAGES DO NOT MATCH THE HASHES|no properly formatted .*checksum lines found)`),
 		sentence: `A program that the machine downloads on its first start does not match its checksum.`, next: askOps,
 		samples: []sample{
 			{says: "/tmp/tmp.Zk3vQe/berth: FAILED\nsha256sum: WARNING: 1 computed checksum did NOT match"},
@@ -194,14 +194,14 @@ var bootRecords = []record{
 			{says: "berth: trying again in 30 s: cannot fetch the agent from https://berth.acme.io: the agent's checksum did not match: got 1f, want 2e"},
 			{says: "sha256sum: 'standard input': no properly formatted SHA256 checksum lines found"},
 		}},
-	{code: "enrolment_refused", who: ops, re: later(`Berth knows the server (?P<name>\S+) by another key|what=enrolling error="?Berth answered (?:40[013]|410)|Berth answered 401 Unauthorized: unknown server|(?i)(?:enrol\w* )?token (?:has )?(?:expired|already used|was used)`),
+	{code: "enrolment_refused", who: ops, re: lazyregexp.New(`Berth knows the server (?P<name>\S+) by another key|what=enrolling error="?Berth answered (?:40[013]|410)|Berth answered 401 Unauthorized: unknown server|(?i)(?:enrol\w* )?token (?:has )?(?:expired|already used|was used)`),
 		sentence: `Berth did not let the machine in: its key for signing in was used already, has run out or belongs to a machine that is gone.`, next: makeAnew,
 		samples: []sample{
 			{says: `level=WARN msg="trying again" what=enrolling error="Berth answered 403 Forbidden: refused"`},
 			{says: "berth: Berth knows the server s-7k2m by another key.\nDestroy the server and create it again."},
 			{says: `level=WARN msg="trying again" what="asking for the desired state" error="Berth answered 401 Unauthorized: unknown server"`},
 		}},
-	{code: "cloud_unreachable", who: ops, re: later(`x509: |CERTIFICATE_VERIFY_FAILED|(?i:certificate (?:verify|problem|verification failed|has expired)|server certificate|certificate is not trusted)|curl: \((?:35|51|58|60|77|83|90|91)\)`), refine: bootLine,
+	{code: "cloud_unreachable", who: ops, re: lazyregexp.New(`x509: |CERTIFICATE_VERIFY_FAILED|(?i:certificate (?:verify|problem|verification failed|has expired)|server certificate|certificate is not trusted)|curl: \((?:35|51|58|60|77|83|90|91)\)`), refine: bootLine,
 		sentence: `The machine does not trust the certificate of what it fetches from on its first start: {line}`, next: `Ask ops to check the certificate of that host, Berth's own included, and what the machine trusts; then "berth env retry NAME".`,
 		samples: []sample{
 			{says: "curl: (60) SSL certificate problem: unable to get local issuer certificate", names: []string{"local issuer"}},
@@ -209,27 +209,27 @@ var bootRecords = []record{
 			{says: `level=WARN msg="trying again" what=enrolling error="Post \"https://berth.acme.io/agent/v1/enroll\": tls: failed to verify certificate: x509: certificate signed by unknown authority"`, names: []string{"trying again"}},
 			{says: "W: Failed to fetch https://apt.acme.io/dists/bookworm/InRelease  Certificate verification failed: The certificate is NOT trusted. The certificate issuer is unknown.", names: []string{"apt.acme.io"}},
 		}},
-	{code: "download_refused", who: retry, re: later(`curl: \(22\) The requested URL returned error: (?P<status>5\d\d|429)|ERROR (?P<s2>5\d\d|429): |cannot fetch the agent from \S+: the other side answered (?P<s3>5\d\d|429)`), refine: func(f *failure, _ *finding) { coalesce(f, "status", "s2", "s3") },
+	{code: "download_refused", who: retry, re: lazyregexp.New(`curl: \(22\) The requested URL returned error: (?P<status>5\d\d|429)|ERROR (?P<s2>5\d\d|429): |cannot fetch the agent from \S+: the other side answered (?P<s3>5\d\d|429)`), refine: func(f *failure, _ *finding) { coalesce(f, "status", "s2", "s3") },
 		sentence: `A download of the machine's first start failed: the other side answered {status}.`, next: tryAgain,
 		samples: []sample{{says: "curl: (22) The requested URL returned error: 503", names: []string{"503"}}, {says: "2026-11-24 10:00:01 ERROR 502: Bad Gateway.", names: []string{"502"}},
 			{says: "berth: giving up after 15 minutes: cannot fetch the agent from https://berth.acme.io: the other side answered 503", names: []string{"503"}}}},
-	{code: "download_refused", who: ops, re: later(`curl: \(22\) The requested URL returned error: (?P<status>\d+)|ERROR (?P<s2>4\d\d): |cannot fetch the agent from \S+: the other side answered (?P<s3>\d+)`), refine: func(f *failure, _ *finding) { coalesce(f, "status", "s2", "s3") },
+	{code: "download_refused", who: ops, re: lazyregexp.New(`curl: \(22\) The requested URL returned error: (?P<status>\d+)|ERROR (?P<s2>4\d\d): |cannot fetch the agent from \S+: the other side answered (?P<s3>\d+)`), refine: func(f *failure, _ *finding) { coalesce(f, "status", "s2", "s3") },
 		sentence: `A download of the machine's first start was refused: the other side answered {status}.`, next: askOps,
 		samples: []sample{{says: "curl: (22) The requested URL returned error: 404", names: []string{"404"}}, {says: "2026-11-24 10:00:01 ERROR 403: Forbidden.", names: []string{"403"}},
 			{says: "berth: trying again in 4 s: cannot fetch the agent from https://berth.acme.io: the other side answered 302", names: []string{"302"}}}},
-	{code: "download_refused", who: ops, re: later(`berth: (?:refusing to fetch the agent from|no agent for) .*|Berth has no agent for linux-\S+`), refine: bootLine,
+	{code: "download_refused", who: ops, re: lazyregexp.New(`berth: (?:refusing to fetch the agent from|no agent for) .*|Berth has no agent for linux-\S+`), refine: bootLine,
 		sentence: `The machine can't fetch what connects it to Berth: {line}`, next: askOps,
 		samples: []sample{
 			{says: "berth: refusing to fetch the agent from http://berth.acme.io: not https", names: []string{"http://berth.acme.io"}},
 			{says: "berth: no agent for riscv64", names: []string{"riscv64"}},
 			{says: "berth: giving up after 15 minutes: cannot fetch the agent from https://berth.acme.io: Berth has no agent for linux-arm64", names: []string{"Berth has no agent for linux-arm64"}},
 		}},
-	{code: "package_busy", who: retry, re: later(`Could not get lock|Unable to acquire the dpkg|is another process using it|Waiting for cache lock|Unable to lock (?:the )?(?:directory|database)`), sentence: `Another installation was running on the machine's first start, so it could not be set up.`, next: tryAgain,
+	{code: "package_busy", who: retry, re: lazyregexp.New(`Could not get lock|Unable to acquire the dpkg|is another process using it|Waiting for cache lock|Unable to lock (?:the )?(?:directory|database)`), sentence: `Another installation was running on the machine's first start, so it could not be set up.`, next: tryAgain,
 		samples: []sample{
 			{says: "E: Could not get lock /var/lib/dpkg/lock-frontend. It is held by process 812 (unattended-upgr)\nE: Unable to acquire the dpkg frontend lock (/var/lib/dpkg/lock-frontend), is another process using it?"},
 			{says: "E: Unable to lock directory /var/lib/apt/lists/"},
 		}},
-	{code: "package_mirror_unreachable", who: retry, re: later(`(?m)(?:E: |Err:\d+ |W: ).*(?:Temporary failure resolving|Could not (?:resolve|connect)|Connection (?:refused|timed out|failed)|404 +Not Found|50[0-4] +\w|Failed to fetch)|Temporary failure resolving '(?P<h>[^']+)'|NewConnectionError|ConnectTimeoutError|ReadTimeoutError|Could not fetch URL https?://(?P<host>[^/\s]+)|Cannot initiate the connection to (?P<h2>\S+?):\d+ `), refine: func(f *failure, x *finding) {
+	{code: "package_mirror_unreachable", who: retry, re: lazyregexp.New(`(?m)(?:E: |Err:\d+ |W: ).*(?:Temporary failure resolving|Could not (?:resolve|connect)|Connection (?:refused|timed out|failed)|404 +Not Found|50[0-4] +\w|Failed to fetch)|Temporary failure resolving '(?P<h>[^']+)'|NewConnectionError|ConnectTimeoutError|ReadTimeoutError|Could not fetch URL https?://(?P<host>[^/\s]+)|Cannot initiate the connection to (?P<h2>\S+?):\d+ `), refine: func(f *failure, x *finding) {
 		coalesce(f, "h", "h2")
 		bootLine(f, x)
 	}, sentence: `The machine could not reach the package mirror on its first start: {line}`, next: tryAgain,
@@ -238,14 +238,14 @@ var bootRecords = []record{
 			{says: "E: Failed to fetch http://mirror.acme.io/debian/pool/main/g/git/git_2.39.5_amd64.deb  404  Not Found [IP: 10.0.0.9 80]", names: []string{"mirror.acme.io"}},
 			{says: "WARNING: Retrying (Retry(total=4, connect=None, read=None, redirect=None, status=None)) after connection broken by 'NewConnectionError('<pip._vendor.urllib3.connection.HTTPSConnection object at 0x7f>: Failed to establish a new connection: [Errno -3] Temporary failure in name resolution')': /simple/salt/\nERROR: Could not find a version that satisfies the requirement salt==3008.3 (from versions: none)\nERROR: No matching distribution found for salt==3008.3", names: []string{"NewConnectionError"}},
 		}},
-	{code: "package_install_failed", who: ops, re: later(`dpkg was interrupted|Sub-process /usr/bin/dpkg returned an error|held broken packages|[Uu]nmet dependencies|NO_PUBKEY \w+|is not signed\.|dpkg: error processing (?:package|archive) \S+`), refine: bootLine,
+	{code: "package_install_failed", who: ops, re: lazyregexp.New(`dpkg was interrupted|Sub-process /usr/bin/dpkg returned an error|held broken packages|[Uu]nmet dependencies|NO_PUBKEY \w+|is not signed\.|dpkg: error processing (?:package|archive) \S+`), refine: bootLine,
 		sentence: `A package could not be installed on the machine's first start: {line}`, next: askOps,
 		samples: []sample{
 			{says: "E: dpkg was interrupted, you must manually run 'dpkg --configure -a' to correct the problem.", names: []string{"dpkg --configure -a"}},
 			{says: "dpkg: error processing package git (--configure):\n installed git package post-installation script subprocess returned error exit status 1", names: []string{"git"}},
 			{says: "W: GPG error: http://apt.acme.io bookworm InRelease: The following signatures couldn't be verified because the public key is not available: NO_PUBKEY 8B48AD6246925553", names: []string{"apt.acme.io"}},
 		}},
-	{code: "package_not_found", who: ops, re: later(`Unable to locate package (?P<pkg>\S+)|Package '?(?P<p3>[^'\s]+)'? has no installation candidate|No matching distribution found for (?P<p2>\S+)`), refine: func(f *failure, x *finding) {
+	{code: "package_not_found", who: ops, re: lazyregexp.New(`Unable to locate package (?P<pkg>\S+)|Package '?(?P<p3>[^'\s]+)'? has no installation candidate|No matching distribution found for (?P<p2>\S+)`), refine: func(f *failure, x *finding) {
 		next := x.sentence
 		packages(f, x)
 		if x.sentence != next {
@@ -257,7 +257,7 @@ var bootRecords = []record{
 			{says: "E: Unable to locate package gcc\nE: Unable to locate package python3-dev", names: []string{"gcc", "python3-dev"}},
 			{says: "ERROR: Could not find a version that satisfies the requirement salt==9999.1 (from versions: 3007.1, 3008.3)\nERROR: No matching distribution found for salt==9999.1", names: []string{"salt==9999.1"}},
 		}},
-	{code: "python_dependency", who: ops, re: later(`Failed (?:building wheel|to build) (?:for )?(?P<pkg>[\w.-]+)|error: externally-managed-environment|ensurepip is not available|No module named '?(?:pip|venv|ensurepip)\b|requires a different Python|subprocess-exited-with-error|error: command '\S+' failed`), refine: func(f *failure, x *finding) {
+	{code: "python_dependency", who: ops, re: lazyregexp.New(`Failed (?:building wheel|to build) (?:for )?(?P<pkg>[\w.-]+)|error: externally-managed-environment|ensurepip is not available|No module named '?(?:pip|venv|ensurepip)\b|requires a different Python|subprocess-exited-with-error|error: command '\S+' failed`), refine: func(f *failure, x *finding) {
 		bootLine(f, x)
 		if f.vars["pkg"] != "" {
 			x.sentence = `The Python package "{pkg}" could not be built on the machine's first start.`
@@ -269,7 +269,7 @@ var bootRecords = []record{
 			{says: "error: externally-managed-environment\n\n× This environment is externally managed", names: []string{"externally-managed"}},
 			{says: "The virtual environment was not created successfully because ensurepip is not available.", names: []string{"ensurepip"}},
 		}},
-	{code: "cloud_unreachable", who: retry, re: later(`Could not resolve host: (?P<host>[^\s"]+)|lookup (?P<h2>\S+?)(?: on \S+)?: (?:no such host|server misbehaving)|unable to resolve host address '(?P<h3>[^']+)'|cannot fetch the agent from https://(?P<h4>[^/:\s]+)[^\n]*(?:Name or service not known|Temporary failure in name resolution|No address associated with hostname)|(?i:Temporary failure in name resolution|Name or service not known|no servers could be reached)`), refine: func(f *failure, x *finding) {
+	{code: "cloud_unreachable", who: retry, re: lazyregexp.New(`Could not resolve host: (?P<host>[^\s"]+)|lookup (?P<h2>\S+?)(?: on \S+)?: (?:no such host|server misbehaving)|unable to resolve host address '(?P<h3>[^']+)'|cannot fetch the agent from https://(?P<h4>[^/:\s]+)[^\n]*(?:Name or service not known|Temporary failure in name resolution|No address associated with hostname)|(?i:Temporary failure in name resolution|Name or service not known|no servers could be reached)`), refine: func(f *failure, x *finding) {
 		bootLine(f, x)
 		if coalesce(f, "host", "h2", "h3", "h4") != "" {
 			f.vars["host"] = strings.TrimRight(f.vars["host"], ".,;")
@@ -283,7 +283,7 @@ var bootRecords = []record{
 			{says: "berth: trying again in 2 s: cannot fetch the agent from https://berth.acme.io:7878: [Errno -2] Name or service not known", names: []string{"berth.acme.io"}},
 			{says: "ping: pypi.org: Temporary failure in name resolution", names: []string{"pypi.org"}},
 		}},
-	{code: "cloud_unreachable", who: retry, re: later(`(?:curl|wget|cannot fetch the agent)[^\n]*(?:\((?:5|7|28|52|55|56)\)|failed:|timed out|refused)|(?i:no route to host|network is unreachable|connection (?:refused|timed out|reset by peer)|i/o timeout|network-online\.target.*fail|Failed to start .*(?:wait-online|Wait for Network))`), refine: bootLine,
+	{code: "cloud_unreachable", who: retry, re: lazyregexp.New(`(?:curl|wget|cannot fetch the agent)[^\n]*(?:\((?:5|7|28|52|55|56)\)|failed:|timed out|refused)|(?i:no route to host|network is unreachable|connection (?:refused|timed out|reset by peer)|i/o timeout|network-online\.target.*fail|Failed to start .*(?:wait-online|Wait for Network))`), refine: bootLine,
 		sentence: `The machine has no way to the network that it needs on its first start: {line}`, next: netAgain,
 		samples: []sample{
 			{says: "curl: (7) Failed to connect to berth.acme.io port 443 after 3 ms: Couldn't connect to server", names: []string{"berth.acme.io"}},
@@ -292,10 +292,10 @@ var bootRecords = []record{
 			{says: "connect: Network is unreachable", names: []string{"unreachable"}},
 			{says: "Failed to start systemd-networkd-wait-online.service - Wait for Network to be Configured.", names: []string{"Wait for Network"}},
 		}},
-	{code: "cloud_unreachable", who: retry, re: later(`what=[^\n]*Berth answered (?P<status>5\d\d|429)`),
+	{code: "cloud_unreachable", who: retry, re: lazyregexp.New(`what=[^\n]*Berth answered (?P<status>5\d\d|429)`),
 		sentence: `Berth could not answer the machine on its first start: the other side answered {status}.`, next: tryAgain,
 		samples: []sample{{says: `level=WARN msg="trying again" what=enrolling error="Berth answered 502 Bad Gateway: Bad Gateway"`, names: []string{"502"}}}},
-	{code: "start_data_missing", who: ops, re: later(`Can ?not apply stage \w+, no datasource found|DataSourceNotFoundException|Did not find any data source|No instance datasource found|Used fallback datasource|datasource used was: None|detail:\s+DataSourceNone`),
+	{code: "start_data_missing", who: ops, re: lazyregexp.New(`Can ?not apply stage \w+, no datasource found|DataSourceNotFoundException|Did not find any data source|No instance datasource found|Used fallback datasource|datasource used was: None|detail:\s+DataSourceNone`),
 		sentence: `The machine found no start-up data on its first start, so nothing was set up: its system image does not know this cloud, or the cloud's own service did not answer.`, next: askOps,
 		samples: []sample{
 			{says: "Can not apply stage final, no datasource found! Likely bad things to come!"},
@@ -303,51 +303,51 @@ var bootRecords = []record{
 			{says: "Used fallback datasource"},
 			{says: "cloudinit.sources.DataSourceNotFoundException: Did not find any data source, searched classes: (DataSourceEc2Local)"},
 		}},
-	{code: "start_data_missing", who: ops, re: later(`status: (?:disabled|not (?:run|started))|[Cc]loud-init(?: is)? disabled|disabled-by-\S+`),
+	{code: "start_data_missing", who: ops, re: lazyregexp.New(`status: (?:disabled|not (?:run|started))|[Cc]loud-init(?: is)? disabled|disabled-by-\S+`),
 		sentence: `The machine's start-up script did not run: what runs it (cloud-init) is switched off in its system image.`, next: askOps,
 		samples: []sample{{says: "status: disabled\nboot_status_code: disabled-by-marker-file\ndetail: Cloud-init disabled by /etc/cloud/cloud-init.disabled"}, {says: "status: not run\ndetail:"}}},
-	{code: "module_invalid", who: ops, re: later(`Failed loading yaml blob|Unhandled non-multipart|empty cloud config|Unrecognized user-data header|Failed at merging in cloud config|Invalid format at line|Failed (?:consuming|decoding) .*user-?data`), refine: bootLine,
+	{code: "module_invalid", who: ops, re: lazyregexp.New(`Failed loading yaml blob|Unhandled non-multipart|empty cloud config|Unrecognized user-data header|Failed at merging in cloud config|Invalid format at line|Failed (?:consuming|decoding) .*user-?data`), refine: bootLine,
 		sentence: `The machine's start-up data can't be read: {line}`, next: askOps,
 		samples: []sample{
 			{says: "Failed loading yaml blob. Invalid format at line 3 column 1: \"could not find expected ':'\"", names: []string{"line 3"}},
 			{says: "Unhandled non-multipart (text/x-not-multipart) userdata: 'b'runcmd:''...", names: []string{"non-multipart"}},
 			{says: "Failed at merging in cloud config part from part-001: empty cloud config", names: []string{"part-001"}},
 		}},
-	{code: "salt_missing", who: ops, re: later(`ERROR: +.*(?:not supported|[Uu]nsupported|unable to detect|end[- ]of[- ]life)|No (?:dependencies )?installation function found|End of life distributions are not supported`), refine: bootLine,
+	{code: "salt_missing", who: ops, re: lazyregexp.New(`ERROR: +.*(?:not supported|[Uu]nsupported|unable to detect|end[- ]of[- ]life)|No (?:dependencies )?installation function found|End of life distributions are not supported`), refine: bootLine,
 		sentence: `What sets servers up can't be installed on the machine's system: {line}`, next: `Ask ops for a system image that is supported; then "berth env retry NAME".`,
 		samples: []sample{
 			{says: " * ERROR: No dependencies installation function found. Exiting...", names: []string{"installation function"}},
 			{says: " * ERROR: End of life distributions are not supported.", names: []string{"End of life"}},
 			{says: " * ERROR: Debian 8 is not supported.", names: []string{"Debian 8"}},
 		}},
-	{code: "permission_denied", who: ops, re: later(`(?m)^.*(?:Permission denied|Operation not permitted|Read-only file system|requires root privileges|must be run as root).*$`), refine: bootLine,
+	{code: "permission_denied", who: ops, re: lazyregexp.New(`(?m)^.*(?:Permission denied|Operation not permitted|Read-only file system|requires root privileges|must be run as root).*$`), refine: bootLine,
 		sentence: `The machine's start-up script has no permission for what it does: {line}`, next: askOps,
 		samples: []sample{
 			{says: "install: cannot create regular file '/usr/local/bin/berth': Read-only file system", names: []string{"/usr/local/bin/berth"}},
 			{says: "/var/lib/cloud/instance/scripts/runcmd: 2: /etc/berth/install.sh: Permission denied", names: []string{"/etc/berth/install.sh"}},
 			{says: " * ERROR: Salt requires root privileges to install. Please re-run this script as root.", names: []string{"root"}},
 		}},
-	{code: "salt_missing", who: ops, re: later(`salt-call: (?:command )?not found|ERROR: +Failed to (?:run|download|install|find|clone)\b.*|ERROR: +salt-\w+ was not found running|bootstrap-salt(?:\.sh)?: .*(?:failed|error)|Failed to (?:install|build) salt`), refine: bootLine,
+	{code: "salt_missing", who: ops, re: lazyregexp.New(`salt-call: (?:command )?not found|ERROR: +Failed to (?:run|download|install|find|clone)\b.*|ERROR: +salt-\w+ was not found running|bootstrap-salt(?:\.sh)?: .*(?:failed|error)|Failed to (?:install|build) salt`), refine: bootLine,
 		sentence: `The program that sets up servers could not be installed on the machine: {line}`, next: askOps,
 		samples: []sample{
 			{says: " * ERROR: Failed to run install_debian_onedir()!!!", names: []string{"install_debian_onedir"}},
 			{says: " * ERROR: salt-minion was not found running", names: []string{"was not found running"}},
 			{says: "/etc/berth/install.sh: 40: salt-call: not found"},
 		}},
-	{code: "service_failed", who: ops, re: later(`(?:Failed to (?:start|enable)|Unit) .*\bberth-agent\S* ?.*|berth-agent\.service: (?:Failed|Main process exited|Start request repeated).*|System has not been booted with systemd`), refine: bootLine,
+	{code: "service_failed", who: ops, re: lazyregexp.New(`(?:Failed to (?:start|enable)|Unit) .*\bberth-agent\S* ?.*|berth-agent\.service: (?:Failed|Main process exited|Start request repeated).*|System has not been booted with systemd`), refine: bootLine,
 		sentence: `What connects the machine to Berth was installed, but could not be started: {line}`, next: askOps,
 		samples: []sample{
 			{says: "Failed to enable unit: Unit file berth-agent.service does not exist.", names: []string{"berth-agent"}},
 			{says: "berth-agent.service: Main process exited, code=exited, status=1/FAILURE", names: []string{"status=1"}},
 			{says: "System has not been booted with systemd as init system (PID 1). Can't operate.", names: []string{"systemd"}},
 		}},
-	{code: "command_failed", who: ops, re: later(`(?m)^[^\n]*?: (?:line )?\d+: (?P<cmd>[^\s:]+): (?:command )?not found`),
+	{code: "command_failed", who: ops, re: lazyregexp.New(`(?m)^[^\n]*?: (?:line )?\d+: (?P<cmd>[^\s:]+): (?:command )?not found`),
 		sentence: `The machine's start-up script needs "{cmd}", which its system image does not have.`, next: askOps,
 		samples: []sample{
 			{says: "/etc/berth/install.sh: 24: systemctl: not found", names: []string{"systemctl"}},
 			{says: "/var/lib/cloud/instance/scripts/runcmd: line 2: docker: command not found", names: []string{"docker"}},
 		}},
-	{code: "command_failed", who: ops, re: later(`Failed running \S+ \[-?\d+\]|Runparts: \d+ failures?|Failed to run module scripts-\w+`), refine: bootOutput,
+	{code: "command_failed", who: ops, re: lazyregexp.New(`Failed running \S+ \[-?\d+\]|Runparts: \d+ failures?|Failed to run module scripts-\w+`), refine: bootOutput,
 		sentence: `The machine's start-up script failed: {line}`, next: askOps,
 		samples: []sample{
 			{says: "psql: error: invalid port number: \"x\"\nFailed running /var/lib/cloud/instance/scripts/runcmd [1]\nFailed to run module scripts-user (scripts in /var/lib/cloud/instance/scripts)", names: []string{"invalid port number"}},
@@ -356,7 +356,7 @@ var bootRecords = []record{
 		}},
 	// cloud-init does the rest of what it does not like: it is the cause only
 	// where there is no other.
-	{code: "module_invalid", who: ops, re: later(`Invalid cloud-config|[Cc]loud[- ]config (?:failed )?schema|schema errors?|Invalid schema`), refine: bootLine,
+	{code: "module_invalid", who: ops, re: lazyregexp.New(`Invalid cloud-config|[Cc]loud[- ]config (?:failed )?schema|schema errors?|Invalid schema`), refine: bootLine,
 		sentence: `The machine's start-up data can't be read: {line}`, next: askOps,
 		samples: []sample{
 			{says: "Invalid cloud-config provided: Please run 'sudo cloud-init schema --system' to see the schema errors.", names: []string{"Invalid cloud-config"}},

@@ -4,42 +4,44 @@ import (
 	"path"
 	"slices"
 	"strings"
+
+	"github.com/berth-dev/berth/orchestrator/lazyregexp"
 )
 
 // commandRecords are failed commands: first what the comment says, then what
 // the output tells, and in the end the exit status.
 var commandRecords = join(
 	[]record{
-		{code: "command_timeout", who: retry, in: "cmd", text: both, re: later(`Timed out after (?P<secs>[\d.]+) second`), sentence: `The command "{cmd}" (step "{step}") took too long and was stopped after {secs} seconds.`, next: tryAgain,
+		{code: "command_timeout", who: retry, in: "cmd", text: both, re: lazyregexp.New(`Timed out after (?P<secs>[\d.]+) second`), sentence: `The command "{cmd}" (step "{step}") took too long and was stopped after {secs} seconds.`, next: tryAgain,
 			samples: []sample{{step: "cmd.run sleep 20", says: "Command \"sleep 20\" run", prints: "Timed out after 1 second(s)", exit: 1, names: []string{"sleep 20", "1 second"}}}},
 		{code: "command_timeout", who: retry, in: "cmd", when: func(f *failure) bool {
 			return f.exit == "124" && re(`(?:^|[\s;&|/])timeout\s`).MatchString(f.vars["fullcmd"])
 		}, sentence: `The command "{cmd}" (step "{step}") took too long and was stopped.`, next: tryAgain,
 			samples: []sample{{step: "cmd.run timeout 60 ./tides", says: "Command \"timeout 60 ./tides\" run", exit: 124, names: []string{"timeout 60 ./tides"}}}},
-		{code: "disk_full", who: ops, in: "cmd module", text: both, re: later(diskFull), when: tells(diskFull), sentence: `The server's disk is full: the command "{cmd}" had no space left.`, next: nextDisk,
+		{code: "disk_full", who: ops, in: "cmd module", text: both, re: lazyregexp.New(diskFull), when: tells(diskFull), sentence: `The server's disk is full: the command "{cmd}" had no space left.`, next: nextDisk,
 			samples: []sample{{step: "cmd.run make", says: "Command \"make\" run", prints: "cc1: fatal error: closing dependency file: No space left on device", exit: 2, names: []string{"make"}}}},
-		{code: "out_of_memory", who: ops, in: "cmd module", text: both, re: later(outOfMemory), when: tells(outOfMemory), sentence: `The command "{cmd}" (step "{step}") ran out of memory.`, next: `Ask ops to give this size more memory, or let the build use less memory; then "berth env retry NAME".`,
+		{code: "out_of_memory", who: ops, in: "cmd module", text: both, re: lazyregexp.New(outOfMemory), when: tells(outOfMemory), sentence: `The command "{cmd}" (step "{step}") ran out of memory.`, next: `Ask ops to give this size more memory, or let the build use less memory; then "berth env retry NAME".`,
 			samples: []sample{{step: "cmd.run npm run build", says: "Command \"npm run build\" run", prints: "FATAL ERROR: Reached heap limit Allocation failed - JavaScript heap out of memory", exit: 134, names: []string{"npm run build"}}}},
 		{code: "out_of_memory", who: ops, in: "cmd module", when: func(f *failure) bool { return f.exit == "137" || f.exit == "-9" }, sentence: `The command "{cmd}" (step "{step}") was killed, most likely because the server ran out of memory.`, next: `Ask ops to give this size more memory; then "berth env retry NAME".`,
 			samples: []sample{{step: "cmd.run make", says: "Command \"make\" run", exit: 137, names: []string{"make", "memory"}}}},
-		{code: "port_in_use", who: ops, in: "cmd module", text: both, re: later(portInUse), when: tells(portInUse), refine: findPort, sentence: `The command "{cmd}" failed: the port{port} is already taken on the server.`, next: askOps,
+		{code: "port_in_use", who: ops, in: "cmd module", text: both, re: lazyregexp.New(portInUse), when: tells(portInUse), refine: findPort, sentence: `The command "{cmd}" failed: the port{port} is already taken on the server.`, next: askOps,
 			samples: []sample{{step: "cmd.run node server.js", says: "Command \"node server.js\" run", prints: "Error: listen EADDRINUSE: address already in use :::9000", exit: 1, names: []string{"9000"}}}},
-		{code: "command_failed", who: developer, in: "cmd", re: later(`^check_cmd determined the state failed`), refine: checkCommand, sentence: `The command "{cmd}" ran, but the check after it (step "{step}") did not pass{because}`, next: pushAgain,
+		{code: "command_failed", who: developer, in: "cmd", re: lazyregexp.New(`^check_cmd determined the state failed`), refine: checkCommand, sentence: `The command "{cmd}" ran, but the check after it (step "{step}") did not pass{because}`, next: pushAgain,
 			samples: []sample{{step: "cmd.run make site", says: "check_cmd determined the state failed", names: []string{"make site", "check"}}}},
-		{code: "command_failed", who: ops, in: "cmd module", text: output, re: later(`(?m)(?:^|: )(?P<tool>[^\s:]+): (?:command )?not found\s*$|(?i:executable file not found in \$PATH)|(?m)^(?:/usr/bin/)?env: ['‘]?(?P<t2>[^'’:]+)['’]?: No such file`), when: exit("127"), refine: toolMissing,
+		{code: "command_failed", who: ops, in: "cmd module", text: output, re: lazyregexp.New(`(?m)(?:^|: )(?P<tool>[^\s:]+): (?:command )?not found\s*$|(?i:executable file not found in \$PATH)|(?m)^(?:/usr/bin/)?env: ['‘]?(?P<t2>[^'’:]+)['’]?: No such file`), when: exit("127"), refine: toolMissing,
 			sentence: `The command "{cmd}" failed: "{tool}" is not installed on the server.`, next: askOps, subject: "{tool}",
 			samples: []sample{{step: "cmd.run yarn build", says: "Command \"yarn build\" run", prints: "/bin/bash: line 1: yarn: command not found", exit: 127, names: []string{"yarn"}}}},
-		{code: "command_failed", who: ops, in: "cmd", text: output, re: later(`(?m)^make(?:\[\d+\])?: (?P<tool>[\w.+-]+): (?:No such file or directory|(?i:command not found))`), refine: commandTool, sentence: `The command "{cmd}" failed: "{tool}" is not installed on the server.`, next: askOps, subject: "{tool}",
+		{code: "command_failed", who: ops, in: "cmd", text: output, re: lazyregexp.New(`(?m)^make(?:\[\d+\])?: (?P<tool>[\w.+-]+): (?:No such file or directory|(?i:command not found))`), refine: commandTool, sentence: `The command "{cmd}" failed: "{tool}" is not installed on the server.`, next: askOps, subject: "{tool}",
 			samples: []sample{{step: "cmd.run make", says: "Command \"make\" run", prints: "make: sassc: No such file or directory\nmake: *** [Makefile:2: all] Error 127", exit: 2, names: []string{"sassc"}}}},
-		{code: "command_failed", who: ops, in: "cmd", text: output, re: later(`docker: unknown command: docker compose|'compose' is not a docker command|(?m)^unknown shorthand flag: 'd' in -d`), when: usesImages, sentence: `The command "{cmd}" failed: "docker compose" is not installed on the server.`, next: askOps,
+		{code: "command_failed", who: ops, in: "cmd", text: output, re: lazyregexp.New(`docker: unknown command: docker compose|'compose' is not a docker command|(?m)^unknown shorthand flag: 'd' in -d`), when: usesImages, sentence: `The command "{cmd}" failed: "docker compose" is not installed on the server.`, next: askOps,
 			samples: []sample{{step: "cmd.run docker compose up -d", prints: "unknown shorthand flag: 'd' in -d\nSee 'docker --help'.", exit: 125, names: []string{"docker compose"}}}},
-		{code: "command_failed", who: developer, in: "cmd module", text: output, re: later(`(?m)(?P<script>[^\s:]+): cannot execute: required file not found|(?P<s2>[^\s:]+): (?P<tool>[^\s:]+): bad interpreter|(?:/usr/bin/)?env: ['‘]?(?P<t2>[\w.+-]+)\\?r['’]?: No such file`), when: exit("126", "127"), refine: firstLine,
+		{code: "command_failed", who: developer, in: "cmd module", text: output, re: lazyregexp.New(`(?m)(?P<script>[^\s:]+): cannot execute: required file not found|(?P<s2>[^\s:]+): (?P<tool>[^\s:]+): bad interpreter|(?:/usr/bin/)?env: ['‘]?(?P<t2>[\w.+-]+)\\?r['’]?: No such file`), when: exit("126", "127"), refine: firstLine,
 			sentence: `The command "{cmd}" can't be started: the program in the first line of the script is not on the server{tool}, or the lines of the script end as on Windows.`, next: pushAgain,
 			samples: []sample{
 				{step: "cmd.run ./build.sh", prints: "/bin/bash: line 1: ./build.sh: cannot execute: required file not found", exit: 127, names: []string{"./build.sh", "first line"}},
 				{step: "cmd.run ./build.sh", prints: "/bin/sh: 1: ./build.sh: /usr/bin/zsh: bad interpreter: No such file or directory", exit: 126, names: []string{"/usr/bin/zsh"}},
 			}},
-		{code: "command_failed", who: developer, in: "cmd module", text: output, re: later(`(?m): Is a directory$`), when: exit("126"), sentence: `The command "{cmd}" can't be run: it names a folder, not a program.`, next: pushAgain,
+		{code: "command_failed", who: developer, in: "cmd module", text: output, re: lazyregexp.New(`(?m): Is a directory$`), when: exit("126"), sentence: `The command "{cmd}" can't be run: it names a folder, not a program.`, next: pushAgain,
 			samples: []sample{{step: "cmd.run ./scripts", prints: "/bin/bash: line 1: ./scripts: Is a directory", exit: 126, names: []string{"./scripts", "folder"}}}},
 		{code: "permission_denied", who: developer, in: "cmd module", when: exit("126"), refine: notExecutable, sentence: `The command "{cmd}" may not be run: permission denied (it is not executable).`, next: `Make the file executable in the repository (git update-index --chmod=+x), push, then "berth env deploy NAME".`,
 			samples: []sample{{step: "cmd.run ./build", says: "Command \"./build\" run", prints: "/bin/bash: line 1: ./build: Permission denied", exit: 126, names: []string{"./build"}}}},
@@ -50,15 +52,15 @@ var commandRecords = join(
 	when(usesNode, onlyOutput("cmd", nodeRecords)),
 	when(usesImages, onlyOutput("cmd", imageRecords)),
 	[]record{
-		{code: "service_unknown", who: ops, in: "cmd", text: output, re: later(`Unit (?P<svc>\S+?)(?:\.service)? (?:not found|could not be found|is masked|not loaded)|Unit file (?P<s2>\S+?)(?:\.service)? (?:does not exist|is masked)`), refine: service, sentence: `The service "{svc}" is not installed on the server{masked}.`, next: askOps, subject: "{svc}",
+		{code: "service_unknown", who: ops, in: "cmd", text: output, re: lazyregexp.New(`Unit (?P<svc>\S+?)(?:\.service)? (?:not found|could not be found|is masked|not loaded)|Unit file (?P<s2>\S+?)(?:\.service)? (?:does not exist|is masked)`), refine: service, sentence: `The service "{svc}" is not installed on the server{masked}.`, next: askOps, subject: "{svc}",
 			samples: []sample{{step: "cmd.run systemctl restart shop-worker", says: "Command \"systemctl restart shop-worker\" run", prints: "Failed to restart shop-worker.service: Unit shop-worker.service not found.", exit: 5, names: []string{"shop-worker"}}}},
-		{code: "service_failed", who: developer, in: "cmd", text: output, re: later(`Job for (?P<svc>\S+?)(?:\.service)? failed`), refine: service, sentence: `The service "{svc}" does not start.`, next: `Look at its output with "berth env logs NAME"; if it needs a setting, ask ops.`, subject: "{svc}",
+		{code: "service_failed", who: developer, in: "cmd", text: output, re: lazyregexp.New(`Job for (?P<svc>\S+?)(?:\.service)? failed`), refine: service, sentence: `The service "{svc}" does not start.`, next: `Look at its output with "berth env logs NAME"; if it needs a setting, ask ops.`, subject: "{svc}",
 			samples: []sample{{step: "cmd.run systemctl restart shop-api", says: "Command \"systemctl restart shop-api\" run", prints: "Job for shop-api.service failed because the control process exited with error code.", exit: 1, names: []string{"shop-api"}}}},
 		{code: "permission_denied", who: ops, in: "cmd module", when: func(f *failure) bool { return re(denied).MatchString(f.line()) }, sentence: `The command "{cmd}" (step "{step}") has no permission for what it does: {line}`, next: askOps,
 			samples: []sample{{step: "cmd.run make install", says: "Command \"make install\" run", prints: "install: cannot create regular file '/opt/shop': Permission denied", exit: 1, names: []string{"/opt/shop"}}}},
-		{code: "recipe_error", who: ops, in: "cmd", re: later(`^Failed parsing script output! (?P<why>[^\n]+)`), sentence: `The command "{cmd}" (step "{step}") ran, but did not print what the recipe expects of it: {why}`, next: askOpsRecipe,
+		{code: "recipe_error", who: ops, in: "cmd", re: lazyregexp.New(`^Failed parsing script output! (?P<why>[^\n]+)`), sentence: `The command "{cmd}" (step "{step}") ran, but did not print what the recipe expects of it: {why}`, next: askOpsRecipe,
 			samples: []sample{{step: "cmd.run ./sync", says: "Failed parsing script output! Stdout must be JSON or a line of name=value pairs.", names: []string{"name=value"}}}},
-		{code: "recipe_error", who: ops, in: "cmd", re: later(`Invalidly-formatted|success_(?:retcodes|stdout|stderr) must be|getpwnam\(\) argument must be|needs a named parameter func|does not work with the watch requisite|Must be formed as`), refine: commentLine, sentence: `The recipe calls the command "{cmd}" (step "{step}") wrongly: {line}`, next: askOpsRecipe,
+		{code: "recipe_error", who: ops, in: "cmd", re: lazyregexp.New(`Invalidly-formatted|success_(?:retcodes|stdout|stderr) must be|getpwnam\(\) argument must be|needs a named parameter func|does not work with the watch requisite|Must be formed as`), refine: commentLine, sentence: `The recipe calls the command "{cmd}" (step "{step}") wrongly: {line}`, next: askOpsRecipe,
 			samples: []sample{
 				{step: "cmd.run make", says: "Invalidly-formatted 'env' parameter. See documentation.", names: []string{"'env'"}},
 				{step: "cmd.run make", says: "getpwnam() argument must be str, not int", names: []string{"must be str"}},
@@ -74,35 +76,35 @@ var commandRecords = join(
 			samples: []sample{{step: "cmd.run ./probe", says: "Command \"./probe\" run", exit: 143, names: []string{"terminated"}}}},
 		{code: "command_failed", who: developer, in: "cmd", when: silent, refine: commandWho, sentence: `The command "{cmd}" (step "{step}") failed{status} and printed nothing.`, next: pushAgain,
 			samples: []sample{{step: "cmd.run test -f dist/main.js", says: "Command \"test -f dist/main.js\" run", exit: 1, names: []string{"dist/main.js", "exit status 1"}}}},
-		{code: "command_failed", who: developer, in: "cmd", re: later(`^Command .* (?:run|failed)|^(?s:.*)$`), refine: commandWho, sentence: `The command "{cmd}" (step "{step}") failed: {line}`, next: pushAgain,
+		{code: "command_failed", who: developer, in: "cmd", re: lazyregexp.New(`^Command .* (?:run|failed)|^(?s:.*)$`), refine: commandWho, sentence: `The command "{cmd}" (step "{step}") failed: {line}`, next: pushAgain,
 			samples: []sample{{step: "cmd.run go build ./...", says: "Command \"go build ./...\" run", prints: "# acme.io/shop\n./main.go:7:2: undefined: tide", exit: 1, names: []string{"main.go:7:2: undefined: tide"}}}},
 	},
 )
 
 // workdirRecords are the folder a command runs in.
 var workdirRecords = []record{
-	{code: "workdir_missing", who: ops, re: later(`Desired working directory "?(?P<path>[^"\n]+?)"? is not available|cwd (?P<p2>\S+) does not exist`), refine: anyPath,
+	{code: "workdir_missing", who: ops, re: lazyregexp.New(`Desired working directory "?(?P<path>[^"\n]+?)"? is not available|cwd (?P<p2>\S+) does not exist`), refine: anyPath,
 		sentence: `The folder "{path}" that the command "{cmd}" should run in does not exist.`, next: askOps, subject: "{path}",
 		samples: []sample{{step: "cmd.run make", says: "Desired working directory \"/srv/none/app\" is not available", names: []string{"/srv/none/app", "make"}}}},
 }
 
 // checkRecords are checks of ops' own.
 var checkRecords = []record{
-	{code: "settings_error", who: ops, in: "test", re: later(`(?s)Pillar key "?(?P<key>[^"\n]+?)"? (?:is |was not found|must be )`), sentence: `The setting "{key}" is missing or wrong.`, next: askSettings, subject: "{key}",
+	{code: "settings_error", who: ops, in: "test", re: lazyregexp.New(`(?s)Pillar key "?(?P<key>[^"\n]+?)"? (?:is |was not found|must be )`), sentence: `The setting "{key}" is missing or wrong.`, next: askSettings, subject: "{key}",
 		samples: []sample{{step: "test.check_pillar settings", says: "Pillar key \"shop:domain\" is missing.", names: []string{"shop:domain"}}}},
 	{code: "command_failed", who: ops, in: "test", when: func(f *failure) bool { return f.comment != "" }, refine: commentLine, sentence: `A check that ops wrote stopped the setup: "{name}" ({line})`, next: askOps, subject: "{name}",
 		samples: []sample{{step: "test.fail_without_changes the shop has no domain yet", says: "ask Mia", names: []string{"no domain", "ask Mia"}}}},
 	{code: "command_failed", who: ops, in: "test", sentence: `A check that ops wrote stopped the setup: "{name}"`, next: askOps, subject: "{name}",
 		samples: []sample{{step: "test.fail_without_changes the shop has no domain yet", says: "Failure!", names: []string{"no domain"}}}},
-	{code: "command_timeout", who: retry, in: "loop", re: later(`Timed out while waiting for condition (?P<what>[^\n]+)|did not produce the expected result after (?P<n>\d+) attempts`), refine: func(f *failure, _ *finding) { coalesce(f, "what", "n") }, sentence: `The step "{step}" waited for "{name}" and it did not come about in time.`, next: tryAgain, subject: "{name}",
+	{code: "command_timeout", who: retry, in: "loop", re: lazyregexp.New(`Timed out while waiting for condition (?P<what>[^\n]+)|did not produce the expected result after (?P<n>\d+) attempts`), refine: func(f *failure, _ *finding) { coalesce(f, "what", "n") }, sentence: `The step "{step}" waited for "{name}" and it did not come about in time.`, next: tryAgain, subject: "{name}",
 		samples: []sample{{step: "loop.until shop.ready", says: "Timed out while waiting for condition m_ret is True", names: []string{"shop.ready"}}, {step: "loop.until_no_eval shop.ready", says: "Call did not produce the expected result after 5 attempts", names: []string{"shop.ready"}}}},
-	{code: "service_failed", who: ops, in: "status process", re: later(`Process signature "(?P<svc>[^"\n]+)" not found`), sentence: `The process "{svc}" should run on the server and does not.`, next: askOps, subject: "{svc}",
+	{code: "service_failed", who: ops, in: "status process", re: lazyregexp.New(`Process signature "(?P<svc>[^"\n]+)" not found`), sentence: `The process "{svc}" should run on the server and does not.`, next: askOps, subject: "{svc}",
 		samples: []sample{{step: "status.process shop-worker", says: `Process signature "shop-worker" not found`, names: []string{"shop-worker"}}}},
 	{code: "command_failed", who: ops, in: "status", refine: commentLine, sentence: `A check of the server did not pass (step "{step}"): {line}`, next: askOps, subject: "{name}",
 		samples: []sample{{step: "status.loadavg load", says: "Load avg above maximum of 4 at 5.2", names: []string{"5.2"}}}},
-	{code: "recipe_error", who: ops, in: "loop", re: later(`must be specified|Invalid operator`), refine: commentLine, sentence: `The recipe's step "{step}" is not right: {line}`, next: askOpsRecipe,
+	{code: "recipe_error", who: ops, in: "loop", re: lazyregexp.New(`must be specified|Invalid operator`), refine: commentLine, sentence: `The recipe's step "{step}" is not right: {line}`, next: askOpsRecipe,
 		samples: []sample{{step: "loop.until shop.ready", says: "Period must be specified as a float in seconds", names: []string{"Period"}}}},
-	{code: "command_failed", who: ops, in: "http", re: later(`Status (?P<code>\d+) was not found|Match text .* was not found|(?P<any>.+)`), refine: webCheck,
+	{code: "command_failed", who: ops, in: "http", re: lazyregexp.New(`Status (?P<code>\d+) was not found|Match text .* was not found|(?P<any>.+)`), refine: webCheck,
 		sentence: `The address "{name}" did not answer as it should{code}.`, next: tryAgain, subject: "{name}",
 		samples: []sample{{step: "http.query http://127.0.0.1:80/health", says: "Status 200 was not found", names: []string{"127.0.0.1:80", "200"}}}},
 }

@@ -12,6 +12,7 @@ import (
 	"sync"
 
 	"github.com/berth-dev/berth/orchestrator"
+	"github.com/berth-dev/berth/orchestrator/lazyregexp"
 )
 
 // Who can mend a cause.
@@ -135,26 +136,26 @@ func (c context) installing(r orchestrator.Report) orchestrator.Diagnosis {
 }
 
 var problemRecords = []record{
-	{code: "salt_missing", who: ops, re: later(`(?i)salt`), when: func(f *failure) bool {
+	{code: "salt_missing", who: ops, re: lazyregexp.New(`(?i)salt`), when: func(f *failure) bool {
 		return re(`(?i)not found|missing|not installed|no such file|cannot be (?:found|run)|isn't`).MatchString(f.comment)
 	}, sentence: `The program that sets up the server is not there: "{line}"`, next: askOps,
 		samples: []sample{{says: "salt-call was not found in PATH", names: []string{"salt-call"}}, {says: "fork/exec /opt/berth/salt/bin/salt-call: no such file or directory", names: []string{"/opt/berth/salt/bin/salt-call"}}}},
-	{code: "disk_full", who: ops, re: later(diskFull), sentence: `The server's disk is full: {line}`, next: nextDisk,
+	{code: "disk_full", who: ops, re: lazyregexp.New(diskFull), sentence: `The server's disk is full: {line}`, next: nextDisk,
 		samples: []sample{{says: "write /var/lib/berth/desired.json: no space left on device", names: []string{"/var/lib/berth"}}}},
-	{code: "permission_denied", who: ops, re: later(`(?i)permission denied|not permitted|read-only|unwritable|not writable`),
+	{code: "permission_denied", who: ops, re: lazyregexp.New(`(?i)permission denied|not permitted|read-only|unwritable|not writable`),
 		sentence: `The server could not begin its setup, a permission is missing: {line}`, next: askOps,
 		samples: []sample{{says: "The folder /srv/shop is not writable: permission denied", names: []string{"/srv/shop"}}, {says: "open /etc/berth/agent.json: permission denied", names: []string{"/etc/berth/agent.json"}}}},
-	{code: "workdir_missing", who: ops, re: later(`(?i)no such file or directory`), sentence: `The server could not begin its setup, a folder is missing: {line}`, next: askOps,
+	{code: "workdir_missing", who: ops, re: lazyregexp.New(`(?i)no such file or directory`), sentence: `The server could not begin its setup, a folder is missing: {line}`, next: askOps,
 		samples: []sample{{says: "open /var/lib/berth/states: no such file or directory", names: []string{"/var/lib/berth/states"}}}},
 }
 
 // ofAgentItself is what the agent notes among the app's own output.
-var ofAgentItself = later(`(?m)^\[berth\] .*$`)
+var ofAgentItself = lazyregexp.New(`(?m)^\[berth\] .*$`)
 
 // health is the cause when everything was set up and the app is not well.
 func (c context) health(r orchestrator.Report) orchestrator.Cause {
 	m := c.masker(r.HealthDetail + r.AppLog + r.Stdout)
-	said := ofAgentItself.get().ReplaceAllString(r.AppLog, "")
+	said := ofAgentItself.ReplaceAllString(r.AppLog, "")
 	line := telling(said, "")
 	f := &failure{module: "app", comment: r.HealthDetail, stderr: said, vars: vars{"app": c.app.Name, "detail": r.HealthDetail, "line": line, "step": c.app.Name, "name": c.app.Name, "cmd": c.app.Start, "path": c.app.Health}}
 	what := "it was set up and started, but is not well"
@@ -206,13 +207,13 @@ const (
 // healthRecords are why an app that was set up and started is not well. They
 // look at what its agent saw, or at what the app printed.
 var healthRecords = []record{
-	{code: "port_in_use", who: ops, text: output, re: later(portInUse), sentence: `{app} could not start: its port{port} is already taken on the server.`, next: askOps, refine: findPort,
+	{code: "port_in_use", who: ops, text: output, re: lazyregexp.New(portInUse), sentence: `{app} could not start: its port{port} is already taken on the server.`, next: askOps, refine: findPort,
 		samples: []sample{{says: "the app ended with exit status 1", prints: "OSError: [Errno 98] Address already in use: ('', 8080)", names: []string{"shop", "8080"}}, {says: "nothing listened on port 3000 within 1m0s", prints: "Error: listen EADDRINUSE: address already in use :::3000", names: []string{"3000"}}}},
-	{code: "out_of_memory", who: ops, text: output, re: later(outOfMemory), sentence: `{app} could not stay alive: the server ran out of memory.`, next: nextMemory,
+	{code: "out_of_memory", who: ops, text: output, re: lazyregexp.New(outOfMemory), sentence: `{app} could not stay alive: the server ran out of memory.`, next: nextMemory,
 		samples: []sample{{says: "the app was ended by signal 6 (2 times)", prints: "FATAL ERROR: Reached heap limit Allocation failed - JavaScript heap out of memory", names: []string{"shop"}}}},
-	{code: "disk_full", who: ops, text: output, re: later(diskFull), sentence: `{app} could not start: the server's disk is full.`, next: nextDisk,
+	{code: "disk_full", who: ops, text: output, re: lazyregexp.New(diskFull), sentence: `{app} could not start: the server's disk is full.`, next: nextDisk,
 		samples: []sample{{says: "the app ended with exit status 1", prints: "OSError: [Errno 28] No space left on device: '/srv/shop/cache'", names: []string{"shop"}}}},
-	{code: "settings_error", who: ops, text: output, re: later(`KeyError: '(?P<key>[A-Z][A-Z0-9_]{2,})'|(?i:environment variable|env var)\W+(?P<key2>[A-Z][A-Z0-9_]{2,})\W+(?i:is )?(?i:not set|missing|required|undefined)|(?P<key3>[A-Z][A-Z0-9_]{2,}):? (?i:is not set|must be set|is required|is missing|not set|parameter not set)|key not found: "(?P<key4>[A-Z][A-Z0-9_]{2,})"|(?i:missing|required) (?i:required )?(?i:environment variable|env var|setting)s?:? ['"]?(?P<key5>[A-Z][A-Z0-9_]{2,})|could not find environment variable "(?P<key6>[A-Z][A-Z0-9_]{2,})"|(?P<key7>[A-Z][A-Z0-9_]{2,})['"]? (?i:(?:environment|env) var(?:iable)?) (?i:is )?(?i:not set|missing|required|undefined)`), refine: func(f *failure, _ *finding) { coalesce(f, "key", "key2", "key3", "key4", "key5", "key6", "key7") },
+	{code: "settings_error", who: ops, text: output, re: lazyregexp.New(`KeyError: '(?P<key>[A-Z][A-Z0-9_]{2,})'|(?i:environment variable|env var)\W+(?P<key2>[A-Z][A-Z0-9_]{2,})\W+(?i:is )?(?i:not set|missing|required|undefined)|(?P<key3>[A-Z][A-Z0-9_]{2,}):? (?i:is not set|must be set|is required|is missing|not set|parameter not set)|key not found: "(?P<key4>[A-Z][A-Z0-9_]{2,})"|(?i:missing|required) (?i:required )?(?i:environment variable|env var|setting)s?:? ['"]?(?P<key5>[A-Z][A-Z0-9_]{2,})|could not find environment variable "(?P<key6>[A-Z][A-Z0-9_]{2,})"|(?P<key7>[A-Z][A-Z0-9_]{2,})['"]? (?i:(?:environment|env) var(?:iable)?) (?i:is )?(?i:not set|missing|required|undefined)`), refine: func(f *failure, _ *finding) { coalesce(f, "key", "key2", "key3", "key4", "key5", "key6", "key7") },
 		sentence: `{app} was started and misses the setting "{key}".`, next: `Ask ops to put it into the settings of the app; then "berth env retry NAME".`,
 		samples: []sample{
 			{says: "the app ended with exit status 1", prints: "Traceback (most recent call last):\n  File \"app.py\", line 1\nKeyError: 'DATABASE_URL'", names: []string{"DATABASE_URL"}},
@@ -221,13 +222,13 @@ var healthRecords = []record{
 			{says: "the app ended with exit status 2", prints: "/bin/sh: 1: SMTP_HOST: parameter not set", names: []string{"SMTP_HOST"}},
 			{says: "the app ended with exit status 1", prints: "config.rb:3:in 'fetch': key not found: \"REDIS_URL\" (KeyError)", names: []string{"REDIS_URL"}},
 		}},
-	{code: "settings_error", who: ops, text: output, re: later(`(?m)^.*(?:password authentication failed for user|Access denied for user|NOAUTH|WRONGPASS|SCRAM authentication failed|role "[^"\n]+" does not exist|database "[^"\n]+" does not exist|Unknown database).*$`), when: notRefusing, refine: outputLine,
+	{code: "settings_error", who: ops, text: output, re: lazyregexp.New(`(?m)^.*(?:password authentication failed for user|Access denied for user|NOAUTH|WRONGPASS|SCRAM authentication failed|role "[^"\n]+" does not exist|database "[^"\n]+" does not exist|Unknown database).*$`), when: notRefusing, refine: outputLine,
 		sentence: `{app} was started, but its database does not let it in: {line}`, next: `Ask ops to check the database's name, user and password in the settings of the app; then "berth env retry NAME".`,
 		samples: []sample{
 			{says: "the app ended with exit status 1 (4 times)", prints: `psycopg.OperationalError: connection failed: FATAL:  password authentication failed for user "shop"`, names: []string{"shop", "password authentication failed"}},
 			{says: "GET /healthz answered 503 within 1m0s", prints: `pq: database "shop_qa" does not exist`, names: []string{"shop_qa"}},
 		}},
-	{code: "dependency_unreachable", who: ops, text: output, re: later(`(?m)^.*(?:connect E(?:CONNREFUSED|TIMEDOUT|HOSTUNREACH) \S+|getaddrinfo (?:ENOTFOUND|EAI_AGAIN) \S+|dial tcp:? [^\n]*(?:refused|no such host|i/o timeout|unreachable|misbehaving)|connection to server at [^\n]*failed|[Cc]ould not (?:connect to server|translate host name)|Can't connect to (?:MySQL|MariaDB|local) |[Ee]rror -?\d+ connecting to \S+|\[Errno (?:110|111|113|-2|-3)\]|Connection(?: to \S+)? refused|Name or service not known|Temporary failure in name resolution|Max retries exceeded with url|Mongo\w*ServerSelectionError|ServerSelectionTimeoutError).*$`), when: notRefusing, refine: outputLine,
+	{code: "dependency_unreachable", who: ops, text: output, re: lazyregexp.New(`(?m)^.*(?:connect E(?:CONNREFUSED|TIMEDOUT|HOSTUNREACH) \S+|getaddrinfo (?:ENOTFOUND|EAI_AGAIN) \S+|dial tcp:? [^\n]*(?:refused|no such host|i/o timeout|unreachable|misbehaving)|connection to server at [^\n]*failed|[Cc]ould not (?:connect to server|translate host name)|Can't connect to (?:MySQL|MariaDB|local) |[Ee]rror -?\d+ connecting to \S+|\[Errno (?:110|111|113|-2|-3)\]|Connection(?: to \S+)? refused|Name or service not known|Temporary failure in name resolution|Max retries exceeded with url|Mongo\w*ServerSelectionError|ServerSelectionTimeoutError).*$`), when: notRefusing, refine: outputLine,
 		sentence: `{app} was started, but does not reach what it needs: {line}`, next: nextReach,
 		samples: []sample{
 			{says: "the app ended with exit status 1 (5 times); nothing listened on port 41001", prints: "Error: connect ECONNREFUSED 127.0.0.1:5432\n    at TCPConnectWrap.afterConnect [as oncomplete] (node:net:1555:16)", names: []string{"127.0.0.1:5432"}},
@@ -236,24 +237,24 @@ var healthRecords = []record{
 			{says: "the app ended with exit status 1", prints: "panic: dial tcp: lookup orders-api on 127.0.0.53:53: no such host", names: []string{"orders-api"}},
 			{says: "the app ended with exit status 1", prints: "Error: getaddrinfo ENOTFOUND mongo.acme.io", names: []string{"mongo.acme.io"}},
 		}},
-	{code: "health_failed", who: developer, re: later(`^there is nothing to start`), sentence: `{app} was set up, but nothing says how it is started.`, next: `Give its Makefile a target "run" or "start" and push, or ask ops to set its start command; then "berth env deploy NAME".`,
+	{code: "health_failed", who: developer, re: lazyregexp.New(`^there is nothing to start`), sentence: `{app} was set up, but nothing says how it is started.`, next: `Give its Makefile a target "run" or "start" and push, or ask ops to set its start command; then "berth env deploy NAME".`,
 		samples: []sample{{says: "there is nothing to start: the catalog has no start for this app, and its Makefile no target run or start", names: []string{"shop"}}}},
-	{code: "health_failed", who: developer, text: output, re: later(`(?m)^(?:/bin/)?(?:ba|da)?sh: (?:line )?(?:\d+: )?(?:exec: )?(?P<cmd>[^\s:]+): (?:command )?(?:not found|[Pp]ermission denied)|^make: (?P<c2>[^\s:]+): No such file or directory`), when: func(f *failure) bool { return re(endedHow).MatchString(f.comment) }, refine: func(f *failure, _ *finding) { coalesce(f, "cmd", "c2") },
+	{code: "health_failed", who: developer, text: output, re: lazyregexp.New(`(?m)^(?:/bin/)?(?:ba|da)?sh: (?:line )?(?:\d+: )?(?:exec: )?(?P<cmd>[^\s:]+): (?:command )?(?:not found|[Pp]ermission denied)|^make: (?P<c2>[^\s:]+): No such file or directory`), when: func(f *failure) bool { return re(endedHow).MatchString(f.comment) }, refine: func(f *failure, _ *finding) { coalesce(f, "cmd", "c2") },
 		sentence: `{app} could not be started: its start command needs "{cmd}", which is not on the server or can't be run.`, next: `Mend the start command, or let the build install what it needs; push, then "berth env deploy NAME".`,
 		samples: []sample{
 			{says: "the app ended with exit status 127 (6 times); nothing listened on port 41001", prints: "/bin/sh: 1: gunicorn: not found", names: []string{"gunicorn"}},
 			{says: "the app ended with exit status 126", prints: "/bin/sh: 1: ./start.sh: Permission denied", names: []string{"./start.sh"}},
 			{says: "the app ended with exit status 2", prints: "make: uvicorn: No such file or directory\nmake: *** [Makefile:4: run] Error 127", names: []string{"uvicorn"}},
 		}},
-	{code: "health_failed", who: developer, re: later(`^the app could not be started: (?P<why>[^;]+?)(?: \(\d+ times\))?(?:;.*)?$`), sentence: `{app} could not be started: {why}.`, next: nextHealth,
+	{code: "health_failed", who: developer, re: lazyregexp.New(`^the app could not be started: (?P<why>[^;]+?)(?: \(\d+ times\))?(?:;.*)?$`), sentence: `{app} could not be started: {why}.`, next: nextHealth,
 		samples: []sample{{says: "the app could not be started: the folder /srv/shop is not there (3 times); nothing listened on port 41001", names: []string{"/srv/shop is not there"}}}},
-	{code: "out_of_memory", who: ops, re: later(`^the app was ended by signal 9(?: \((?P<n>\d+) times\))?`), refine: times,
+	{code: "out_of_memory", who: ops, re: lazyregexp.New(`^the app was ended by signal 9(?: \((?P<n>\d+) times\))?`), refine: times,
 		sentence: `{app} does not stay up: it was killed from outside{times}, most likely for want of memory.`, next: nextMemory,
 		samples: []sample{{says: "the app was ended by signal 9 (3 times); nothing listened on port 41001", prints: "Loading model ...", names: []string{"3 times", "memory"}}}},
-	{code: "health_failed", who: developer, re: later(`^the app ended with exit status 0(?: \((?P<n>\d+) times\))?(?:;.*)?$`), refine: times,
+	{code: "health_failed", who: developer, re: lazyregexp.New(`^the app ended with exit status 0(?: \((?P<n>\d+) times\))?(?:;.*)?$`), refine: times,
 		sentence: `{app} does not stay up: it ended without an error{times} (exit status 0). Its start command has to stay in the foreground.`, next: nextHealth,
 		samples: []sample{{says: "the app ended with exit status 0 (4 times); it has to stay in the foreground; nothing listened on port 41001", prints: "started in the background", names: []string{"4 times", "foreground"}}}},
-	{code: "health_failed", who: developer, re: later(endedHow), refine: func(f *failure, x *finding) {
+	{code: "health_failed", who: developer, re: lazyregexp.New(endedHow), refine: func(f *failure, x *finding) {
 		times(f, x)
 		lastWords(f, x)
 	}, sentence: `{app} does not stay up: it {how}{times}.`, next: nextHealth,
@@ -261,28 +262,28 @@ var healthRecords = []record{
 			{says: "the app ended with exit status 3 (7 times); nothing listened on port 41001", prints: "RuntimeError: no such table: orders", names: []string{"exit status 3", "7 times", "no such table: orders"}},
 			{says: "the app was ended by signal 11; nothing listened on port 41001", names: []string{"signal 11"}},
 		}},
-	{code: "health_failed", who: developer, re: later(`^nothing (?:listened|took a connection) on port (?P<port>\d+)`), when: elsewhere, sentence: `{app} runs, but listens on {where} instead of port {port}: it has to take its port from PORT.`, next: `Let the app listen on the port that the variable PORT has, push, then "berth env deploy NAME".`,
+	{code: "health_failed", who: developer, re: lazyregexp.New(`^nothing (?:listened|took a connection) on port (?P<port>\d+)`), when: elsewhere, sentence: `{app} runs, but listens on {where} instead of port {port}: it has to take its port from PORT.`, next: `Let the app listen on the port that the variable PORT has, push, then "berth env deploy NAME".`,
 		samples: []sample{
 			{says: "nothing listened on port 41001 within 1m0s", prints: "Server listening on port 3000", names: []string{"port 3000", "41001"}},
 			{says: "nothing listened on port 41001 within 1m0s", prints: "[2026-11-24 10:00:00 +0000] [7] [INFO] Listening at: http://127.0.0.1:8000 (7)", names: []string{"port 8000"}},
 			{says: "nothing listened on port 41001 within 1m0s", prints: "Tomcat started on port(s): 8080 (http) with context path ''", names: []string{"port 8080"}},
 			{says: "nothing took a connection on port 41001 within 1m0s", prints: "  > Local:    http://localhost:5173/", names: []string{"port 5173"}},
 		}},
-	{code: "health_failed", who: developer, re: later(`^nothing (?:listened|took a connection) on port (?P<port>\d+)`), when: atAnother, sentence: `{app} runs, but listens on the address {where} alone: it has to listen on 0.0.0.0 or 127.0.0.1, port {port}.`, next: `Let the app listen on 0.0.0.0, push, then "berth env deploy NAME".`,
+	{code: "health_failed", who: developer, re: lazyregexp.New(`^nothing (?:listened|took a connection) on port (?P<port>\d+)`), when: atAnother, sentence: `{app} runs, but listens on the address {where} alone: it has to listen on 0.0.0.0 or 127.0.0.1, port {port}.`, next: `Let the app listen on 0.0.0.0, push, then "berth env deploy NAME".`,
 		samples: []sample{{says: "nothing listened on port 41001 within 1m0s", prints: "Listening on http://10.0.0.5:41001", names: []string{"10.0.0.5", "41001"}}}},
-	{code: "health_failed", who: developer, re: later(`^GET (?P<path>\S+) answered (?P<status>404|405|410)\b`), when: atFirst,
+	{code: "health_failed", who: developer, re: lazyregexp.New(`^GET (?P<path>\S+) answered (?P<status>404|405|410)\b`), when: atFirst,
 		sentence: `{app} runs, but does not know "{path}", by which Berth sees whether it is well: it answered {status}.`, next: `Let the app answer there, or ask ops to set another health path; then "berth env deploy NAME".`,
 		samples: []sample{{says: "GET /healthz answered 404 within 1m0s", names: []string{"/healthz", "404"}}}},
-	{code: "health_failed", who: developer, re: later(`^GET (?P<path>\S+) answered (?P<status>401|403|407)\b`), when: atFirst,
+	{code: "health_failed", who: developer, re: lazyregexp.New(`^GET (?P<path>\S+) answered (?P<status>401|403|407)\b`), when: atFirst,
 		sentence: `{app} runs, but wants a sign-in at "{path}", by which Berth sees whether it is well: it answered {status}.`, next: `Let the app answer there without a sign-in, or ask ops to set another health path; then "berth env deploy NAME".`,
 		samples: []sample{{says: "GET /healthz answered 401 within 1m0s", names: []string{"/healthz", "401"}}}},
-	{code: "health_failed", who: developer, re: later(`^GET (?P<path>\S+) answered (?P<status>\d+)`), when: atFirst, refine: lastWords,
+	{code: "health_failed", who: developer, re: lazyregexp.New(`^GET (?P<path>\S+) answered (?P<status>\d+)`), when: atFirst, refine: lastWords,
 		sentence: `{app} runs, but "{path}" answered {status}.`, next: nextHealth,
 		samples: []sample{
 			{says: "GET /healthz answered 500 within 1m0s", prints: "RuntimeError: no such table: orders", names: []string{"/healthz", "500", "no such table: orders"}},
 			{says: "GET /healthz answered 503 within 1m0s", names: []string{"503"}},
 		}},
-	{code: "health_failed", who: developer, re: later(`^GET (?P<path>\S+) on port (?P<port>\d+) gave no answer(?: within (?P<for>\S+))?`), when: atFirst, refine: func(f *failure, x *finding) {
+	{code: "health_failed", who: developer, re: lazyregexp.New(`^GET (?P<path>\S+) on port (?P<port>\d+) gave no answer(?: within (?P<for>\S+))?`), when: atFirst, refine: func(f *failure, x *finding) {
 		if f.vars["within"] = ""; f.vars["for"] != "" {
 			f.vars["within"] = " within " + f.vars["for"]
 		}
@@ -300,7 +301,7 @@ func atFirst(f *failure) bool { return f.vars["later"] == "" }
 
 // outputLine quotes the line of the app's output that the record knew.
 func outputLine(f *failure, x *finding) {
-	line, _, _ := strings.Cut(x.of.re.get().FindString(f.output()), "\n")
+	line, _, _ := strings.Cut(x.of.re.FindString(f.output()), "\n")
 	f.vars["line"] = strings.TrimSpace(prefixes.ReplaceAllString(strings.TrimSpace(line), ""))
 }
 
@@ -348,21 +349,6 @@ func atAnother(f *failure) bool {
 
 // compiled keeps the expressions of refinements, which run once for each failure.
 var compiled sync.Map
-
-// expression is a regular expression that is compiled when it is first asked
-// for: every berth command would wait for the tables' hundreds otherwise.
-type expression struct{ source string }
-
-// expressions are all of them, for the test that compiles each.
-var expressions []*expression
-
-func later(source string) *expression {
-	e := &expression{source}
-	expressions = append(expressions, e)
-	return e
-}
-
-func (e *expression) get() *regexp.Regexp { return re(e.source) }
 
 // re compiles one of this package's own expressions.
 func re(s string) *regexp.Regexp {

@@ -4,6 +4,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/berth-dev/berth/orchestrator/lazyregexp"
 )
 
 // A failed command says much; one line of it tells most. These rules come from
@@ -18,7 +20,7 @@ const (
 )
 
 var (
-	noiseLine = regexp.MustCompile(`(?i)^(?:` +
+	noiseLine = lazyregexp.New(`(?i)^(?:` +
 		`exit status \d+|[.EFsxX]+\s+\[ *\d+%\]|-- (?:configuring incomplete|generating).*|see also ".*|found \d+ (?:errors?|problems?)\b.*|✖ \d+ problems?.*|\d+ (?:failing|passing|failed|passed|errors?|static files copied)\b.*|\[?elifecycle\]?.*|` +
 		`=+ (?:test session starts|failures|errors|short test summary info|warnings summary.*|.*\d+ (?:failed|passed|errors?)\b.*) =+|_{3,} .* _{3,}|(?:test suites|tests|snapshots|time|ran all test suites)[:.].*|fail\s+\S+\s+(?:\[build failed\]|[\d.]+m?s)|` +
 		`\s*(?:\|\s*)?raise \w[\w.]*\(.*|\s*(?:generatedmessage|actual|operator|hostname|diff|dest): .*|\s*expected: .*,|build failed with \d+ errors?:|error during build:|errors?:|exited with (?:code|status) \d+.*|` +
@@ -36,30 +38,30 @@ var (
 		`(?:run|try|use) .{0,60}(?:--help|--stacktrace|--info).*|\* try:|\* get more help.*|build failed(?: with an exception\.| in .*)?|` +
 		`\+\+? .*|> .*|\$ .*|.* additional info follows:` +
 		`)$`)
-	exception  = regexp.MustCompile(`^(?:[A-Za-z_][\w.]*\.)?[A-Z]\w*(?:Error|Exception|Exit|Interrupt|Warning|Fault|NotFound|Refused|Denied|DoesNotExist|ImproperlyConfigured)(?:: .*| \[.*)?$|^(?:django|sqlalchemy|psycopg2?|pymysql|redis|requests|botocore)\.[\w.]+: .*`)
-	strongLine = regexp.MustCompile(`^Module not found: |^Cannot query field |^Unable to resolve symbol: |^Failed to configure |^Migrations are pending|^would reformat |^Plugin \[id: .* was not found|^The file "[^"]+" does not contain |^"[^"]+" does not contain valid |^rsync: |\[\w+Error\] |cannot find -l|^Type error: |^e: |(?:^|[\s:(])(?:fatal error|fatal|error|ERROR|Error|FATAL|Fatal error|panic|\[emerg\]|\[error\]|\[crit\])(?:\[\w+\])?(?: TS\d+)?:? |\berror TS\d+|undefined reference|cannot find |No rule to make target|SyntaxError|AssertionError|FAIL:|^--- FAIL|\bFAILED\b|Cannot find module|ModuleNotFoundError|unclosed|Caused by: `)
-	weakLine   = regexp.MustCompile(`(?i)error|fail|cannot|can't|could not|couldn't|unable|not found|no such|denied|refused|missing|invalid|unknown|undefined|unexpected|broken|expected|killed|segmentation|abort|timed out|timeout|not allowed|does not|doesn't|exceed|conflict|usage:|forbidden|unauthorized|unavailable|incompatible|mismatch|out of date|rejected|illegal|corrupt|no tests ran|fehler|nicht gefunden|erreur|échec|introuvable|ошибк|错误|失败|エラー`)
-	pathOrURL  = regexp.MustCompile(`\w+://\S+|\S*/\S*`)
+	exception  = lazyregexp.New(`^(?:[A-Za-z_][\w.]*\.)?[A-Z]\w*(?:Error|Exception|Exit|Interrupt|Warning|Fault|NotFound|Refused|Denied|DoesNotExist|ImproperlyConfigured)(?:: .*| \[.*)?$|^(?:django|sqlalchemy|psycopg2?|pymysql|redis|requests|botocore)\.[\w.]+: .*`)
+	strongLine = lazyregexp.New(`^Module not found: |^Cannot query field |^Unable to resolve symbol: |^Failed to configure |^Migrations are pending|^would reformat |^Plugin \[id: .* was not found|^The file "[^"]+" does not contain |^"[^"]+" does not contain valid |^rsync: |\[\w+Error\] |cannot find -l|^Type error: |^e: |(?:^|[\s:(])(?:fatal error|fatal|error|ERROR|Error|FATAL|Fatal error|panic|\[emerg\]|\[error\]|\[crit\])(?:\[\w+\])?(?: TS\d+)?:? |\berror TS\d+|undefined reference|cannot find |No rule to make target|SyntaxError|AssertionError|FAIL:|^--- FAIL|\bFAILED\b|Cannot find module|ModuleNotFoundError|unclosed|Caused by: `)
+	weakLine   = lazyregexp.New(`(?i)error|fail|cannot|can't|could not|couldn't|unable|not found|no such|denied|refused|missing|invalid|unknown|undefined|unexpected|broken|expected|killed|segmentation|abort|timed out|timeout|not allowed|does not|doesn't|exceed|conflict|usage:|forbidden|unauthorized|unavailable|incompatible|mismatch|out of date|rejected|illegal|corrupt|no tests ran|fehler|nicht gefunden|erreur|échec|introuvable|ошибк|错误|失败|エラー`)
+	pathOrURL  = lazyregexp.New(`\w+://\S+|\S*/\S*`)
 	// announces are lines whose reason stands on the next one.
-	announces = regexp.MustCompile(`^(?:Error: P\d{4}|Syntax error (?:compiling|reading source|macroexpanding) .*at \(.*\)\.|CMake (?:Deprecation )?Error.*:|ERROR in \S.*|● Test suite failed to run|(?:Error: )?ERR_PNPM_\w+|\* What went wrong:|Error:|ERROR:|error:|FAILED:.*:)$`)
+	announces = lazyregexp.New(`^(?:Error: P\d{4}|Syntax error (?:compiling|reading source|macroexpanding) .*at \(.*\)\.|CMake (?:Deprecation )?Error.*:|ERROR in \S.*|● Test suite failed to run|(?:Error: )?ERR_PNPM_\w+|\* What went wrong:|Error:|ERROR:|error:|FAILED:.*:)$`)
 	// ofTest is the reason that pytest gives.
-	ofTest = regexp.MustCompile(`^E {2,}\S`)
+	ofTest = lazyregexp.New(`^E {2,}\S`)
 	// panicked is how Rust, Ruby and Elixir begin; Rust says why on the next line.
-	panicked   = regexp.MustCompile(`^thread '.*' (?:\(\d+\) )?panicked at |^\S+:\d+:in [\x60'].*\((?:[A-Z]\w*::)*[A-Z]\w*\)$|^\*\* \((?:[A-Z]\w*\.)*[A-Z]\w*\) `)
-	testFailed = regexp.MustCompile(`^(?:FAIL\s+\S+ > .+|\S.* > \S.* FAILED|rspec \./\S+:\d+ # .+|\w+#test_\w+ \[.+\]:|Failed [A-Za-z_][\w.]+\.\w+ \[[^\]]+\]|FAILED \S+::\S+|FAIL: \S+|--- FAIL: \S+|● .+|not ok \d+ .+)`)
-	pointsAt   = regexp.MustCompile(`^(?:\[ERROR\] )?\S+?[:(]\[?\d+(?:[,:]\d+)?[\]:)]`)
+	panicked   = lazyregexp.New(`^thread '.*' (?:\(\d+\) )?panicked at |^\S+:\d+:in [\x60'].*\((?:[A-Z]\w*::)*[A-Z]\w*\)$|^\*\* \((?:[A-Z]\w*\.)*[A-Z]\w*\) `)
+	testFailed = lazyregexp.New(`^(?:FAIL\s+\S+ > .+|\S.* > \S.* FAILED|rspec \./\S+:\d+ # .+|\w+#test_\w+ \[.+\]:|Failed [A-Za-z_][\w.]+\.\w+ \[[^\]]+\]|FAILED \S+::\S+|FAIL: \S+|--- FAIL: \S+|● .+|not ok \d+ .+)`)
+	pointsAt   = lazyregexp.New(`^(?:\[ERROR\] )?\S+?[:(]\[?\d+(?:[,:]\d+)?[\]:)]`)
 	// prefixes are what loggers and tools put before their words.
-	prefixes = regexp.MustCompile(`^(?:- |e: (?:file://)?|[\w@][\w@/.-]*:(?:build|lint|test|dev|check|typecheck|compile)[\w:-]*: |E {2,}|\| +|➤ (?:YN\d+: )?(?:[│┌└·] )?|│ +|[├╰]─▶ |[×✘✖✗] |\[!\] |Caused by: |\[cause\]: |Exception in thread "[^"]*" |Unhandled exception\. |npm (?:err!|error|ERR!) |E: |\[ERROR\s*\] |\d{4}[-/]\d\d[-/]\d\d[T ]\d\d:\d\d:\d\d\S*\s+(?:\[\w+\]\s+\d+#\d+:\s+)?)+`)
+	prefixes = lazyregexp.New(`^(?:- |e: (?:file://)?|[\w@][\w@/.-]*:(?:build|lint|test|dev|check|typecheck|compile)[\w:-]*: |E {2,}|\| +|➤ (?:YN\d+: )?(?:[│┌└·] )?|│ +|[├╰]─▶ |[×✘✖✗] |\[!\] |Caused by: |\[cause\]: |Exception in thread "[^"]*" |Unhandled exception\. |npm (?:err!|error|ERR!) |E: |\[ERROR\s*\] |\d{4}[-/]\d\d[-/]\d\d[T ]\d\d:\d\d:\d\d\S*\s+(?:\[\w+\]\s+\d+#\d+:\s+)?)+`)
 	// notThere is what Maven and Bundler say at the end of a long line, or below
 	// much else.
-	notThere = regexp.MustCompile(`Could not (?:find|transfer) artifact \S+|Failure to find \S+:\S+|\bcannot find -l\S+|^An error occurred while installing \S+ \(`)
+	notThere = lazyregexp.New(`Could not (?:find|transfer) artifact \S+|Failure to find \S+:\S+|\bcannot find -l\S+|^An error occurred while installing \S+ \(`)
 	// severalAtOnce is Python's exception of several.
-	severalAtOnce = regexp.MustCompile(`^(?:[\w.]+\.)?(?:Base)?ExceptionGroup: .+ \(\d+ sub-exceptions?\)$`)
+	severalAtOnce = lazyregexp.New(`^(?:[\w.]+\.)?(?:Base)?ExceptionGroup: .+ \(\d+ sub-exceptions?\)$`)
 	// ofTask begins a line that a tool passes on from one of its tasks.
-	ofTask = regexp.MustCompile(`^[\w@][\w@/.-]*:(?:build|lint|test|dev|check|typecheck|compile)[\w:-]*: `)
+	ofTask = lazyregexp.New(`^[\w@][\w@/.-]*:(?:build|lint|test|dev|check|typecheck|compile)[\w:-]*: `)
 	// innermost begins the reasons that Gradle gives, each further in.
-	innermost   = regexp.MustCompile(`^\s*> \S`)
-	sectionNote = regexp.MustCompile(`(?i): in function|in file included from|: note: |warning: |deprecat`)
+	innermost   = lazyregexp.New(`^\s*> \S`)
+	sectionNote = lazyregexp.New(`(?i): in function|in file included from|: note: |warning: |deprecat`)
 )
 
 // lines splits an output: carriage returns of progress bars count as ends,
@@ -162,11 +164,11 @@ func telling(stderr, stdout string) string {
 }
 
 var (
-	rejection = regexp.MustCompile(`^UnhandledPromiseRejection: .* with the reason "(.+?)"\.?$`)
-	toAdd     = regexp.MustCompile(`; to add(?: it)?:$`)
-	inFile    = regexp.MustCompile(`^File "([^"]+)", line (\d+)`)
-	located   = regexp.MustCompile(`^(?:-->|❯|╭─+ ?\[|╭▸|,-\[) *([^\s\]]+:\d+(?::\d+)?)|^(\S+\.\w+) (\d+:\d+)(?: |$)`)
-	itsSyntax = regexp.MustCompile(`^(?:Syntax|Indentation|Tab)Error\b`)
+	rejection = lazyregexp.New(`^UnhandledPromiseRejection: .* with the reason "(.+?)"\.?$`)
+	toAdd     = lazyregexp.New(`; to add(?: it)?:$`)
+	inFile    = lazyregexp.New(`^File "([^"]+)", line (\d+)`)
+	located   = lazyregexp.New(`^(?:-->|❯|╭─+ ?\[|╭▸|,-\[) *([^\s\]]+:\d+(?::\d+)?)|^(\S+\.\w+) (\d+:\d+)(?: |$)`)
+	itsSyntax = lazyregexp.New(`^(?:Syntax|Indentation|Tab)Error\b`)
 )
 
 // at is the index of a line, or -1.
@@ -240,13 +242,13 @@ func whole(all []string, i int, line string) string {
 }
 
 // aside is what Gradle says of where to look.
-var aside = regexp.MustCompile(`see the compiler error output|A failure occurred while executing|Compilation error\. See log`)
+var aside = lazyregexp.New(`see the compiler error output|A failure occurred while executing|Compilation error\. See log`)
 
 // testName is a failed test whose reason stands below it.
 var (
-	testName  = regexp.MustCompile(`^(?:FAIL\s+\S+ > .+|thread '.*' .*panicked at \S+:|--- FAIL: \S+ \([\d.]+s\)|(?:FAIL|ERROR): \S+ \(\S+\)|● .+)$`)
-	subtest   = regexp.MustCompile(`^--- FAIL: ([^/\s]+)/\S+`)
-	atTheTest = regexp.MustCompile(`^\S+_test\.go:\d+: .+`)
+	testName  = lazyregexp.New(`^(?:FAIL\s+\S+ > .+|thread '.*' .*panicked at \S+:|--- FAIL: \S+ \([\d.]+s\)|(?:FAIL|ERROR): \S+ \(\S+\)|● .+)$`)
+	subtest   = lazyregexp.New(`^--- FAIL: ([^/\s]+)/\S+`)
+	atTheTest = lazyregexp.New(`^\S+_test\.go:\d+: .+`)
 )
 
 // detail is the reason of the failed test that name tells, up to the next one.

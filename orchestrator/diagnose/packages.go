@@ -1,34 +1,38 @@
 package diagnose
 
-import "strings"
+import (
+	"strings"
+
+	"github.com/berth-dev/berth/orchestrator/lazyregexp"
+)
 
 // aptSays is how Salt begins what apt answered.
 const aptSays = "Problem encountered installing package(s). Additional info follows:\n\nerrors:\n    - E: "
 
 // packageRecords are apt's (and its kin's) texts.
 var packageRecords = []record{
-	{code: "permission_denied", who: ops, text: both, re: later(`are you root\?|open \(13: Permission denied\)|(?i:must be root)|requested operation requires superuser`),
+	{code: "permission_denied", who: ops, text: both, re: lazyregexp.New(`are you root\?|open \(13: Permission denied\)|(?i:must be root)|requested operation requires superuser`),
 		sentence: `The server has no permission to install packages: the setup does not run as root.`, next: askOps,
 		samples: []sample{{step: "pkg.installed curl", says: aptSays + "Could not open lock file /var/lib/dpkg/lock-frontend - open (13: Permission denied)\n      E: Unable to acquire the dpkg frontend lock (/var/lib/dpkg/lock-frontend), are you root?", names: []string{"permission"}}}},
-	{code: "package_busy", who: retry, text: both, re: later(`Could not get lock|dpkg frontend lock|is another process using it|Waiting for dpkg lock|Unable to acquire the dpkg|Unable to lock (?:the administration )?directory|Existing lock |another app is currently holding|waiting for .*lock to be released|is locked by another|Waiting for cache lock`),
+	{code: "package_busy", who: retry, text: both, re: lazyregexp.New(`Could not get lock|dpkg frontend lock|is another process using it|Waiting for dpkg lock|Unable to acquire the dpkg|Unable to lock (?:the administration )?directory|Existing lock |another app is currently holding|waiting for .*lock to be released|is locked by another|Waiting for cache lock`),
 		sentence: `Another installation was running on the server, so the packages could not be installed.`, next: tryAgain,
 		samples: []sample{
 			{step: "pkg.installed curl", says: aptSays + "Could not get lock /var/lib/dpkg/lock-frontend. It is held by process 812 (unattended-upgr)\n      E: Unable to acquire the dpkg frontend lock (/var/lib/dpkg/lock-frontend), is another process using it?"},
 			{step: "pkg.uptodate all", says: "E: Could not get lock /var/lib/apt/lists/lock. It is held by process 812 (apt-get)\nE: Unable to lock directory /var/lib/apt/lists/"},
 		}},
-	{code: "disk_full", who: ops, text: both, re: later(diskFull), sentence: `The server's disk is full: packages could not be installed.`, next: nextDisk,
+	{code: "disk_full", who: ops, text: both, re: lazyregexp.New(diskFull), sentence: `The server's disk is full: packages could not be installed.`, next: nextDisk,
 		samples: []sample{{step: "pkg.installed curl", says: aptSays + "You don't have enough free space in /var/cache/apt/archives/.", names: []string{"disk"}}}},
-	{code: "source_missing", who: retry, in: "pkg", re: later(`(?i:connection refused|timed out|name or service not known|temporary failure in name resolution|unreachable|reset by peer|HTTP 5\d\d)[^\n]* reading (?P<src>\S+)|Failed to cache (?P<s2>\S+): [^\n]*(?i:refused|timed out|not known|temporary failure|unreachable|HTTP 5\d\d)`), refine: source,
+	{code: "source_missing", who: retry, in: "pkg", re: lazyregexp.New(`(?i:connection refused|timed out|name or service not known|temporary failure in name resolution|unreachable|reset by peer|HTTP 5\d\d)[^\n]* reading (?P<src>\S+)|Failed to cache (?P<s2>\S+): [^\n]*(?i:refused|timed out|not known|temporary failure|unreachable|HTTP 5\d\d)`), refine: source,
 		sentence: `The package file "{src}" could not be downloaded: its server can't be reached.`, next: tryAgain, subject: "{src}",
 		samples: []sample{{step: "pkg.installed base-tools", says: "An error was encountered while installing package(s): Error: [Errno 111] Connection refused reading /debs/lamp_3.deb", names: []string{"/debs/lamp_3.deb"}}}},
-	{code: "source_missing", who: ops, in: "pkg", re: later(`Unable to cache (?:source )?(?P<src>\S+?):? (?:for package (?P<for>\S+)|[^\n]+)|HTTP 4\d\d[^\n]* reading (?P<s2>\S+)|(?P<s3>(?:/|salt:|https?:)\S+) does not exist on (?:the )?minion|Package file (?P<s4>\S+) (?:not found|does not exist)`), refine: source,
+	{code: "source_missing", who: ops, in: "pkg", re: lazyregexp.New(`Unable to cache (?:source )?(?P<src>\S+?):? (?:for package (?P<for>\S+)|[^\n]+)|HTTP 4\d\d[^\n]* reading (?P<s2>\S+)|(?P<s3>(?:/|salt:|https?:)\S+) does not exist on (?:the )?minion|Package file (?P<s4>\S+) (?:not found|does not exist)`), refine: source,
 		sentence: `The package file "{src}" that the step "{step}" installs is missing.`, next: askOpsRecipe, subject: "{src}",
 		samples: []sample{
 			{step: "pkg.installed base-tools", says: "An error was encountered while installing package(s): Unable to cache source salt://debs/lamp_1.deb for package lamp", names: []string{"debs/lamp_1.deb"}},
 			{step: "pkg.installed base-tools", says: "An error was encountered while installing package(s): /opt/debs/lamp_1.deb does not exist on minion", names: []string{"/opt/debs/lamp_1.deb"}},
 			{step: "pkg.installed base-tools", says: "An error was encountered while installing package(s): Error: HTTP 404: Not Found reading /debs/lamp_2.deb", names: []string{"/debs/lamp_2.deb"}},
 		}},
-	{code: "package_mirror_unreachable", who: ops, text: both, re: later(`NO_PUBKEY|is not signed|GPG error|public key is not available|does not have a Release file|no longer has a Release file|not valid yet|is expired|EXPKEYSIG|BADSIG|unauthenticated packages|cannot be authenticated|changed its '[^']+' value|(?:401|403) +(?:Unauthorized|Forbidden)|40[13] [^\n]*\[IP:`), in: "pkg pkgrepo aptpkg module",
+	{code: "package_mirror_unreachable", who: ops, text: both, re: lazyregexp.New(`NO_PUBKEY|is not signed|GPG error|public key is not available|does not have a Release file|no longer has a Release file|not valid yet|is expired|EXPKEYSIG|BADSIG|unauthenticated packages|cannot be authenticated|changed its '[^']+' value|(?:401|403) +(?:Unauthorized|Forbidden)|40[13] [^\n]*\[IP:`), in: "pkg pkgrepo aptpkg module",
 		sentence: `The server can't use a package source{host}: {line}`, refine: sourceRefused, next: askOps, subject: "{host} {line}",
 		samples: []sample{
 			{step: "pkg.installed curl", says: "An error was encountered while installing package(s): E: The repository 'http://deb.acme.io bookworm Release' does not have a Release file.", names: []string{"deb.acme.io", "Release file"}},
@@ -37,13 +41,13 @@ var packageRecords = []record{
 			{step: "pkg.installed curl", says: aptSays + "There were unauthenticated packages and -y was used without --allow-unauthenticated", names: []string{"unauthenticated"}},
 			{step: "pkg.installed curl", says: aptSays + "Failed to fetch http://deb.acme.io/pool/w/wick_1_amd64.deb  401  Unauthorized [IP: 10.1.1.1 80]", names: []string{"deb.acme.io", "401"}},
 		}},
-	{code: "package_mirror_unreachable", who: ops, text: both, re: later(`Type '[^'\n]+' is not known on line \d+ in source list|Malformed (?:entry|line|stanza) \d+|list of sources could not be read|Conflicting values set for option|(?:Unable to parse|parse) (?:package )?sources? (?:list|file)`), refine: sourceRefused,
+	{code: "package_mirror_unreachable", who: ops, text: both, re: lazyregexp.New(`Type '[^'\n]+' is not known on line \d+ in source list|Malformed (?:entry|line|stanza) \d+|list of sources could not be read|Conflicting values set for option|(?:Unable to parse|parse) (?:package )?sources? (?:list|file)`), refine: sourceRefused,
 		sentence: `The server's list of package sources can't be read: {line}`, next: askOps, subject: "{line}",
 		samples: []sample{
 			{step: "pkg.installed curl", says: "An error was encountered while installing package(s): E: Type 'debb' is not known on line 1 in source list /etc/apt/sources.list.d/wick.list\nE: The list of sources could not be read.", names: []string{"/etc/apt/sources.list.d/wick.list"}},
 			{step: "pkg.installed curl", says: "An error was encountered while installing package(s): E: Conflicting values set for option Signed-By regarding source http://deb.acme.io/ stable: /a.gpg != \nE: The list of sources could not be read.", names: []string{"deb.acme.io"}},
 		}},
-	{code: "package_mirror_unreachable", who: retry, text: both, re: later(`Temporary failure resolving '(?P<host>[^']+)'|Could not resolve '(?P<h2>[^']+)'|Could not connect to (?P<h3>[^\s:]+)|Cannot initiate the connection to (?P<h4>[^\s:]+)|Failed to fetch \w+://(?P<h5>[^/\s]+)\S*|connect \(\d+: |404\s+Not Found \[IP: (?P<h6>[^\s\]]+)|Connection timed out \[IP: (?P<h7>[^\s\]]+)|Unable to connect to (?P<h8>[^\s:]+)|Hash Sum mismatch|Cannot (?:find a valid baseurl|download repomd|retrieve repository metadata)|Could not resolve host: (?P<h9>\S+)|Some index files failed to download|Failed to download metadata|Unable to fetch some archives`),
+	{code: "package_mirror_unreachable", who: retry, text: both, re: lazyregexp.New(`Temporary failure resolving '(?P<host>[^']+)'|Could not resolve '(?P<h2>[^']+)'|Could not connect to (?P<h3>[^\s:]+)|Cannot initiate the connection to (?P<h4>[^\s:]+)|Failed to fetch \w+://(?P<h5>[^/\s]+)\S*|connect \(\d+: |404\s+Not Found \[IP: (?P<h6>[^\s\]]+)|Connection timed out \[IP: (?P<h7>[^\s\]]+)|Unable to connect to (?P<h8>[^\s:]+)|Hash Sum mismatch|Cannot (?:find a valid baseurl|download repomd|retrieve repository metadata)|Could not resolve host: (?P<h9>\S+)|Some index files failed to download|Failed to download metadata|Unable to fetch some archives`),
 		refine: mirror, sentence: `The package mirror{host} could not be reached or lacks a file: {line}`, next: tryAgain, subject: "{host}",
 		samples: []sample{
 			{step: "pkg.installed curl", says: aptSays + "Failed to fetch http://deb.acme.io/pool/c/curl_8_amd64.deb  Temporary failure resolving 'deb.acme.io'\n      E: Unable to fetch some archives, maybe run apt-get update or try with --fix-missing?", names: []string{"deb.acme.io", "Temporary failure"}},
@@ -51,7 +55,7 @@ var packageRecords = []record{
 			{step: "pkg.installed curl", says: aptSays + "Failed to fetch http://deb.acme.io/pool/c/curl_8_amd64.deb  404  Not Found [IP: 10.1.1.1 80]", names: []string{"deb.acme.io", "404"}},
 			{step: "pkg.installed curl", says: aptSays + "Failed to fetch http://deb.acme.io/pool/c/curl_8_amd64.deb  Hash Sum mismatch\n         Hashes of expected file:\n          - SHA256:873c", names: []string{"deb.acme.io", "Hash Sum mismatch"}},
 		}},
-	{code: "package_not_found", who: ops, text: both, re: later(`Unable to locate package (?P<pkg>\S+)|Package '?(?P<p2>[^'\s]+)'? has no installation candidate|Version '(?P<ver>[^']+)' for '(?P<p3>[^']+)' was not found|No version matching '(?P<p13>[^'=<>!]+)(?P<v2>[^']*)' could be found|The following package\(s\) were not found, and no possible matches[^:]*: (?P<p4>[^\n]+)|Package '?(?P<p5>[^'\s]+)'? not found (?:\(possible|in the repository)|No package (?P<p6>\S+) available|No match for argument: (?P<p7>\S+)|Couldn't find any package by \w+ '(?P<p8>[^']+)'|unable to select packages:\s+(?P<p9>\S+)|Unable to find a match: (?P<p10>.+)|No candidate version found for (?P<p11>\S+)|No information found for '(?P<p12>[^']+)'`),
+	{code: "package_not_found", who: ops, text: both, re: lazyregexp.New(`Unable to locate package (?P<pkg>\S+)|Package '?(?P<p2>[^'\s]+)'? has no installation candidate|Version '(?P<ver>[^']+)' for '(?P<p3>[^']+)' was not found|No version matching '(?P<p13>[^'=<>!]+)(?P<v2>[^']*)' could be found|The following package\(s\) were not found, and no possible matches[^:]*: (?P<p4>[^\n]+)|Package '?(?P<p5>[^'\s]+)'? not found (?:\(possible|in the repository)|No package (?P<p6>\S+) available|No match for argument: (?P<p7>\S+)|Couldn't find any package by \w+ '(?P<p8>[^']+)'|unable to select packages:\s+(?P<p9>\S+)|Unable to find a match: (?P<p10>.+)|No candidate version found for (?P<p11>\S+)|No information found for '(?P<p12>[^']+)'`),
 		refine: packages, sentence: `The package "{pkg}"{version} is not available to the server.`, next: askOps, subject: "{pkg}",
 		samples: []sample{
 			{step: "pkg.installed base-tools", says: aptSays + "Unable to locate package lock-tools\n      E: Unable to locate package failed-jobs", names: []string{"lock-tools", "failed-jobs"}},
@@ -62,20 +66,20 @@ var packageRecords = []record{
 			{step: "pkg.installed base-tools", says: "Package 'wick' not found (possible matches: wick-tools, wick2)", names: []string{"wick"}},
 			{step: "pkg.latest redis", says: "No information found for 'redis'.", names: []string{"redis"}},
 		}},
-	{code: "package_not_found", who: ops, text: both, re: later(`The value '(?P<rel>[^'\n]+)' is invalid for APT::(?:Default|Target)-Release|Release '(?P<r2>[^'\n]+)' for '(?P<pkg>[^'\n]+)' was not found`), refine: func(f *failure, _ *finding) {
+	{code: "package_not_found", who: ops, text: both, re: lazyregexp.New(`The value '(?P<rel>[^'\n]+)' is invalid for APT::(?:Default|Target)-Release|Release '(?P<r2>[^'\n]+)' for '(?P<pkg>[^'\n]+)' was not found`), refine: func(f *failure, _ *finding) {
 		coalesce(f, "rel", "r2")
 		if f.vars["pkg"] == "" {
 			f.vars["pkg"] = f.vars["name"]
 		}
 	}, sentence: `The package "{pkg}" should come from "{rel}", which is none of the server's package sources.`, next: askOps, subject: "{rel}",
 		samples: []sample{{step: "pkg.installed redis", says: aptSays + "The value 'bookworm-backports' is invalid for APT::Default-Release as such a release is not available in the sources", names: []string{"redis", "bookworm-backports"}}}},
-	{code: "recipe_error", who: ops, in: "pkg pkgrepo", re: later(`[Oo]nly one of|Invalidly formatted|is not a supported argument|parameter is not supported|not (?:available|supported|implemented) (?:for|on) (?:this|the) platform|You may not use both|keyserver and keyid options required|cannot parse "ppa:"|not a? ?well[- ]formatted|must be the complete repo entry|duplicated packages names|must be formatted as|must be either|required an? keyid|PPA info from argument`), refine: repoLine,
+	{code: "recipe_error", who: ops, in: "pkg pkgrepo", re: lazyregexp.New(`[Oo]nly one of|Invalidly formatted|is not a supported argument|parameter is not supported|not (?:available|supported|implemented) (?:for|on) (?:this|the) platform|You may not use both|keyserver and keyid options required|cannot parse "ppa:"|not a? ?well[- ]formatted|must be the complete repo entry|duplicated packages names|must be formatted as|must be either|required an? keyid|PPA info from argument`), refine: repoLine,
 		sentence: `The recipe's step "{step}" for packages is not right: {line}`, next: askOpsRecipe, subject: "{step}",
 		samples: []sample{
 			{step: "pkg.installed base-tools", says: `Only one of "pkgs" and "sources" is permitted.`, names: []string{"pkgs"}},
 			{step: "pkgrepo.managed deb nonsense", says: "Failed to configure repo 'deb nonsense': Name deb nonsense is not valid. This must be the complete repo entry as seen in the sources file", names: []string{"deb nonsense"}},
 		}},
-	{code: "package_install_failed", who: ops, text: both, re: later(`held broken packages|Sub-process \S*dpkg returned an error|dpkg was interrupted|[Uu]nmet dependencies|The following (?:targeted )?packages? failed to (?:install/update|update|download|remove|purge)[^:]*: \(?(?P<pkg>[^\n)]+)|The following package\(s\) failed to update: (?P<p3>[^\n]+)|Package (?P<p4>\S+) failed to update|error processing (?:package|archive) (?P<p2>\S+)|Problem encountered (?:installing|removing|upgrading) package|An error was encountered while (?:installing|removing|purging|updating|holding|checking|downloading|parsing)|Unable to correct problems|The following packages? (?:is|are) set to be installed`),
+	{code: "package_install_failed", who: ops, text: both, re: lazyregexp.New(`held broken packages|Sub-process \S*dpkg returned an error|dpkg was interrupted|[Uu]nmet dependencies|The following (?:targeted )?packages? failed to (?:install/update|update|download|remove|purge)[^:]*: \(?(?P<pkg>[^\n)]+)|The following package\(s\) failed to update: (?P<p3>[^\n]+)|Package (?P<p4>\S+) failed to update|error processing (?:package|archive) (?P<p2>\S+)|Problem encountered (?:installing|removing|upgrading) package|An error was encountered while (?:installing|removing|purging|updating|holding|checking|downloading|parsing)|Unable to correct problems|The following packages? (?:is|are) set to be installed`),
 		refine: installFailed, sentence: `The package{pkg} could not be installed: {line}`, next: askOps, subject: "{name} {pkg}",
 		samples: []sample{
 			{step: "pkg.installed redis", says: aptSays + "Sub-process /usr/bin/dpkg returned an error code (1)", names: []string{"redis", "cannot open /etc/redis.key"},
@@ -91,9 +95,9 @@ var packageRecords = []record{
 
 // packageStateRecords are what is left of pkg.*.
 var packageStateRecords = []record{
-	{code: "permission_denied", who: ops, in: "pkgrepo", re: later(denied), refine: repoLine, sentence: `The server has no permission to set up the package source "{name}": {line}`, next: askOps, subject: "{name}",
+	{code: "permission_denied", who: ops, in: "pkgrepo", re: lazyregexp.New(denied), refine: repoLine, sentence: `The server has no permission to set up the package source "{name}": {line}`, next: askOps, subject: "{name}",
 		samples: []sample{{step: "pkgrepo.managed deb http://deb.acme.io stable main", says: "Failed to configure repo 'deb http://deb.acme.io stable main': [Errno 13] Permission denied: '/etc/apt/sources.list.d/acme.list'", names: []string{"/etc/apt/sources.list.d/acme.list"}}}},
-	{code: "package_mirror_unreachable", who: retry, in: "pkgrepo", re: later(offline + `|HTTP (?:Error )?5\d\d|keyserver (?:receive failed|timed out)|No keyserver available`), refine: repoLine, sentence: `The package source "{name}" could not be set up, its server can't be reached: {line}`, next: tryAgain, subject: "{name}",
+	{code: "package_mirror_unreachable", who: retry, in: "pkgrepo", re: lazyregexp.New(offline + `|HTTP (?:Error )?5\d\d|keyserver (?:receive failed|timed out)|No keyserver available`), refine: repoLine, sentence: `The package source "{name}" could not be set up, its server can't be reached: {line}`, next: tryAgain, subject: "{name}",
 		samples: []sample{
 			{step: "pkgrepo.managed deb http://deb.acme.io stable main", says: "Failed to configure repo 'deb http://deb.acme.io stable main': Error: [Errno 111] Connection refused reading /key.gpg", names: []string{"deb.acme.io", "/key.gpg"}},
 			{step: "pkgrepo.managed deb http://deb.acme.io stable main", says: "Failed to configure repo 'deb http://deb.acme.io stable main': Error: key retrieval failed: Executing: /tmp/apt-key-gpghome.BYUX2OmbpI/gpg.1.sh --batch --keyserver keys.acme.io --logger-fd 1 --recv-keys ABCDEF1234567890\ngpg: keyserver receive failed: No route to host", names: []string{"deb.acme.io", "keyserver receive failed"}},

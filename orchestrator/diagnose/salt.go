@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/berth-dev/berth/orchestrator"
+	"github.com/berth-dev/berth/orchestrator/lazyregexp"
 	"github.com/berth-dev/berth/orchestrator/salt"
 )
 
@@ -267,7 +268,7 @@ func section(name, text string) string {
 
 func lastPart(key string) string { return key[strings.LastIndex(key, ".")+1:] }
 
-var runScope = regexp.MustCompile(`run-[0-9a-f]+\.scope|pid \d+|0x[0-9a-f]+|\d{2}:\d{2}:\d{2}\S*`)
+var runScope = lazyregexp.New(`run-[0-9a-f]+\.scope|pid \d+|0x[0-9a-f]+|\d{2}:\d{2}:\d{2}\S*`)
 
 // signature folds what fails in the same words for the same reason: a module,
 // and what it says, if that says enough to be one and the same.
@@ -286,8 +287,8 @@ func signature(s salt.State, f *failure) string {
 }
 
 var (
-	attempts = regexp.MustCompile(`(?s)^Attempt \d+: Returned a result of "\w+", with the following comment: "`)
-	delayed  = regexp.MustCompile(`\n?Delayed return for [\d.]+ seconds?`)
+	attempts = lazyregexp.New(`(?s)^Attempt \d+: Returned a result of "\w+", with the following comment: "`)
+	delayed  = lazyregexp.New(`\n?Delayed return for [\d.]+ seconds?`)
 )
 
 // lastAttempt is the comment of a retried state's last attempt. Each earlier
@@ -339,7 +340,7 @@ func unwrapped(comment string) string {
 
 // failedCall is a command that Salt could not start, with everything that it
 // was called with before the reason.
-var failedCall = regexp.MustCompile(`(Unable to run command '[^\n]*?') with the context '\{[^\n]*\}', reason: ([^\n]+)`)
+var failedCall = lazyregexp.New(`(Unable to run command '[^\n]*?') with the context '\{[^\n]*\}', reason: ([^\n]+)`)
 
 // failure gathers what is known of a failed state.
 func (s *saltRun) failure(st salt.State) (*failure, masker) {
@@ -425,7 +426,7 @@ func command(s string) string {
 }
 
 // noReason is what standard error holds besides the failure.
-var noReason = regexp.MustCompile(`(?m)^.*(?:DeprecationWarning|import crypt|PendingDeprecation|CryptographyDeprecation|UserWarning|pkg_resources).*\n?|^  import .*\n?`)
+var noReason = lazyregexp.New(`(?m)^.*(?:DeprecationWarning|import crypt|PendingDeprecation|CryptographyDeprecation|UserWarning|pkg_resources).*\n?|^  import .*\n?`)
 
 func cleanStderr(s string) string {
 	return strings.TrimSpace(noReason.ReplaceAllString(strings.ToValidUTF8(clip(s), "�"), ""))
@@ -555,9 +556,9 @@ func (s *saltRun) nothing(r salt.Result) {
 }
 
 var (
-	pageForm  = regexp.MustCompile(`(?i)<html|<!doctype html`)
-	tags      = regexp.MustCompile(`(?is)<(?:style|script|title)\b.*?</(?:style|script|title)>|<[^>]*>`)
-	outputter = regexp.MustCompile(`(?m)^\s*(?:\x1b\[[\d;]*m)*\s*Result: False(?:\x1b\[[\d;]*m)*\n\s*(?:\x1b\[[\d;]*m)*\s*(Comment: [^\n]*)`)
+	pageForm  = lazyregexp.New(`(?i)<html|<!doctype html`)
+	tags      = lazyregexp.New(`(?is)<(?:style|script|title)\b.*?</(?:style|script|title)>|<[^>]*>`)
+	outputter = lazyregexp.New(`(?m)^\s*(?:\x1b\[[\d;]*m)*\s*Result: False(?:\x1b\[[\d;]*m)*\n\s*(?:\x1b\[[\d;]*m)*\s*(Comment: [^\n]*)`)
 )
 
 // firstLines is the beginning of a text: what follows may be a manual.

@@ -1,17 +1,21 @@
 package diagnose
 
-import "strings"
+import (
+	"strings"
+
+	"github.com/berth-dev/berth/orchestrator/lazyregexp"
+)
 
 // systemRecords are settings of the machine itself: disks, kernel, time,
 // language, names, certificates.
 var systemRecords = []record{
-	{code: "salt_exception", who: retry, in: "mount", re: later(offline), refine: mountLine, sentence: `The disk for "{name}" could not be mounted, its server can't be reached: {line}`, next: tryAgain, subject: "{name}",
+	{code: "salt_exception", who: retry, in: "mount", re: lazyregexp.New(offline), refine: mountLine, sentence: `The disk for "{name}" could not be mounted, its server can't be reached: {line}`, next: tryAgain, subject: "{name}",
 		samples: []sample{{step: "mount.mounted /srv/data", says: "mount.nfs: Connection timed out", names: []string{"/srv/data", "timed out"}}}},
-	{code: "permission_denied", who: ops, in: "mount", re: later(`access denied|only root can|must be superuser`), refine: mountLine, sentence: `The disk for "{name}" may not be mounted: {line}`, next: askOps, subject: "{name}",
+	{code: "permission_denied", who: ops, in: "mount", re: lazyregexp.New(`access denied|only root can|must be superuser`), refine: mountLine, sentence: `The disk for "{name}" may not be mounted: {line}`, next: askOps, subject: "{name}",
 		samples: []sample{{step: "mount.mounted /srv/data", says: "mount.nfs: access denied by server while mounting nas.acme.io:/x", names: []string{"/srv/data", "nas.acme.io"}}}},
-	{code: "recipe_error", who: ops, in: "mount", re: later(`Must provide`), refine: mountLine, sentence: `The recipe's step "{step}" for the disk "{name}" is not right: {line}`, next: askOpsRecipe, subject: "{name}",
+	{code: "recipe_error", who: ops, in: "mount", re: lazyregexp.New(`Must provide`), refine: mountLine, sentence: `The recipe's step "{step}" for the disk "{name}" is not right: {line}`, next: askOpsRecipe, subject: "{name}",
 		samples: []sample{{step: "mount.mounted /srv/data", says: "Must provide fstype to mount.mounted", names: []string{"/srv/data", "fstype"}}}},
-	{code: "path_missing", who: ops, in: "mount", re: later(`Unable to find device with label (?P<path>[^\n]+?)\.?$`), sentence: `There is no disk called "{path}" to be mounted at "{name}".`, next: askOps, subject: "{path}",
+	{code: "path_missing", who: ops, in: "mount", re: lazyregexp.New(`Unable to find device with label (?P<path>[^\n]+?)\.?$`), sentence: `There is no disk called "{path}" to be mounted at "{name}".`, next: askOps, subject: "{path}",
 		samples: []sample{{step: "mount.mounted /srv/data", says: "Unable to find device with label data.", names: []string{"/srv/data", "data"}}}},
 	{code: "salt_exception", who: ops, in: "mount", refine: mountLine, sentence: `The disk for "{name}" could not be mounted or unmounted: {line}`, next: askOps, subject: "{name}",
 		samples: []sample{
@@ -20,7 +24,7 @@ var systemRecords = []record{
 			{step: "mount.unmounted /srv/data", says: "umount: /srv/data: target is busy.", names: []string{"/srv/data", "busy"}},
 			{step: "mount.swap /swapfile", says: "Swap /swapfile failed to activate", names: []string{"/swapfile"}},
 		}},
-	{code: "recipe_error", who: ops, in: "sysctl timezone locale host hosts acl environ keyboard kmod alternatives", re: later(`Invalid argument|sysctl \S+ does not exist|[Zz]one (?:does not exist|'?\S+ does not exist)|Unable to compare desired timezone|Failed to set timezone|Locale "?\S+ is not available|Failed to (?:generate locale|set system locale)|[Ii]nvalid (?:locale|IP|value|time zone)|ACL Type|must be string|Invalid or not installed time zone`), refine: commentLine,
+	{code: "recipe_error", who: ops, in: "sysctl timezone locale host hosts acl environ keyboard kmod alternatives", re: lazyregexp.New(`Invalid argument|sysctl \S+ does not exist|[Zz]one (?:does not exist|'?\S+ does not exist)|Unable to compare desired timezone|Failed to set timezone|Locale "?\S+ is not available|Failed to (?:generate locale|set system locale)|[Ii]nvalid (?:locale|IP|value|time zone)|ACL Type|must be string|Invalid or not installed time zone`), refine: commentLine,
 		sentence: `The server can't be set to "{name}" as the recipe says (step "{step}"): {line}`, next: askOpsRecipe, subject: "{name}",
 		samples: []sample{
 			{step: "sysctl.present vm.wick", says: "Failed to set vm.wick to 1: sysctl vm.wick does not exist", names: []string{"vm.wick"}},

@@ -2,13 +2,13 @@ package diagnose
 
 import (
 	"maps"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/berth-dev/berth/orchestrator"
+	"github.com/berth-dev/berth/orchestrator/lazyregexp"
 )
 
 // part is the text that a record looks at.
@@ -27,7 +27,7 @@ type record struct {
 	code, who string
 	in        string // modules, space-separated; empty: any
 	text      part
-	re        *expression
+	re        *lazyregexp.Regexp
 	when      func(*failure) bool
 	refine    func(*failure, *finding)
 	sentence  string
@@ -61,7 +61,7 @@ func (f *failure) output() string {
 }
 
 // tempScript is the name under which Salt runs a script.
-var tempScript = regexp.MustCompile(`/\S*/__salt\.tmp\.[^\s:]+`)
+var tempScript = lazyregexp.New(`/\S*/__salt\.tmp\.[^\s:]+`)
 
 func (f *failure) line() string {
 	if f.vars["line"] == "" && !f.told {
@@ -102,7 +102,7 @@ func match(table []record, f *failure) *finding {
 
 // raised is the message of an exception of Salt's own: what a state says in
 // words when it has caught it.
-var raised = later(`(?s)^An exception occurred in this state: .*\n(?:salt\.exceptions\.)(?:Command\w+|SaltInvocation|Argument\w+)Error: (.+)$`)
+var raised = lazyregexp.New(`(?s)^An exception occurred in this state: .*\n(?:salt\.exceptions\.)(?:Command\w+|SaltInvocation|Argument\w+)Error: (.+)$`)
 
 // explainStep explains a failed step. Where a state did not catch what a tool
 // said, it is known all the same; the failure is then about that.
@@ -110,7 +110,7 @@ func explainStep(f *failure) (*failure, *finding) {
 	show := f.hideName()
 	var caught *failure
 	if strings.HasPrefix(f.comment, "An exception occurred") && !inModules("cmd module test salt", f.module) {
-		if m := raised.get().FindStringSubmatch(f.comment); m != nil {
+		if m := raised.FindStringSubmatch(f.comment); m != nil {
 			c := *f
 			c.comment, c.vars = strings.TrimSpace(m[1]), maps.Clone(f.vars)
 			caught = &c
@@ -175,11 +175,11 @@ func (r *record) capture(f *failure) bool {
 		texts = []string{f.comment, f.output()}
 	}
 	for _, t := range texts {
-		m := r.re.get().FindStringSubmatch(t)
+		m := r.re.FindStringSubmatch(t)
 		if m == nil {
 			continue
 		}
-		for i, name := range r.re.get().SubexpNames() {
+		for i, name := range r.re.SubexpNames() {
 			if name != "" {
 				// A group that did not take part leaves what is known.
 				if v := strings.TrimSpace(m[i]); v != "" {
@@ -238,12 +238,12 @@ func (x *finding) about(f *failure, m masker) string {
 }
 
 // place is a file and a line in it, as compilers and interpreters name them.
-var place = later(`File "([^"\n]+)", line \d|([\w@+./\\-]+\.[A-Za-z]\w{0,9})[:(]\d|\bin ([\w@+./\\-]+\.[A-Za-z]\w{0,9}) (?:on |at )?line \d`)
+var place = lazyregexp.New(`File "([^"\n]+)", line \d|([\w@+./\\-]+\.[A-Za-z]\w{0,9})[:(]\d|\bin ([\w@+./\\-]+\.[A-Za-z]\w{0,9}) (?:on |at )?line \d`)
 
 // placeNear gives the file that the lines around a line name, which itself may
 // name none: "invalid syntax" means another thing in another file.
 func placeNear(out, line string) string {
-	if line == "" || place.get().MatchString(line) {
+	if line == "" || place.MatchString(line) {
 		return ""
 	}
 	all := lines(out)
@@ -255,14 +255,14 @@ func placeNear(out, line string) string {
 		if i < 0 || i >= len(all) {
 			continue
 		}
-		if m := place.get().FindStringSubmatch(all[i]); m != nil {
+		if m := place.FindStringSubmatch(all[i]); m != nil {
 			return m[1] + m[2] + m[3]
 		}
 	}
 	return ""
 }
 
-var statedWait = later(`(?i)retry[-_ ]?after["']?\s*[:=]?\s*["']?(?P<n>\d+)\s*(?P<unit>[a-z]*)|\b(?:try|retry|wait)\w*\s+(?:again\s+)?(?:in|after|for)\s+(?P<n2>\d+)\s*(?P<unit2>[a-z]*)`)
+var statedWait = lazyregexp.New(`(?i)retry[-_ ]?after["']?\s*[:=]?\s*["']?(?P<n>\d+)\s*(?P<unit>[a-z]*)|\b(?:try|retry|wait)\w*\s+(?:again\s+)?(?:in|after|for)\s+(?P<n2>\d+)\s*(?P<unit2>[a-z]*)`)
 
 // stated is how long whoever refused asked to wait before the next try.
 func stated(f *failure, who string) time.Duration {
@@ -270,7 +270,7 @@ func stated(f *failure, who string) time.Duration {
 		return 0
 	}
 	for _, text := range []string{f.comment, f.output()} {
-		m := statedWait.get().FindStringSubmatch(clip(text))
+		m := statedWait.FindStringSubmatch(clip(text))
 		if m == nil {
 			continue
 		}
@@ -292,7 +292,7 @@ func stated(f *failure, who string) time.Duration {
 }
 
 // host is what the name of a machine, with or without a port, looks like.
-var host = regexp.MustCompile(`^(?:[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\])(?::\d+)?$`)
+var host = lazyregexp.New(`^(?:[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\])(?::\d+)?$`)
 
 // outside names the machine, elsewhere than the servers, that could not be
 // reached. It is empty where that is not known, or where it was reached and

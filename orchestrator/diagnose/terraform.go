@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/berth-dev/berth/orchestrator"
+	"github.com/berth-dev/berth/orchestrator/lazyregexp"
 )
 
 // Terraform diagnoses the lines of `terraform apply -json` (or another command
@@ -52,7 +53,7 @@ type diagnostic struct {
 }
 
 // initializing is how Terraform and OpenTofu begin to say what they do.
-var initializing = later(`(?m)^\s*Initializing (?:the backend|provider plugins|modules)`)
+var initializing = lazyregexp.New(`(?m)^\s*Initializing (?:the backend|provider plugins|modules)`)
 
 func isTerraform(b []byte) bool {
 	head := b[:min(len(b), 16<<10)]
@@ -62,7 +63,7 @@ func isTerraform(b []byte) bool {
 			return true
 		}
 	}
-	return initializing.get().Match(ansi.ReplaceAll(head, nil)) || bytes.HasPrefix(bytes.TrimSpace(head), []byte("╷")) ||
+	return initializing.Match(ansi.ReplaceAll(head, nil)) || bytes.HasPrefix(bytes.TrimSpace(head), []byte("╷")) ||
 		(bytes.Contains(head, []byte("Terraform v")) || bytes.Contains(head, []byte("OpenTofu v"))) && bytes.Contains(head, []byte("Error:"))
 }
 
@@ -106,7 +107,7 @@ func terraform(log, stderr []byte, exit int) orchestrator.Diagnosis {
 	// The reason of a failed init is in its text; what comes after it only
 	// says that it was not run.
 	if only := plainErrors(string(stderr)); len(only) > 0 && (len(diags) == 0 || initFirst(diags)) {
-		diags = append(only, slices.DeleteFunc(diags, func(g diagnostic) bool { return unprepared.get().MatchString(g.Summary) })...)
+		diags = append(only, slices.DeleteFunc(diags, func(g diagnostic) bool { return unprepared.MatchString(g.Summary) })...)
 	}
 	local := onBerthsMachine(log)
 	d.Causes = terraformCauses(diags, m, local)
@@ -146,7 +147,7 @@ func terraform(log, stderr []byte, exit int) orchestrator.Diagnosis {
 }
 
 // unprepared is what a run says whose preparation has failed.
-var unprepared = later(`^(?:Inconsistent dependency lock file|Module not installed|Backend (?:initialization required|configuration changed)|Missing required provider|Required plugins are not installed)`)
+var unprepared = lazyregexp.New(`^(?:Inconsistent dependency lock file|Module not installed|Backend (?:initialization required|configuration changed)|Missing required provider|Required plugins are not installed)`)
 
 func initFirst(diags []diagnostic) bool {
 	for _, g := range diags {
@@ -248,7 +249,7 @@ func terraformCauses(diags []diagnostic, m masker, local bool) []orchestrator.Ca
 	codes := map[string]bool{}
 next:
 	for _, g := range diags {
-		if preface.get().MatchString(g.Summary) || len(diags) > 1 && unconfigured.get().MatchString(g.Detail) {
+		if preface.MatchString(g.Summary) || len(diags) > 1 && unconfigured.MatchString(g.Detail) {
 			continue
 		}
 		f := g.failure(local)
@@ -283,7 +284,7 @@ next:
 	}
 	out := []orchestrator.Cause{}
 	for _, o := range found {
-		if shadowed[o.code] && (o.code != "command_failed" || brokenOff.get().MatchString(o.f.comment)) {
+		if shadowed[o.code] && (o.code != "command_failed" || brokenOff.MatchString(o.f.comment)) {
 			continue
 		}
 		cause := o.x.cause(o.f, m, 0)
@@ -305,11 +306,11 @@ var follows = map[string][]string{
 
 var (
 	// preface is the heading of a list of errors.
-	preface = later(`(?:encountered problems during initiali[sz]ation|^There are some problems with the configuration)`)
+	preface = lazyregexp.New(`(?:encountered problems during initiali[sz]ation|^There are some problems with the configuration)`)
 	// unconfigured follows when a provider without a block of its own refuses
 	// what it got from the environment.
-	unconfigured = later(`^Provider "[^"]+" requires explicit\s+configuration`)
-	brokenOff    = later(`signal: |context cancel`)
+	unconfigured = lazyregexp.New(`^Provider "[^"]+" requires explicit\s+configuration`)
+	brokenOff    = lazyregexp.New(`signal: |context cancel`)
 )
 
 // redactUserData takes a machine's start-up data out of an error: it holds the

@@ -3,11 +3,12 @@ package diagnose
 import (
 	"encoding/base64"
 	"net/url"
-	"regexp"
 	"sort"
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/berth-dev/berth/orchestrator/lazyregexp"
 )
 
 // sentenceLimit is the contract's length of a sentence, in characters.
@@ -17,16 +18,16 @@ const sentenceLimit = 240
 const maxEvidence = 4000
 
 var (
-	ansi      = regexp.MustCompile("\x1b\\[[0-9;?]*[A-Za-z]")
-	urlSecret = regexp.MustCompile(`(?i)\b([a-z][a-z0-9+.-]*://)([^\s/@'"]*):([^\s@'"]+)@`)
+	ansi      = lazyregexp.New("\x1b\\[[0-9;?]*[A-Za-z]")
+	urlSecret = lazyregexp.New(`(?i)\b([a-z][a-z0-9+.-]*://)([^\s/@'"]*):([^\s@'"]+)@`)
 	// portAndPath is what only looks like a password: http://host:8080/file@version.
-	portAndPath = regexp.MustCompile(`^\d{1,5}/`)
-	urlToken    = regexp.MustCompile(`(?i)\b(https?://)([^\s/@:'"]{1,200})@`)
-	knownToken  = regexp.MustCompile(`\b(?:gh[pousr]_[A-Za-z0-9]{16,}|github_pat_\w{20,}|glpat-[\w-]{16,}|xox[a-z]-[\w-]{10,}|xapp-[\w-]{10,}|(?:AKIA|ASIA)[A-Z0-9]{16}|eyJ[\w-]{10,}\.[\w-]{10,}\.[\w-]*|npm_[A-Za-z0-9]{30,}|dop_v1_[a-f0-9]{32,})`)
-	bearer      = regexp.MustCompile(`(?i)\b((?:authorization["']?\s*[:=]\s*["']?)?(?:bearer|basic|token)\s+)([A-Za-z0-9+/_.=-]{12,})`)
-	assigned    = regexp.MustCompile(`(?i)((?:passw(?:or)?d|passwd|pwd|secret(?:[_-]?key)?|token|api[_-]?key|access[_-]?key|private[_-]?key|credentials?)["']?\s*[=:]\s*)("[^"\n]+"|'[^'\n]+'|[^\s"',;&]{3,})`)
-	cliSecret   = regexp.MustCompile(`(?i)(--?(?:password|passwd|token|secret|api-key)[ =])(\S+)`)
-	keyBlock    = regexp.MustCompile(`(?s)-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|$)`)
+	portAndPath = lazyregexp.New(`^\d{1,5}/`)
+	urlToken    = lazyregexp.New(`(?i)\b(https?://)([^\s/@:'"]{1,200})@`)
+	knownToken  = lazyregexp.New(`\b(?:gh[pousr]_[A-Za-z0-9]{16,}|github_pat_\w{20,}|glpat-[\w-]{16,}|xox[a-z]-[\w-]{10,}|xapp-[\w-]{10,}|(?:AKIA|ASIA)[A-Z0-9]{16}|eyJ[\w-]{10,}\.[\w-]{10,}\.[\w-]*|npm_[A-Za-z0-9]{30,}|dop_v1_[a-f0-9]{32,})`)
+	bearer      = lazyregexp.New(`(?i)\b((?:authorization["']?\s*[:=]\s*["']?)?(?:bearer|basic|token)\s+)([A-Za-z0-9+/_.=-]{12,})`)
+	assigned    = lazyregexp.New(`(?i)((?:passw(?:or)?d|passwd|pwd|secret(?:[_-]?key)?|token|api[_-]?key|access[_-]?key|private[_-]?key|credentials?)["']?\s*[=:]\s*)("[^"\n]+"|'[^'\n]+'|[^\s"',;&]{3,})`)
+	cliSecret   = lazyregexp.New(`(?i)(--?(?:password|passwd|token|secret|api-key)[ =])(\S+)`)
+	keyBlock    = lazyregexp.New(`(?s)-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|$)`)
 )
 
 const hidden = "***"
@@ -210,26 +211,26 @@ func shorten(s string, n int) string {
 // jargon is what a developer need not know; in quoted messages (never in names)
 // it is put into their words.
 var jargon = []struct {
-	re   *regexp.Regexp
+	re   *lazyregexp.Regexp
 	word string
 }{
-	{regexp.MustCompile(`(?i)\bsalt\.(?:utils|states|modules|exceptions)\.[\w.]+ object\b`), "value"},
-	{regexp.MustCompile(`\bsalt\.exceptions\.`), ""},
-	{regexp.MustCompile(`(?i)([^a-z]|^)highstates?([^a-z]|$)`), "${1}setup${2}"},
-	{regexp.MustCompile(`(?i)([^a-z]|^)minions?([^a-z]|$)`), "${1}server${2}"},
-	{regexp.MustCompile(`(?i)([^a-z]|^)requisites?([^a-z]|$)`), "${1}dependency${2}"},
-	{regexp.MustCompile(`(?i)([^a-z]|^)pillars?([^a-z]|$)`), "${1}settings${2}"},
-	{regexp.MustCompile(`(?i)([^a-z.]|^)jinja2?([^a-z]|$)`), "${1}template${2}"},
-	{regexp.MustCompile(`(?i)([^a-z]|^)tracebacks?([^a-z]|$)`), "${1}error${2}"},
-	{regexp.MustCompile(`(?i)([^a-z.]|^)sls([^a-z]|$)`), "${1}recipe${2}"},
-	{regexp.MustCompile(`\b(?:on )?the salt fileserver in saltenv\b`), "among the recipes of"},
-	{regexp.MustCompile(`\bin saltenv\b`), "in the environment"},
-	{regexp.MustCompile(`(?i)\bthis state\b`), "this step"},
-	{regexp.MustCompile(`\b(?:the )?([a-z]\w*\.[a-z]\w*) state( function)?\b`), "${1}"},
-	{regexp.MustCompile(`\b(?:mod_)?beacon state function\b`), "watching of events"},
-	{regexp.MustCompile(`\bfor state ([a-z]\w*\.[a-z]\w*)`), "for ${1}"},
-	{regexp.MustCompile(`(?i)\bsalt (was|is|uses|will|has)\b`), "the setup ${1}"},
-	{regexp.MustCompile(`(?i)([^a-z]|^)grain(s?)([^a-z]|$)`), "${1}fact${2}${3}"},
+	{lazyregexp.New(`(?i)\bsalt\.(?:utils|states|modules|exceptions)\.[\w.]+ object\b`), "value"},
+	{lazyregexp.New(`\bsalt\.exceptions\.`), ""},
+	{lazyregexp.New(`(?i)([^a-z]|^)highstates?([^a-z]|$)`), "${1}setup${2}"},
+	{lazyregexp.New(`(?i)([^a-z]|^)minions?([^a-z]|$)`), "${1}server${2}"},
+	{lazyregexp.New(`(?i)([^a-z]|^)requisites?([^a-z]|$)`), "${1}dependency${2}"},
+	{lazyregexp.New(`(?i)([^a-z]|^)pillars?([^a-z]|$)`), "${1}settings${2}"},
+	{lazyregexp.New(`(?i)([^a-z.]|^)jinja2?([^a-z]|$)`), "${1}template${2}"},
+	{lazyregexp.New(`(?i)([^a-z]|^)tracebacks?([^a-z]|$)`), "${1}error${2}"},
+	{lazyregexp.New(`(?i)([^a-z.]|^)sls([^a-z]|$)`), "${1}recipe${2}"},
+	{lazyregexp.New(`\b(?:on )?the salt fileserver in saltenv\b`), "among the recipes of"},
+	{lazyregexp.New(`\bin saltenv\b`), "in the environment"},
+	{lazyregexp.New(`(?i)\bthis state\b`), "this step"},
+	{lazyregexp.New(`\b(?:the )?([a-z]\w*\.[a-z]\w*) state( function)?\b`), "${1}"},
+	{lazyregexp.New(`\b(?:mod_)?beacon state function\b`), "watching of events"},
+	{lazyregexp.New(`\bfor state ([a-z]\w*\.[a-z]\w*)`), "for ${1}"},
+	{lazyregexp.New(`(?i)\bsalt (was|is|uses|will|has)\b`), "the setup ${1}"},
+	{lazyregexp.New(`(?i)([^a-z]|^)grain(s?)([^a-z]|$)`), "${1}fact${2}${3}"},
 }
 
 func plain(s string) string {
@@ -250,7 +251,7 @@ var limits = map[string]int{"step": 48, "cmd": 64, "name": 90, "path": 100, "rep
 // names are said as they are; everything else is a message and is put plainly.
 var names = map[string]bool{"step": true, "cmd": true, "name": true, "path": true, "repo": true, "branch": true, "host": true, "pkg": true, "recipe": true, "app": true, "user": true, "image": true, "url": true, "svc": true}
 
-var slot = regexp.MustCompile(`\{(\w+)\}`)
+var slot = lazyregexp.New(`\{(\w+)\}`)
 
 // fill puts the values into a template, at most n characters long. A value goes
 // in as text: it is never looked at for slots again.

@@ -3,8 +3,9 @@
 package dotenv
 
 import (
-	"regexp"
 	"strings"
+
+	"github.com/berth-dev/berth/orchestrator/lazyregexp"
 )
 
 // Line is one setting, or what is wrong in its place.
@@ -17,7 +18,7 @@ type Line struct {
 	Problem string
 }
 
-var key = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
+var key = lazyregexp.New(`^[A-Za-z_][A-Za-z0-9_]*$`)
 
 // IsKey reports whether s can be the name of a variable.
 func IsKey(s string) bool { return key.MatchString(s) }

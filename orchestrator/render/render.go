@@ -16,7 +16,6 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 	"unicode/utf16"
@@ -24,6 +23,7 @@ import (
 
 	"github.com/berth-dev/berth/modules"
 	"github.com/berth-dev/berth/orchestrator"
+	"github.com/berth-dev/berth/orchestrator/lazyregexp"
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
 	"github.com/hashicorp/hcl/v2/hclwrite"
@@ -58,7 +58,7 @@ type Options struct {
 const maxUserData = 120 << 10
 
 // identifier is what may be the key of a server or the name of a variable.
-var identifier = regexp.MustCompile(`^[a-zA-Z_][a-zA-Z0-9_-]*$`)
+var identifier = lazyregexp.New(`^[a-zA-Z_][a-zA-Z0-9_-]*$`)
 
 // reserved are a module block's own arguments and those that Berth sets.
 var reserved = []string{"source", "version", "providers", "count", "for_each", "depends_on", "lifecycle",

@@ -1,10 +1,11 @@
 package salt
 
 import (
-	"regexp"
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/berth-dev/berth/orchestrator/lazyregexp"
 )
 
 // Step is where a state stands.
@@ -27,9 +28,9 @@ type Event struct {
 }
 
 var (
-	running   = regexp.MustCompile(`Running state \[(.*)\] at time [0-9:.]+\s*$`)
-	executing = regexp.MustCompile(`Executing state ([\w.]+) for \[(.*)\]\s*$`)
-	completed = regexp.MustCompile(`Completed state \[(.*)\] at time [0-9:.]+(?: \(?duration_in_ms=([0-9.]+)\)?)?\s*$`)
+	running   = lazyregexp.New(`Running state \[(.*)\] at time [0-9:.]+\s*$`)
+	executing = lazyregexp.New(`Executing state ([\w.]+) for \[(.*)\]\s*$`)
+	completed = lazyregexp.New(`Completed state \[(.*)\] at time [0-9:.]+(?: \(?duration_in_ms=([0-9.]+)\)?)?\s*$`)
 )
 
 // ProgressLine reads a line of salt-call's standard error. Lines that tell of

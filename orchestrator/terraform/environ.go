@@ -4,11 +4,11 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 
 	"github.com/berth-dev/berth/orchestrator"
+	"github.com/berth-dev/berth/orchestrator/lazyregexp"
 	"github.com/hashicorp/terraform-exec/tfexec"
 )
 
@@ -49,7 +49,7 @@ func environ(names []string, lookup func(string) (string, bool), cache string) (
 }
 
 // secretName is the name of a variable whose value is a secret.
-var secretName = regexp.MustCompile(`(?i)secret|token|pass|key|conn_str|credential|auth`)
+var secretName = lazyregexp.New(`(?i)secret|token|pass|key|conn_str|credential|auth`)
 
 // secretsOf are the values in an environment that must be seen nowhere: of
 // variables with such a name, and passwords in addresses.
@@ -80,7 +80,7 @@ func secretsOf(names []string, env map[string]string) []string {
 }
 
 // pathName is the name of a variable whose value is a file's name.
-var pathName = regexp.MustCompile(`(?i)_(file|path|dir)$|^GOOGLE_APPLICATION_CREDENTIALS$`)
+var pathName = lazyregexp.New(`(?i)_(file|path|dir)$|^GOOGLE_APPLICATION_CREDENTIALS$`)
 
 // isPath says that a value is a file's name, which is no secret; a secret may
 // begin with a slash as well.
@@ -93,10 +93,10 @@ func isPath(name, v string) bool {
 }
 
 // loginIn is a password in an address, as it stands there.
-var loginIn = regexp.MustCompile(`://[^\s/:@]*:(\S+)@`)
+var loginIn = lazyregexp.New(`://[^\s/:@]*:(\S+)@`)
 
 // passwordWord is a password in PostgreSQL's connection strings of words.
-var passwordWord = regexp.MustCompile(`(?i)\bpassword\s*=\s*('[^']*'|[^\s&]+)`)
+var passwordWord = lazyregexp.New(`(?i)\bpassword\s*=\s*('[^']*'|[^\s&]+)`)
 
 // makeCache makes the plugin cache: Terraform refuses to do anything when the
 // folder that it is told of is not there.

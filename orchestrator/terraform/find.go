@@ -12,12 +12,12 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"syscall"
 	"time"
 
 	"github.com/berth-dev/berth/orchestrator"
+	"github.com/berth-dev/berth/orchestrator/lazyregexp"
 	"github.com/hashicorp/go-version"
 	"github.com/hashicorp/hc-install/product"
 	"github.com/hashicorp/hc-install/releases"
@@ -187,7 +187,7 @@ func candidates(o FindOptions) []string {
 	return out
 }
 
-var versionLine = regexp.MustCompile(`(?m)^(Terraform|OpenTofu) v(\S+)`)
+var versionLine = lazyregexp.New(`(?m)^(Terraform|OpenTofu) v(\S+)`)
 
 // probe asks a binary what it is, in an empty environment.
 func probe(ctx context.Context, path string) (Binary, error) {

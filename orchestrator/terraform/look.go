@@ -10,12 +10,12 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/berth-dev/berth/orchestrator"
+	"github.com/berth-dev/berth/orchestrator/lazyregexp"
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/hclparse"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
@@ -108,7 +108,7 @@ func lists(dir string) []string {
 
 // nothing is how providers say that a list is empty that they do not want to
 // be.
-var nothing = regexp.MustCompile(`query\s+returned\s+no\s+results|no\s+matching\s+[A-Za-z ]+\s+found`)
+var nothing = lazyregexp.New(`query\s+returned\s+no\s+results|no\s+matching\s+[A-Za-z ]+\s+found`)
 
 // look asks the cloud, by way of the module's folder look, what carries the
 // environment's tag: with all everything, else the machines alone where they

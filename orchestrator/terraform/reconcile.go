@@ -8,12 +8,12 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/berth-dev/berth/orchestrator"
+	"github.com/berth-dev/berth/orchestrator/lazyregexp"
 	"github.com/hashicorp/terraform-exec/tfexec"
 )
 
@@ -293,8 +293,8 @@ func (w *worker) strays(ctx context.Context, tf *tfexec.Terraform, run runner) (
 var (
 	// plainID is what a cloud's ID looks like, resourceName a resource's name
 	// within a module: both become parts of an address.
-	plainID      = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._:/+=@-]{0,255}$`)
-	resourceName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_-]*\.[A-Za-z_][A-Za-z0-9_-]*(\[\d+\])?$`)
+	plainID      = lazyregexp.New(`^[A-Za-z0-9][A-Za-z0-9._:/+=@-]{0,255}$`)
+	resourceName = lazyregexp.New(`^[A-Za-z_][A-Za-z0-9_-]*\.[A-Za-z_][A-Za-z0-9_-]*(\[\d+\])?$`)
 )
 
 // remove removes what the state does not know: it is taken into a state of its

@@ -5,10 +5,11 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 	"unicode"
+
+	"github.com/berth-dev/berth/orchestrator/lazyregexp"
 )
 
 const hidden = "(sensitive value)"
@@ -34,7 +35,7 @@ func readSettings(dir string) (settings, error) {
 }
 
 // word is a run of characters that can be a token.
-var word = regexp.MustCompile(`[A-Za-z0-9_+=-]{20,}`)
+var word = lazyregexp.New(`[A-Za-z0-9_+=-]{20,}`)
 
 // redactor hides user-data in texts that Terraform wrote: whole, in JSON, in
 // base64, and the tokens in it alone. Terraform quotes a user-data that a

@@ -13,7 +13,6 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
-	"regexp"
 	"runtime"
 	"runtime/debug"
 	"slices"
@@ -22,6 +21,7 @@ import (
 	"time"
 
 	"github.com/berth-dev/berth/orchestrator"
+	"github.com/berth-dev/berth/orchestrator/lazyregexp"
 	"github.com/hashicorp/terraform-exec/tfexec"
 	"golang.org/x/sys/unix"
 )
@@ -319,7 +319,7 @@ func (w *worker) init(ctx context.Context, env map[string]string) error {
 
 // localSource matches a module that is a folder within the workspace, whose
 // name carries its digest.
-var localSource = regexp.MustCompile(`(?m)^\s*source\s*=\s*"\./`)
+var localSource = lazyregexp.New(`(?m)^\s*source\s*=\s*"\./`)
 
 // initKey digests all that init depends on. local is false for a module from
 // elsewhere, which can change without a trace here.

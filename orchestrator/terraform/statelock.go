@@ -8,11 +8,11 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"time"
 
 	"github.com/berth-dev/berth/orchestrator"
+	"github.com/berth-dev/berth/orchestrator/lazyregexp"
 	"github.com/hashicorp/terraform-exec/tfexec"
 )
 
@@ -109,10 +109,10 @@ func lookAtLock(ctx context.Context, tf *tfexec.Terraform, f paths, b orchestrat
 }
 
 var (
-	lockRefused = regexp.MustCompile(`Error (?:acquiring the state lock|locking state)`)
+	lockRefused = lazyregexp.New(`Error (?:acquiring the state lock|locking state)`)
 	// ownInfo is how backends refuse that show the caller's own numbers beside.
-	ownInfo   = regexp.MustCompile(`Workspace is already locked|lready locked for workspace creation`)
-	lockField = regexp.MustCompile(`(?m)^[\s│]*(ID|Who|Created):\s+(\S.*?)\s*$`)
+	ownInfo   = lazyregexp.New(`Workspace is already locked|lready locked for workspace creation`)
+	lockField = lazyregexp.New(`(?m)^[\s│]*(ID|Who|Created):\s+(\S.*?)\s*$`)
 )
 
 // readLock reads Terraform's refusal to take a lock; nil for another error.

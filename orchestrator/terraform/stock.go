@@ -5,11 +5,11 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
-	"regexp"
 	"slices"
 	"strings"
 
 	"github.com/berth-dev/berth/orchestrator"
+	"github.com/berth-dev/berth/orchestrator/lazyregexp"
 	"github.com/hashicorp/terraform-exec/tfexec"
 	tfjson "github.com/hashicorp/terraform-json"
 )
@@ -148,7 +148,7 @@ func (v *inventory) watched() []machine {
 
 // belongings are resources that a machine has, though they may be called after
 // it.
-var belongings = regexp.MustCompile(`firewall|security|rule|address|_ip\b|ips?$|volume|disk|network|record|attachment|association`)
+var belongings = lazyregexp.New(`firewall|security|rule|address|_ip\b|ips?$|volume|disk|network|record|attachment|association`)
 
 // isMachine says that a resource is the machine of a server: by its name, for
 // what a cloud calls machines differs.

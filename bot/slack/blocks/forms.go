@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"encoding/json"
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -14,6 +13,7 @@ import (
 
 	"github.com/berth-dev/berth/bot/view"
 	"github.com/berth-dev/berth/orchestrator"
+	"github.com/berth-dev/berth/orchestrator/lazyregexp"
 )
 
 // The fields of forms, by block_id and action_id: errors are shown at them.
@@ -272,7 +272,7 @@ func DecodeExtend(state *slackgo.ViewState) time.Duration {
 }
 
 // elsewhere is a pull request or a commit: no list of branches has it.
-var elsewhere = regexp.MustCompile(`^(#[0-9]+|[0-9a-f]{7,40})$`)
+var elsewhere = lazyregexp.New(`^(#[0-9]+|[0-9a-f]{7,40})$`)
 
 // Suggestions are the branches that fit what was typed, the best first; the
 // first of them, as far as they fit into an acknowledgement, for nothing typed.

@@ -3,7 +3,6 @@ package blocks
 import (
 	"fmt"
 	"net/url"
-	"regexp"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -11,6 +10,7 @@ import (
 	"github.com/charmbracelet/x/ansi"
 
 	"github.com/berth-dev/berth/bot/view"
+	"github.com/berth-dev/berth/orchestrator/lazyregexp"
 )
 
 const (
@@ -300,7 +300,7 @@ func (w *writer) separate() {
 	}
 }
 
-var userID = regexp.MustCompile(`^[UW][A-Z0-9]{2,}$`)
+var userID = lazyregexp.New(`^[UW][A-Z0-9]{2,}$`)
 
 // address is raw as it may stand in a link, or false where it may not: only
 // the web's addresses, without a user in them and with a plain host.

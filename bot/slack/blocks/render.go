@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"encoding/json"
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -13,6 +12,7 @@ import (
 	slackgo "github.com/slack-go/slack"
 
 	"github.com/berth-dev/berth/bot/view"
+	"github.com/berth-dev/berth/orchestrator/lazyregexp"
 )
 
 // Message is what a post, an edit and an answer take. Text is the whole in
@@ -236,7 +236,7 @@ func note(text string) slackgo.Block {
 // signs mark states. The word is put in where the line has none that says it.
 var signs = map[view.State]struct {
 	glyph, word string
-	says        *regexp.Regexp
+	says        *lazyregexp.Regexp
 }{
 	view.StateWaiting: {"◌", "waiting", says("waiting|waits|queued|would")},
 	view.StateWorking: {"◔", "working", says("working|running|creating|deploying|destroying|configuring|starting")},
@@ -245,7 +245,7 @@ var signs = map[view.State]struct {
 	view.StateGone:    {"–", "gone", says("gone|destroyed|removed|canceled")},
 }
 
-func says(words string) *regexp.Regexp { return regexp.MustCompile(`(?i)\b(?:` + words + `)\b`) }
+func says(words string) *lazyregexp.Regexp { return lazyregexp.New(`(?i)\b(?:` + words + `)\b`) }
 
 // line is one line of Lines with its state.
 func (r *renderer) line(l view.Line, limit int) string {
