@@ -3,15 +3,12 @@ package httpapi
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"io/fs"
 	"log/slog"
 	"net/http"
-	"os"
 	"strconv"
 	"strings"
 	"time"
@@ -50,6 +47,8 @@ type Agents struct {
 	Binary func(platform string) (string, error)
 	Now    func() time.Time
 	Log    *slog.Logger
+
+	sums checksums
 }
 
 // Handler gives the routes below /agent/v1/.
@@ -63,34 +62,6 @@ func (a *Agents) Handler() http.Handler {
 	mux.Handle("POST "+agent.PathReport, a.signed(a.report))
 	mux.HandleFunc("GET "+agent.PathBinary+"{name}", a.binary)
 	return mux
-}
-
-// binary gives new machines the agent, or its checksum in the form of
-// sha256sum. It holds no secret, so anybody may have it.
-func (a *Agents) binary(w http.ResponseWriter, r *http.Request) {
-	platform, sum := strings.CutSuffix(r.PathValue("name"), ".sha256")
-	path, err := a.Binary(platform)
-	if err != nil {
-		a.Log.Warn("a machine asks for an agent that there is not: berth doctor tells more", "platform", platform, "from", r.RemoteAddr, "error", err)
-		http.Error(w, "there is no agent for "+platform+" here", http.StatusNotFound)
-		return
-	}
-	f, err := os.Open(path)
-	if err != nil {
-		a.broken(w, r, err)
-		return
-	}
-	defer f.Close()
-	if !sum {
-		http.ServeContent(w, r, "", time.Time{}, f)
-		return
-	}
-	h := sha256.New()
-	if _, err := io.Copy(h, f); err != nil {
-		a.broken(w, r, err)
-		return
-	}
-	fmt.Fprintf(w, "%x  %s\n", h.Sum(nil), platform)
 }
 
 func (a *Agents) enroll(w http.ResponseWriter, r *http.Request) {
@@ -108,7 +79,7 @@ func (a *Agents) enroll(w http.ResponseWriter, r *http.Request) {
 	var refused *orchestrator.Error
 	switch {
 	case errors.As(err, &refused) && refused.Code == orchestrator.CodeNotAllowed:
-		a.Log.Warn("an enrolment was refused", "server", e.ServerID, "from", r.RemoteAddr)
+		a.Log.Warn("an enrolment was refused", "server", clip(e.ServerID), "from", r.RemoteAddr)
 		http.Error(w, "refused", http.StatusForbidden)
 	case err != nil:
 		a.broken(w, r, err)
@@ -117,16 +88,25 @@ func (a *Agents) enroll(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+const (
+	// maxRepository is the most bytes that a repository's address has.
+	maxRepository = 4 << 10
+	// maxLogged is as much of a stranger's word as a line of the log tells.
+	maxLogged = 200
+)
+
+func clip(text string) string {
+	if len(text) <= maxLogged {
+		return text
+	}
+	return strings.ToValidUTF8(text[:maxLogged], "") + "…"
+}
+
 type signedHandler func(w http.ResponseWriter, r *http.Request, serverID string, body []byte)
 
 // signed lets only requests through that the server's own key has signed.
 func (a *Agents) signed(h signedHandler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, agent.MaxBody))
-		if err != nil {
-			http.Error(w, "the request is too large", http.StatusRequestEntityTooLarge)
-			return
-		}
 		serverID := r.Header.Get(agent.HeaderServer)
 		key, live, err := a.Keys.ServerKey(r.Context(), serverID)
 		var unknown *orchestrator.Error
@@ -136,6 +116,12 @@ func (a *Agents) signed(h signedHandler) http.Handler {
 		}
 		if err != nil {
 			a.broken(w, r, err)
+			return
+		}
+		// Only now: who is nobody has nothing to say.
+		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, agent.MaxBody))
+		if err != nil {
+			http.Error(w, "the request is too large", http.StatusRequestEntityTooLarge)
 			return
 		}
 		switch err := agent.Verify(r, body, key, a.Now()); {
@@ -188,7 +174,7 @@ func (a *Agents) states(w http.ResponseWriter, r *http.Request, _ string, _ []by
 // what was in it is logged.
 func (a *Agents) credential(w http.ResponseWriter, r *http.Request, serverID string, body []byte) {
 	var ask orchestrator.LoginRequest
-	if err := json.Unmarshal(body, &ask); err != nil {
+	if err := json.Unmarshal(body, &ask); err != nil || len(ask.Repository) > maxRepository {
 		http.Error(w, "not a request for a credential", http.StatusBadRequest)
 		return
 	}
@@ -203,7 +189,7 @@ func (a *Agents) credential(w http.ResponseWriter, r *http.Request, serverID str
 		case orchestrator.CodeState:
 			status = http.StatusConflict
 		}
-		a.Log.Warn("a server was given no credential", "server", serverID, "repository", ask.Repository, "from", r.RemoteAddr, "reason", refused.Message, "error", refused.Cause)
+		a.Log.Warn("a server was given no credential", "server", serverID, "repository", clip(ask.Repository), "from", r.RemoteAddr, "reason", clip(refused.Message), "error", refused.Cause)
 		text := refused.Message
 		if refused.Hint != "" {
 			text += " (" + refused.Hint + ")"
@@ -214,7 +200,7 @@ func (a *Agents) credential(w http.ResponseWriter, r *http.Request, serverID str
 	case login == nil:
 		w.WriteHeader(http.StatusNoContent)
 	default:
-		a.Log.Info("a server was given a credential", "server", serverID, "repository", ask.Repository)
+		a.Log.Info("a server was given a credential", "server", serverID, "repository", clip(ask.Repository))
 		w.Header().Set("Cache-Control", "no-store")
 		reply(w, http.StatusOK, login)
 	}
@@ -249,7 +235,7 @@ func (a *Agents) done(w http.ResponseWriter, r *http.Request, err error) {
 // broken answers 503: an agent tries again later.
 func (a *Agents) broken(w http.ResponseWriter, r *http.Request, err error) {
 	if r.Context().Err() == nil {
-		a.Log.Error("an agent's request failed", "path", r.URL.Path, "server", r.Header.Get(agent.HeaderServer), "error", err)
+		a.Log.Error("an agent's request failed", "path", r.URL.Path, "server", clip(r.Header.Get(agent.HeaderServer)), "error", err)
 	}
 	http.Error(w, "try again later", http.StatusServiceUnavailable)
 }

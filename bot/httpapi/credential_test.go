@@ -42,6 +42,35 @@ type oneKey struct{ key ed25519.PublicKey }
 
 func (k oneKey) ServerKey(context.Context, string) ([]byte, bool, error) { return k.key, true, nil }
 
+type noKey struct{}
+
+func (noKey) ServerKey(_ context.Context, serverID string) ([]byte, bool, error) {
+	return nil, false, orchestrator.Errorf(orchestrator.CodeNotFound, "There is no server %s.", serverID)
+}
+
+// unread is a body that nobody may read.
+type unread struct{ t *testing.T }
+
+func (u unread) Read([]byte) (int, error) {
+	u.t.Error("what a stranger sends is read")
+	return 0, io.EOF
+}
+
+// What an unknown server sends is not read.
+func TestStranger(t *testing.T) {
+	t.Parallel()
+	agents := &httpapi.Agents{Keys: noKey{}, Now: time.Now, Log: slog.New(slog.DiscardHandler)}
+	for _, path := range []string{agent.PathCredential, agent.PathProgress, agent.PathReport} {
+		r := httptest.NewRequest(http.MethodPost, path, unread{t})
+		r.Header.Set(agent.HeaderServer, "s1")
+		w := httptest.NewRecorder()
+		agents.Handler().ServeHTTP(w, r)
+		if w.Code != http.StatusUnauthorized {
+			t.Errorf("%s: %d %s", path, w.Code, w.Body)
+		}
+	}
+}
+
 // A login goes to the server that has signed for it, for what is its own; every
 // refusal is logged, and what was handed out is not.
 func TestCredential(t *testing.T) {
@@ -71,6 +100,8 @@ func TestCredential(t *testing.T) {
 		{"old", key, http.StatusConflict, "newer"},
 		{"suspended", key, http.StatusUnprocessableEntity, "The App is suspended. (ops: lift it)"},
 		{"broken", key, http.StatusServiceUnavailable, "try again later"},
+		{"https://long.example.com/" + strings.Repeat("é", 1000), key, http.StatusForbidden, "may not read"},
+		{strings.Repeat("x", 5000), key, http.StatusBadRequest, "not a request"},
 	} {
 		body, err := json.Marshal(orchestrator.LoginRequest{Generation: 1, Repository: c.repository})
 		if err != nil {
@@ -93,6 +124,11 @@ func TestCredential(t *testing.T) {
 	for _, want := range []string{"level=WARN", "https://github.com/acme/s2", "may not read"} {
 		if !strings.Contains(log.String(), want) {
 			t.Errorf("the log does not have %q:\n%s", want, &log)
+		}
+	}
+	for line := range strings.Lines(log.String()) {
+		if len(line) > 1000 {
+			t.Errorf("a line of the log has %d bytes: %.300s", len(line), line)
 		}
 	}
 	if strings.Contains(log.String(), "ghs_") {

@@ -17,7 +17,7 @@ import (
 // the binary's is signed.
 //
 //	POST Enroll    Enrollment → 200 {}; the same key again: the same answer;
-//	               another key: 403; token unknown, used or dead: 401
+//	               another key, and a token that is unknown, used or dead: 403
 //	GET  Desired   ?after=GENERATION, long poll → 200 orchestrator.Desired, or
 //	               204 when PollTime has passed
 //	GET  States    + DIGEST → 200, a tar archive (see templates.States)
