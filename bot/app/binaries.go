@@ -11,6 +11,9 @@ import (
 	"runtime/debug"
 	"slices"
 	"strings"
+	"syscall"
+
+	"github.com/berth-dev/berth/orchestrator"
 )
 
 // agentPlatforms are the kinds of machine that an agent runs on.
@@ -34,34 +37,47 @@ func agentBinaries(data string) (binaries, error) {
 }
 
 // path gives the program for a platform such as linux-amd64, or fs.ErrNotExist.
-// A file that is none is passed over, and is its error when there is no other.
+// A file that is none, or that others could have put there, is passed over, and
+// is its error when there is no other.
 func (b binaries) path(platform string) (string, error) {
+	path, bad := b.find(platform)
+	if path != "" {
+		return path, nil
+	}
+	return "", bad
+}
+
+// find gives the program for a platform, if there is one, and what was passed
+// over on the way.
+func (b binaries) find(platform string) (path string, bad error) {
 	if !slices.Contains(agentPlatforms, platform) {
 		return "", fs.ErrNotExist
 	}
-	var bad error
 	for _, folder := range b.folders {
 		name := filepath.Join(folder, "berth-"+platform)
 		err := isAgent(name, platform)
 		if err == nil {
-			return name, nil
+			return name, bad
 		}
 		if !errors.Is(err, fs.ErrNotExist) {
 			bad = errors.Join(bad, err)
 		}
 	}
 	if platform == runtime.GOOS+"-"+runtime.GOARCH {
-		return b.self, nil
+		return b.self, bad
 	}
-	if bad != nil {
-		return "", bad
+	if bad == nil {
+		bad = fs.ErrNotExist
 	}
-	return "", fs.ErrNotExist
+	return "", bad
 }
 
 // isAgent says whether a file is this program, built for a platform from the
 // same commit: another one might not understand this Berth.
 func isAgent(name, platform string) error {
+	if err := onlyOwners(name); err != nil {
+		return err
+	}
 	info, err := buildinfo.ReadFile(name)
 	if errors.Is(err, fs.ErrNotExist) {
 		return err
@@ -85,6 +101,47 @@ func isAgent(name, platform string) error {
 	return nil
 }
 
+// onlyOwners says whether a program can have been put in its place by nobody but
+// root, Berth's own user and whoever owns the running program: machines run it
+// as root. fs.ErrNotExist: it is not there.
+func onlyOwners(name string) error {
+	real, err := filepath.EvalSymlinks(name)
+	if err != nil {
+		return err
+	}
+	trusted := []uint32{0, uint32(os.Geteuid())}
+	if self, err := os.Stat("/proc/self/exe"); err == nil {
+		if s, ok := self.Sys().(*syscall.Stat_t); ok {
+			trusted = append(trusted, s.Uid)
+		}
+	}
+	looked := map[string]bool{}
+	for _, at := range []string{real, filepath.Dir(name)} {
+		if at, err = filepath.Abs(at); err != nil {
+			return err
+		}
+		for ; !looked[at]; at = filepath.Dir(at) {
+			looked[at] = true
+			info, err := os.Stat(at)
+			if err != nil {
+				return err
+			}
+			// In a folder with the sticky bit everybody has only their own.
+			open := info.Mode().Perm()&0o022 != 0 && !(info.IsDir() && info.Mode()&fs.ModeSticky != 0)
+			s, ok := info.Sys().(*syscall.Stat_t)
+			switch {
+			case open:
+				return orchestrator.Errorf(orchestrator.CodeNotAllowed, "%s is given to no machine: others than its owner may write %s (mode %#o).", name, at, info.Mode().Perm()).
+					WithHint("see that the file is yours, then: chmod go-w %s", forShellText(at))
+			case ok && !slices.Contains(trusted, s.Uid):
+				return orchestrator.Errorf(orchestrator.CodeNotAllowed, "%s is given to no machine: %s belongs to another user (%d) than root, Berth's own and its program's.", name, at, s.Uid).
+					WithHint("see that the file is yours, then: chown root %s", forShellText(at))
+			}
+		}
+	}
+	return nil
+}
+
 func setting(i *debug.BuildInfo, key string) string {
 	for _, s := range i.Settings {
 		if s.Key == key {
@@ -99,10 +156,12 @@ func setting(i *debug.BuildInfo, key string) string {
 func (b binaries) describe() (string, error) {
 	var found, lack []string
 	for _, platform := range agentPlatforms {
-		switch path, err := b.path(platform); {
-		case errors.Is(err, fs.ErrNotExist):
+		path, err := b.find(platform)
+		var open *orchestrator.Error
+		switch {
+		case path == "" && errors.Is(err, fs.ErrNotExist):
 			lack = append(lack, platform)
-		case err != nil:
+		case path == "" || errors.As(err, &open): // somebody may have meant that it be given
 			return "", err
 		case path == b.self:
 			found = append(found, platform+" (this program)")

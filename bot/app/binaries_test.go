@@ -8,6 +8,8 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+
+	"github.com/berth-dev/berth/orchestrator"
 )
 
 // Machines of another kind get a program of their own kind, or none.
@@ -23,6 +25,11 @@ func TestBinaries(t *testing.T) {
 		other = "linux-amd64"
 	}
 	dir, data := t.TempDir(), t.TempDir()
+	for _, name := range []string{dir, data, berth} { // whatever the umask is
+		if err := os.Chmod(name, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
 	b := binaries{folders: []string{data, dir}, self: self}
 	if path, err := b.path(own); path != self || err != nil {
 		t.Errorf("for this machine's kind: %s, %v", path, err)
@@ -60,5 +67,71 @@ func TestBinaries(t *testing.T) {
 	}
 	if path, err := b.path(own); path != filepath.Join(data, "berth-"+own) || err != nil {
 		t.Errorf("for this machine's kind, from a file: %s, %v", path, err)
+	}
+}
+
+// What others than Berth could have put there is told, with what to do, and
+// never given: machines run it as root.
+func TestBinariesOfOthers(t *testing.T) {
+	t.Parallel()
+	platform := "linux-" + runtime.GOARCH
+	for _, c := range []struct {
+		name string
+		open func(above, folder, file string) error
+		says string // of the path that is open
+	}{
+		{"the file", func(_, _, file string) error { return os.Chmod(file, 0o775) }, "above/agents/berth-" + platform + " (mode 0775)"},
+		{"its folder", func(_, folder, _ string) error { return os.Chmod(folder, 0o777) }, "above/agents (mode 0777)"},
+		{"a folder further up", func(above, _, _ string) error { return os.Chmod(above, 0o775) }, "above (mode 0775)"},
+		{"the file behind a link", func(above, _, file string) error {
+			other := filepath.Join(above, "other")
+			return errors.Join(os.Rename(file, other), os.Symlink(other, file), os.Chmod(other, 0o757))
+		}, "above/other (mode 0757)"},
+		{"another user's", func(_, _, file string) error {
+			if os.Getuid() != 0 {
+				return errors.ErrUnsupported
+			}
+			return os.Chown(file, 3_999_999, 0)
+		}, "belongs to another user (3999999)"},
+		{"in a folder like /tmp", func(_, folder, _ string) error { return os.Chmod(folder, 0o777|os.ModeSticky) }, ""},
+	} {
+		top := t.TempDir()
+		above := filepath.Join(top, "above")
+		folder := filepath.Join(above, "agents")
+		file := filepath.Join(folder, "berth-"+platform)
+		if err := errors.Join(os.Chmod(top, 0o755), os.MkdirAll(folder, 0o755), os.Chmod(above, 0o755), os.Chmod(folder, 0o755)); err != nil {
+			t.Fatal(err)
+		}
+		raw := []byte("what is in it is not looked at")
+		if c.says == "" {
+			var err error
+			if raw, err = os.ReadFile(berth); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := errors.Join(os.WriteFile(file, raw, 0o755), os.Chmod(file, 0o755)); err != nil {
+			t.Fatal(err)
+		}
+		if err := c.open(above, folder, file); errors.Is(err, errors.ErrUnsupported) {
+			continue
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		b := binaries{folders: []string{folder}, self: "/the/running/program"}
+		path, err := b.path(platform)
+		text, bad := b.describe()
+		if c.says == "" {
+			if path != file || err != nil || bad != nil {
+				t.Errorf("%s: %s, %v; described as %q, %v", c.name, path, err, text, bad)
+			}
+			continue
+		}
+		if path != b.self || err != nil {
+			t.Errorf("%s: given is %s, %v", c.name, path, err)
+		}
+		var e *orchestrator.Error
+		if !errors.As(bad, &e) || !strings.Contains(e.Message, file+" is given to no machine: ") || !strings.Contains(e.Message, c.says) || !strings.Contains(e.Hint, "then: ch") {
+			t.Errorf("%s: described as %q, %v", c.name, text, bad)
+		}
 	}
 }
