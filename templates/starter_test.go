@@ -2,6 +2,7 @@ package templates_test
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -30,10 +31,25 @@ func TestStarterRecipe(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, systemd := range []bool{false, true} {
-		t.Run(fmt.Sprintf("systemd %v", systemd), func(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		systemd bool
+		// there is what lies around from before; ops have no settings then.
+		there []string
+	}{
+		{"local", false, nil}, {"systemd", true, nil},
+		{"systemd, left unfinished", true, []string{"root/app/.git/berth-env", "root/app/.git/berth-built", "starter/built", "starter/settled"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			dir := t.TempDir()
+			systemd, dir, env := c.systemd, t.TempDir(), "A=1\n"
+			for _, name := range c.there {
+				env = ""
+				p := filepath.Join(dir, name)
+				if err := errors.Join(os.MkdirAll(filepath.Dir(p), 0o700), os.WriteFile(p, nil, 0o600)); err != nil {
+					t.Fatal(err)
+				}
+			}
 			pwned := filepath.Join(dir, "pwned")
 			// In berth's place: it prints what it is called with, a line each.
 			probe := filepath.Join(dir, "it's berth")
@@ -45,7 +61,7 @@ func TestStarterRecipe(t *testing.T) {
 				Branch: "{{salt.cmd.run('touch " + pwned + "')}}", Revision: strings.Repeat("a", 40), Checkout: filepath.Join(dir, "root", "app"), Port: 8080,
 				Build: "echo '{% raw %}' \"$HOME\" : { [ & * ! | > % @ `x` \\n\nsecond line", Start: "exec python3 app.py --x='{{ 7*7 }}' # 😀",
 			}
-			pillar, err := json.Marshal(map[string]any{"berth": orchestrator.Pillar{Systemd: systemd, Root: filepath.Join(dir, "root"), App: app, Env: "A=1\n", EnvFile: filepath.Join(dir, "env"), Program: probe, Needs: map[string]string{"API_URL": "http://127.0.0.1:9/{{ 7*7 }}'"}}})
+			pillar, err := json.Marshal(map[string]any{"berth": orchestrator.Pillar{Systemd: systemd, Root: filepath.Join(dir, "root"), App: app, Env: env, EnvFile: filepath.Join(dir, "env"), Program: probe, Needs: map[string]string{"API_URL": "http://127.0.0.1:9/{{ 7*7 }}'"}}})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -82,12 +98,17 @@ func TestStarterRecipe(t *testing.T) {
 			for _, low := range result.Local {
 				got[low["__id__"].(string)] = low
 			}
-			for id, want := range map[string]string{"berth-app-code": app.Repository, "berth-app-build": app.Build, "berth-app-env": app.Checkout + "/.env"} {
+			for id, want := range map[string]string{"berth-app-code": app.Repository, "berth-app-build": app.Build} {
 				if got[id]["name"] != want {
 					t.Errorf("%s is about %q, want %q", id, got[id]["name"], want)
 				}
 			}
-			if systemd {
+			for _, id := range map[bool][]string{env != "": {"berth-app-env", "berth-app-env-noted"}, env == "": {"berth-app-env-gone", "berth-app-unbuilt", "berth-app-unbuilt-earlier", "berth-app-unfinished"}}[true] {
+				if got[id] == nil {
+					t.Errorf("there is no %s", id)
+				}
+			}
+			if systemd && env != "" {
 				text, _ := got["berth-app-start"]["contents"].(string)
 				said, err := exec.Command("/bin/sh", "-c", text).CombinedOutput()
 				want := "<agent>\n<exec>\n<--env-file>\n<" + app.Checkout + "/.env>\n<--set>\n<API_URL=http://127.0.0.1:9/{{ 7*7 }}'>\n<--port>\n<8080>\n<-->\n</bin/sh>\n<-c>\n<" + app.Start + ">\n"
@@ -97,7 +118,7 @@ func TestStarterRecipe(t *testing.T) {
 				if text, _ := got["berth-app-unit"]["contents"].(string); strings.Contains(text, "EnvironmentFile") {
 					t.Errorf("systemd reads .env in its own way: %q", text)
 				}
-				if text, _ := got["berth-app-unit"]["contents"].(string); !strings.Contains(text, "ExecStart="+filepath.Join(dir, "root", "start")+"\n") {
+				if text, _ := got["berth-app-unit"]["contents"].(string); !strings.Contains(text, "ExecStart="+filepath.Join(dir, "starter", "start")+"\n") {
 					t.Errorf("the unit is %q", text)
 				}
 			}
@@ -105,11 +126,16 @@ func TestStarterRecipe(t *testing.T) {
 				if state := fmt.Sprint(low["state"]); !systemd && (state == "user" || state == "service") {
 					t.Errorf("%s uses %s without systemd", id, state)
 				}
-				// The app could lay a link to anything: Salt, as root, would write
-				// there, and show what was in it before.
-				if name := fmt.Sprint(low["name"]); low["state"] == "file" && low["fun"] == "managed" && strings.HasPrefix(name, filepath.Join(dir, "root")) &&
-					(low["follow_symlinks"] != false || low["show_changes"] != false) {
-					t.Errorf("%s follows links or shows changes: %v", id, low)
+				// The app could lay a link to anything, just then too: what is done
+				// below its folder is done as its user, whoever Salt is.
+				who := map[string]any{"cmd": low["runas"], "git": low["user"]}[fmt.Sprint(low["state"])]
+				if id == "berth-app-root" || id == "berth-app-reload" || !systemd || who == "berth-app" {
+					continue
+				}
+				for _, key := range []string{"name", "target", "cwd", "source"} {
+					if name := fmt.Sprint(low[key]); strings.HasPrefix(name, filepath.Join(dir, "root")) || low["state"] == "cmd" || low["state"] == "git" {
+						t.Errorf("%s does that to %s as Salt's own user: %v", id, name, low)
+					}
 				}
 			}
 			if _, err := os.Stat(pwned); err == nil {

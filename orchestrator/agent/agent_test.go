@@ -140,7 +140,7 @@ func (b *berth) enroll(w http.ResponseWriter, r *http.Request) {
 	defer b.mu.Unlock()
 	switch {
 	case e.Token != b.token:
-		http.Error(w, "unknown token", http.StatusUnauthorized)
+		http.Error(w, "unknown token", http.StatusForbidden)
 	case b.key != nil && !b.key.Equal(key):
 		http.Error(w, "another key", http.StatusForbidden)
 	case b.lose > 0:
@@ -538,12 +538,29 @@ func TestLife(t *testing.T) {
 		}
 	}
 
+	// An earlier recipe had its notes in the checkout: that stays as it is, and
+	// is built anew.
+	if err := os.RemoveAll(filepath.Join(s.dir, "starter")); err != nil {
+		t.Fatal(err)
+	}
+	for name, text := range map[string]string{"code": "Checked out by Berth", "env": "Written by Berth", "built": "of whatever commit"} {
+		if err := os.WriteFile(filepath.Join(checkout, ".git", "berth-"+name), []byte(text+"\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+
 	// A new commit on another branch.
 	second := r.commit("feature/two", map[string]string{"version": "two"})
 	d.Branch, d.Commit = "feature/two", second
 	b.want(d, orchestrator.Pillar{App: app, Env: env})
 	if two := b.report(); !two.Healthy || two.Revision != second || s.get("/version") != "two" {
 		t.Errorf("the second generation: %+v, serving %q", two, s.get("/version"))
+	}
+
+	for name, want := range map[string]bool{filepath.Join("starter", "cloned"): true, filepath.Join("starter", "built"): true, filepath.Join("root", "app", ".git", "berth-built"): false} {
+		if _, err := os.Stat(filepath.Join(s.dir, name)); (err == nil) != want {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 
 	// Another peer, the same commit: the app is restarted, not built.

@@ -30,6 +30,7 @@ const (
 	goodFile      = "good.json"
 	envFile       = "env"
 	spoolFolder   = "spool"
+	notesFolder   = "starter" // the starter recipe makes it
 )
 
 // config is agent.json.

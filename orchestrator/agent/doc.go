@@ -16,6 +16,7 @@
 //	states/DIGEST  the recipes, one file root in each numbered folder
 //	pillar/ env    what the recipes get (0600)
 //	root/          berth.root: all that recipes write; root/app: the checkout
+//	starter/       how far the starter recipe came; beside root/, for that is the app's
 //	code/          mirrors of repositories that need a login; see code.go
 //	spool/         reports that Berth has not acknowledged
 //	state.json good.json   how far it came, and what the app runs with

@@ -216,6 +216,9 @@ func (e *ends) String() string {
 	return strings.ToValidUTF8(string(e.head)+between+string(e.tail), "�")
 }
 
+// ownStep is the first line of the starter recipe's own commands.
+const ownStep = "# Berth's own step"
+
 var (
 	executing = lazyregexp.New(`^\[INFO {0,4}\] Executing state (\S+) for \[(.*?)\]?$`)
 	troubled  = lazyregexp.New(`^\[(WARNING|ERROR|CRITICAL) {0,4}\] (.*)$`)
@@ -232,14 +235,14 @@ func saltStep(line string) (text string, ok bool) {
 	switch module, _, _ := strings.Cut(function, "."); {
 	case module == "git":
 		return "fetching the code from " + name, true
+	case module == "cmd" && name == ownStep:
+		return "", false
 	case module == "cmd":
 		return "running: " + name, true
 	case module == "pkg" || module == "pip":
 		return "installing " + name, true
 	case module == "service":
 		return "starting the service " + name, true
-	case module == "file" && strings.Contains(name, "/.git/"):
-		return "", false // the starter recipe's own notes
 	case module == "file":
 		return "writing " + name, true
 	}

@@ -304,6 +304,9 @@ func (a *agent) applySalt(ctx context.Context, d *orchestrator.Desired, quiet bo
 			if text == "running: make build" && !a.makes("build") {
 				return
 			}
+			if strings.Contains(text, filepath.Join(a.dir, notesFolder)) {
+				return // the starter recipe's own notes
+			}
 			a.stream.add("configuring", "", strings.ReplaceAll(text, filepath.Join(a.dir, "root")+"/", ""))
 		} else if troubled.MatchString(line) {
 			a.stream.add("log", "salt", line)

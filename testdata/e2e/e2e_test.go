@@ -90,6 +90,7 @@ func story(t *testing.T, on target, folder string) {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"serve": s.cmdServe, "halt": s.cmdHalt, "page": s.cmdPage, "machines": s.cmdMachines, "until": s.cmdUntil, "reboot": s.cmdReboot, "terminate": s.cmdTerminate,
+			"beset": s.cmdBeset, "unharmed": s.cmdUnharmed,
 		},
 		RequireExplicitExec: true,
 	})
@@ -339,6 +340,45 @@ func (s *scene) cmdTerminate(ts *testscript.TestScript, _ bool, args []string) {
 		return os.RemoveAll(dir) == nil
 	}) {
 		ts.Fatalf("%s stays", dir)
+	}
+}
+
+// besetting is what an app may do in its own folder, hoping that root comes by:
+// whatever git runs leaves its user in the file traces.
+const besetting = `set -e
+cd /var/lib/berth/root
+mkdir hooks
+for hook in look hooks/post-checkout hooks/reference-transaction; do
+	printf '#!/bin/sh\nid -un >>/var/lib/berth/root/traces\n' >$hook
+done
+echo 'exit 1' >>look # git looks for itself then
+chmod +x look hooks/*
+git -C app config core.fsmonitor "$PWD/look"
+git -C app config core.hooksPath "$PWD/hooks"
+rm -f app/.env
+ln -s /etc/passwd app/.env
+ln -s /etc/passwd app/.git/berth-built`
+
+// cmdBeset has a server's app lay what would have root do something for it:
+// beset ENV/APP. On this machine servers have no root.
+func (s *scene) cmdBeset(ts *testscript.TestScript, _ bool, args []string) {
+	if s.cloud == nil {
+		return
+	}
+	_, err := s.lab.Exec(context.Background(), s.machine(ts, args[0]), "runuser", "-u", "berth-app", "--", "sh", "-c", besetting)
+	ts.Check(err)
+}
+
+// cmdUnharmed says that nothing came of it: unharmed ENV/APP.
+func (s *scene) cmdUnharmed(ts *testscript.TestScript, _ bool, args []string) {
+	if s.cloud == nil {
+		return
+	}
+	out, err := s.lab.Exec(context.Background(), s.machine(ts, args[0]), "sh", "-c",
+		"sort -u /var/lib/berth/root/traces; find /var/lib/berth/root ! -user berth-app; stat -c '%n %U %a' /etc/passwd; stat -c '%F %U %a' /var/lib/berth/root/app/.env")
+	ts.Check(err)
+	if want := "berth-app\n/etc/passwd root 644\nregular file berth-app 600\n"; out != want {
+		ts.Fatalf("an app had its machine's root do something:\n%swant\n%s", out, want)
 	}
 }
 

@@ -2,20 +2,36 @@
 #
 # Every value comes from pillar and goes through |json, so that no branch name,
 # address or command can become a part of this document. Nothing is written
-# outside berth.root, but the unit file where systemd is in charge. What is in
-# there is the app's, and Salt may be root: a link that the app has laid is
-# replaced, and nobody is shown what was behind it.
+# outside berth.root, but the recipe's own notes beside it and the unit file where
+# systemd is in charge. What is in berth.root is the app's, which may lay a link
+# there at any moment, while Salt is root: below it everything is done as the
+# app's user, and nothing that was noted there is believed.
 {%- set berth = pillar['berth'] %}
 {%- set app = berth.app %}
 {%- set checkout = app.checkout %}
-{%- set cloned = checkout ~ '/.git/berth-code' %}
-{%- set built = checkout ~ '/.git/berth-built' %}
-{%- set settled = checkout ~ '/.git/berth-env' %}
+{%- set notes = salt['file.dirname'](berth.root) ~ '/starter' %}
+{%- set cloned = notes ~ '/cloned' %}
+{%- set built = notes ~ '/built' %}
+{%- set settled = notes ~ '/settled' %}
 {%- set wanted = app.revision ~ ' ' ~ app.build %}
 {%- set user = 'berth-app' if berth.systemd else none %}
+{%- set there = salt['file.directory_exists'](checkout ~ '/.git') %}
+{#- Earlier recipes noted in the checkout itself how far they came, and a server
+    may go back to one. That something is there is all that is taken from it. #}
+{%- set earlier = checkout ~ '/.git/berth-' %}
+{%- set whole = there and (salt['file.file_exists'](cloned) or salt['file.file_exists'](earlier ~ 'code')) %}
+{%- set had_env = salt['file.file_exists'](settled) or salt['file.file_exists'](earlier ~ 'env') %}
+{%- set built_earlier = salt['file.file_exists'](earlier ~ 'built') %}
 {#- The build runs when the commit or the command changed, or the last one did
     not come to its end. #}
-{%- set build = not (salt['file.file_exists'](built) and salt['file.read'](built).strip() == wanted.strip()) %}
+{%- set build = not (whole and not built_earlier and salt['file.file_exists'](built) and salt['file.read'](built).strip() == wanted.strip()) %}
+{#- The first line of a command by which the agent knows that it is Berth's. #}
+{%- set own = "# Berth's own step\n" %}
+{%- macro as_app() %}
+{%- if user %}
+    - runas: {{ user }}
+{%- endif %}
+{%- endmacro %}
 
 {%- if berth.systemd %}
 berth-app-user:
@@ -38,12 +54,31 @@ berth-app-root:
 {%- endif %}
     - makedirs: True
 
-{%- if not berth.env and salt['file.file_exists'](settled) %}
+berth-app-notes:
+  file.directory:
+    - name: {{ notes|json }}
+    - mode: '0711'
+    - require:
+      - file: berth-app-root
+
+{%- if not berth.env and had_env %}
 # Ops took the settings away: what Berth wrote goes, what git tracks returns.
+{%- if there %}
 berth-app-env-gone:
+  cmd.run:
+    - name: {{ (own ~ 'rm -rf -- .env .git/berth-env')|json }}
+    - cwd: {{ checkout|json }}
+{{- as_app() }}
+    - require:
+      - file: berth-app-root
+    - require_in:
+      - file: berth-app-env-forgotten
+{%- endif %}
+
+berth-app-env-forgotten:
   file.absent:
     - names:
-      - {{ (checkout ~ '/.env')|json }}
+      - {{ (notes ~ '/env')|json }}
       - {{ settled|json }}
     - require_in:
       - git: berth-app-code
@@ -57,11 +92,37 @@ berth-app-unbuilt:
       - git: berth-app-code
 {%- endif %}
 
-{%- if salt['file.directory_exists'](checkout ~ '/.git') and not salt['file.file_exists'](cloned) %}
+{%- if built_earlier %}
+berth-app-unbuilt-earlier:
+  cmd.run:
+    - name: {{ (own ~ 'rm -f .git/berth-built')|json }}
+    - cwd: {{ checkout|json }}
+{{- as_app() }}
+    - require:
+      - file: berth-app-root
+    - require_in:
+      - git: berth-app-code
+{%- endif %}
+
+{%- if not there and salt['file.file_exists'](cloned) %}
+berth-app-lost:
+  file.absent:
+    - name: {{ cloned|json }}
+    - require_in:
+      - git: berth-app-code
+{%- endif %}
+
+{%- if there and not whole %}
 # A clone that never came to a commit: git.latest trips over what it left.
 berth-app-unfinished:
-  file.absent:
-    - name: {{ checkout|json }}
+  cmd.run:
+    - name: {{ (own ~ 'rm -rf -- "$CHECKOUT"')|json }}
+    - cwd: {{ berth.root|json }}
+    - env:
+      - CHECKOUT: {{ checkout|json }}
+{{- as_app() }}
+    - require:
+      - file: berth-app-root
     - require_in:
       - git: berth-app-code
 {%- endif %}
@@ -88,34 +149,56 @@ berth-app-cloned:
   file.managed:
     - name: {{ cloned|json }}
     - contents: Checked out by Berth
-    - follow_symlinks: False
-    - show_changes: False
     - require:
+      - file: berth-app-notes
       - git: berth-app-code
 
 {%- if berth.env %}
 # From a file, not from pillar's text: Salt would change line ends there.
+{%- if user %}
+berth-app-settings:
+  file.managed:
+    - name: {{ (notes ~ '/env')|json }}
+    - source: {{ berth.env_file|json }}
+    - mode: '0400'
+    - user: {{ user }}
+    - show_changes: False
+    - require:
+      - file: berth-app-notes
+      - user: berth-app-user
+
+berth-app-env:
+  cmd.run:
+    - name: {{ (own ~ 'umask 077
+if [ -d .env ] && [ ! -L .env ]; then echo ".env is a folder, and ops have settings for that name." >&2; exit 1; fi
+rm -f .git/berth-new && cat <"$SETTINGS" >.git/berth-new && { [ ! -L .env ] || rm -f .env; } && mv -f .git/berth-new .env')|json }}
+    - unless: '[ -f .env ] && [ ! -L .env ] && [ "$(stat -c %a .env)" = 600 ] && cmp -s "$SETTINGS" .env'
+    - cwd: {{ checkout|json }}
+    - env:
+      - SETTINGS: {{ (notes ~ '/env')|json }}
+{{- as_app() }}
+    - require:
+      - git: berth-app-code
+      - file: berth-app-settings
+{%- else %}
 berth-app-env:
   file.managed:
     - name: {{ (checkout ~ '/.env')|json }}
     - source: {{ berth.env_file|json }}
     - mode: '0600'
-{%- if user %}
-    - user: {{ user }}
-{%- endif %}
     - follow_symlinks: False
     - show_changes: False
     - require:
       - git: berth-app-code
+{%- endif %}
 
 berth-app-env-noted:
   file.managed:
     - name: {{ settled|json }}
     - contents: Written by Berth
-    - follow_symlinks: False
-    - show_changes: False
     - require:
-      - file: berth-app-env
+      - file: berth-app-notes
+      - {{ 'cmd' if user else 'file' }}: berth-app-env
 {%- endif %}
 
 {%- if build %}
@@ -128,22 +211,20 @@ berth-app-build:
     - onlyif: grep -qs '^build[[:space:]]*:' GNUmakefile makefile Makefile
 {%- endif %}
     - cwd: {{ checkout|json }}
-{%- if user %}
-    - runas: {{ user }}
-{%- endif %}
+{{- as_app() }}
     - require:
       - git: berth-app-code
 {%- if berth.env %}
-      - file: berth-app-env
+      - {{ 'cmd' if user else 'file' }}: berth-app-env
 {%- endif %}
 
 berth-app-built:
   file.managed:
     - name: {{ built|json }}
     - contents: {{ wanted|json }}
-    - follow_symlinks: False
     - show_changes: False
     - require:
+      - file: berth-app-notes
       - cmd: berth-app-build
 {%- endif %}
 
@@ -157,7 +238,7 @@ StartLimitIntervalSec=0
 [Service]
 User=berth-app
 WorkingDirectory={{ checkout }}
-ExecStart={{ berth.root }}/start
+ExecStart={{ notes }}/start
 Restart=always
 RestartSec=2
 KillMode=control-group
@@ -178,13 +259,12 @@ WantedBy=multi-user.target
 
 berth-app-start:
   file.managed:
-    - name: {{ (berth.root ~ '/start')|json }}
+    - name: {{ (notes ~ '/start')|json }}
     - mode: '0755'
     - contents: {{ ('#!/bin/sh\nexec ' ~ quoted|join(' '))|json }}
-    - follow_symlinks: False
     - show_changes: False
     - require:
-      - file: berth-app-root
+      - file: berth-app-notes
 
 berth-app-unit:
   file.managed:
@@ -211,7 +291,7 @@ berth-app-running:
       - file: berth-app-start
       - file: berth-app-unit
 {%- if berth.env %}
-      - file: berth-app-env
+      - cmd: berth-app-env
 {%- endif %}
 {%- if build %}
       - cmd: berth-app-build
