@@ -38,30 +38,67 @@ const DefaultLockTimeout = 2 * time.Minute
 // catalog says of it (given), which is otherwise "berth"; more are attributes
 // that go the same way, where they are given. Workspaces: states are told
 // apart by the name of Terraform's workspace, and at is empty. Refused are the
-// attributes that hold a secret, with the variable to use instead.
+// attributes that hold a secret, with the variable to use instead; needs is what
+// it cannot do without, shared are the variables that would put all
+// environments in one place, each with the attribute to write instead.
 type backendKind struct {
 	at, form   string
 	more       []string
 	workspaces bool
 	refused    map[string]string
+	needs      []BackendNeed
+	shared     map[string]string
 }
+
+// BackendNeed is something that a backend cannot do without: one of the
+// attributes, or, where there are some, one of the variables. Given there, it
+// looks as in Example. With If it is needed only beside that attribute.
+type BackendNeed struct {
+	Attributes, Variables []string
+	Example, If           string
+}
+
+// What the backends need is what Terraform 1.5.7 and OpenTofu 1.12 declare as
+// required, but for what Berth sets itself, and what they are of no use without:
+// https://developer.hashicorp.com/terraform/language/backend.
 
 var backendKinds = map[string]backendKind{
 	"s3": {at: "key", form: "given/" + BackendID + "/terraform.tfstate",
-		refused: map[string]string{"access_key": "AWS_ACCESS_KEY_ID", "secret_key": "AWS_SECRET_ACCESS_KEY", "token": "AWS_SESSION_TOKEN", "sse_customer_key": "AWS_SSE_CUSTOMER_KEY"}},
+		refused: map[string]string{"access_key": "AWS_ACCESS_KEY_ID", "secret_key": "AWS_SECRET_ACCESS_KEY", "token": "AWS_SESSION_TOKEN", "sse_customer_key": "AWS_SSE_CUSTOMER_KEY"},
+		needs: []BackendNeed{
+			{Attributes: []string{"bucket"}, Example: `bucket = "acme-terraform"`},
+			{Attributes: []string{"region"}, Variables: []string{"AWS_REGION", "AWS_DEFAULT_REGION"}, Example: `region = "eu-central-1"`},
+		}},
 	// A workspace's row can be made beforehand. The first apply of a schema
 	// without one holds a lock on the whole database.
-	"pg": {workspaces: true, refused: map[string]string{}},
+	"pg": {workspaces: true, refused: map[string]string{},
+		needs: []BackendNeed{{Attributes: []string{"conn_str"}, Variables: []string{"PG_CONN_STR", "PGHOST", "PGHOSTADDR", "PGSERVICE"},
+			Example: `conn_str = "postgres://db.example.com/berth"`}}},
 	"http": {at: "address", form: "given/" + BackendID, more: []string{"lock_address", "unlock_address"},
-		refused: map[string]string{"password": "TF_HTTP_PASSWORD", "client_private_key_pem": "TF_HTTP_CLIENT_PRIVATE_KEY_PEM"}},
+		refused: map[string]string{"password": "TF_HTTP_PASSWORD", "client_private_key_pem": "TF_HTTP_CLIENT_PRIVATE_KEY_PEM"},
+		needs: []BackendNeed{
+			{Attributes: []string{"address"}, Example: `address = "https://states.example.com/berth/{id}"`},
+			// With one of them alone a lock is never given back, or never taken.
+			{Attributes: []string{"unlock_address"}, Example: `unlock_address = "https://states.example.com/berth/{id}/lock"`, If: "lock_address"},
+			{Attributes: []string{"lock_address"}, Example: `lock_address = "https://states.example.com/berth/{id}/lock"`, If: "unlock_address"},
+		},
+		shared: map[string]string{"TF_HTTP_ADDRESS": "address", "TF_HTTP_LOCK_ADDRESS": "lock_address", "TF_HTTP_UNLOCK_ADDRESS": "unlock_address"}},
 	"gcs": {at: "prefix", form: "given/" + BackendID,
-		refused: map[string]string{"access_token": "GOOGLE_OAUTH_ACCESS_TOKEN", "encryption_key": "GOOGLE_ENCRYPTION_KEY"}},
+		refused: map[string]string{"access_token": "GOOGLE_OAUTH_ACCESS_TOKEN", "encryption_key": "GOOGLE_ENCRYPTION_KEY"},
+		needs:   []BackendNeed{{Attributes: []string{"bucket"}, Example: `bucket = "acme-terraform"`}}},
 	"azurerm": {at: "key", form: "given/" + BackendID + ".tfstate",
-		refused: map[string]string{"access_key": "ARM_ACCESS_KEY", "sas_token": "ARM_SAS_TOKEN", "client_secret": "ARM_CLIENT_SECRET", "client_certificate_password": "ARM_CLIENT_CERTIFICATE_PASSWORD", "client_certificate": "ARM_CLIENT_CERTIFICATE", "oidc_token": "ARM_OIDC_TOKEN", "oidc_request_token": "ARM_OIDC_REQUEST_TOKEN"}},
+		refused: map[string]string{"access_key": "ARM_ACCESS_KEY", "sas_token": "ARM_SAS_TOKEN", "client_secret": "ARM_CLIENT_SECRET", "client_certificate_password": "ARM_CLIENT_CERTIFICATE_PASSWORD", "client_certificate": "ARM_CLIENT_CERTIFICATE", "oidc_token": "ARM_OIDC_TOKEN", "oidc_request_token": "ARM_OIDC_REQUEST_TOKEN"},
+		needs: []BackendNeed{
+			{Attributes: []string{"storage_account_name"}, Example: `storage_account_name = "acmeterraform"`},
+			{Attributes: []string{"container_name"}, Example: `container_name = "states"`},
+		}},
 	"consul": {at: "path", form: "given/" + BackendID,
 		refused: map[string]string{"access_token": "CONSUL_HTTP_TOKEN", "http_auth": "CONSUL_HTTP_AUTH"}},
 	"kubernetes": {at: "secret_suffix", form: "given-" + BackendID,
-		refused: map[string]string{"token": "KUBE_TOKEN", "password": "KUBE_PASSWORD", "client_key": "KUBE_CLIENT_KEY_DATA"}},
+		refused: map[string]string{"token": "KUBE_TOKEN", "password": "KUBE_PASSWORD", "client_key": "KUBE_CLIENT_KEY_DATA"},
+		// It reads ~/.kube/config only when told to.
+		needs: []BackendNeed{{Attributes: []string{"config_path", "config_paths", "in_cluster_config", "host"},
+			Variables: []string{"KUBE_CONFIG_PATH", "KUBE_CONFIG_PATHS", "KUBE_IN_CLUSTER_CONFIG", "KUBE_HOST"}, Example: `config_path = "/etc/berth/kube/config"`}}},
 }
 
 // secretAttribute is the name of a setting that holds a secret, in backends
@@ -77,6 +114,32 @@ func (b Backend) RefusedAttribute(name string) (variable string, refused bool) {
 		return variable, refused
 	}
 	return "", secretAttribute.MatchString(name)
+}
+
+// Lacks gives what the backend needs and has neither in its attributes nor by
+// one of the variables that reach Terraform in any case. Of a backend that Berth
+// does not know that is nothing.
+func (b Backend) Lacks(variables []string) []BackendNeed {
+	has := func(name string) bool {
+		v, ok := b.Attributes[name]
+		return ok && v != nil && v != ""
+	}
+	var out []BackendNeed
+	for _, n := range backendKinds[b.Type].needs {
+		met := slices.ContainsFunc(n.Attributes, has) || n.If != "" && !has(n.If) ||
+			slices.ContainsFunc(n.Variables, func(name string) bool { return slices.Contains(variables, name) })
+		if !met {
+			out = append(out, n)
+		}
+	}
+	return out
+}
+
+// SharedBy reports whether a variable would put the states, or the locks, of
+// all environments in one place, and the attribute to write instead.
+func (b Backend) SharedBy(variable string) (attribute string, shared bool) {
+	attribute, shared = backendKinds[b.Type].shared[variable]
+	return attribute, shared
 }
 
 // Placed reports whether the states of environments are told apart: by Berth,

@@ -282,13 +282,13 @@ it, and, without --force, unless it is that of a run of Berth's which is dead.`,
 			asJSON, _ := cmd.Flags().GetBool("json")
 			berth := connect(dataFolder(cmd))
 			if !yes {
-				if f, ok := cmd.InOrStdin().(*os.File); !ok || !term.IsTerminal(int(f.Fd())) || asJSON {
-					return orchestrator.Errorf(orchestrator.CodeConfirm, "Breaking a lock on the state of %s wants a yes, and there is no terminal to ask at.", name).
-						WithHint("berth state unlock %s --yes", name)
-				}
 				held, err := berth.State(cmd.Context(), name, wire.StateQuery{What: "lock"})
 				if err != nil {
 					return err
+				}
+				if f, ok := cmd.InOrStdin().(*os.File); held.Text != "" && (!ok || !term.IsTerminal(int(f.Fd())) || asJSON) {
+					return orchestrator.Errorf(orchestrator.CodeConfirm, "Breaking a lock on the state of %s wants a yes, and there is no terminal to ask at.", name).
+						WithHint("berth state unlock %s --yes", name)
 				}
 				var l terraform.StateLock
 				if err := json.Unmarshal(held.Value, &l); err != nil {
@@ -339,7 +339,11 @@ remote state is left where it was. Done again it finishes what was broken off.`,
 			all, _ := cmd.Flags().GetBool("all")
 			dry, _ := cmd.Flags().GetBool("dry-run")
 			asJSON, _ := cmd.Flags().GetBool("json")
-			if all == (len(args) > 0) {
+			if all && len(args) > 0 {
+				return orchestrator.Errorf(orchestrator.CodeGrammar, "--all means every environment, and %q is named besides: give either.", args[0]).
+					WithHint("berth state migrate %s, or berth state migrate --all", strings.Join(args, " "))
+			}
+			if !all && len(args) == 0 {
 				return orchestrator.Errorf(orchestrator.CodeGrammar, "Which environments? Name them, or say --all.").WithHint("berth state migrate --all --dry-run")
 			}
 			berth := connect(dataFolder(cmd))

@@ -261,6 +261,7 @@ func (l *loader) target(what string, b *hclsyntax.Block) {
 				l.at(places[i], "environment: %s belongs to Berth and never reaches Terraform.", name)
 			default:
 				t.Environment = append(t.Environment, name)
+				l.environment[t.Name] = append(l.environment[t.Name], places[i])
 			}
 		}
 	}

@@ -118,6 +118,8 @@ type loader struct {
 	states   map[string][]hcl.Range          // app → place of each recipe
 	module   map[string]hcl.Range            // target → place of its module
 	userData map[string]hcl.Range            // target → place of its user_data
+	// target → place of each name of its environment
+	environment map[string][]hcl.Range
 	// target → variable → place; size → target → variable → place
 	variablePlace map[string]map[string]hcl.Range
 	sizePlace     map[string]map[string]map[string]hcl.Range
@@ -137,7 +139,7 @@ func parse(path string, src []byte) (*loader, error) {
 		needs:  map[string]map[string]hcl.Range{},
 		public: map[string][]hcl.Range{}, variablePlace: map[string]map[string]hcl.Range{}, sizePlace: map[string]map[string]map[string]hcl.Range{},
 		states: map[string][]hcl.Range{},
-		module: map[string]hcl.Range{}, userData: map[string]hcl.Range{},
+		module: map[string]hcl.Range{}, userData: map[string]hcl.Range{}, environment: map[string][]hcl.Range{},
 	}
 	if len(src) > maxCatalog {
 		l.at(l.start(), "the file has %d MiB; a catalog has at most %d.", (len(src)+1<<20-1)>>20, maxCatalog>>20)

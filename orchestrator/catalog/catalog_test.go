@@ -77,6 +77,7 @@ app "web" {
 app "db" { repository = "git@example.com:acme/db.git" }
 state "s3" {
   bucket       = "states"
+  region       = "eu-central-1"
   endpoints    = { s3 = "https://s3.example.com" }
   max_retries  = 3
   environment  = ["AWS_PROFILE"]
@@ -118,7 +119,7 @@ policy {
 		},
 		Salt: orchestrator.Salt{States: filepath.Join(dir, "salt/states"), Version: "3006.28"},
 		State: orchestrator.Backend{Type: "s3", Environment: []string{"AWS_PROFILE"}, LockTimeout: 5 * time.Minute,
-			Attributes: map[string]any{"bucket": "states", "endpoints": map[string]any{"s3": "https://s3.example.com"}, "max_retries": int64(3)}},
+			Attributes: map[string]any{"bucket": "states", "region": "eu-central-1", "endpoints": map[string]any{"s3": "https://s3.example.com"}, "max_retries": int64(3)}},
 		Apps: []orchestrator.App{
 			{Name: "api", Repository: "https://github.com/acme/api", Branch: "trunk", States: []string{"app2", "app"}, Port: 8080, Health: "/healthz",
 				HealthTimeout: 90 * time.Second, Settings: filepath.Join(dir, "settings/api.env"), Build: "make build", Start: "python3 app.py", Public: []string{"LOG_LEVEL"}},
@@ -273,7 +274,7 @@ func TestErrors(t *testing.T) {
 		"operators":            {`policy { environments_per_person = ` + strings.Repeat("!", 1000000) + "true }", `values are nested more than 200 deep here.`},
 		"conditions":           {`policy { environments_per_person = ` + strings.Repeat("true?1:", 300000) + "1 }", `values are nested more than 200 deep here.`},
 		"file of 10 MB":        {"# " + strings.Repeat("x", 10<<20), `:1:1: the file has 11 MiB; a catalog has at most 4.`},
-		"state of two":         {"state \"s3\" {\n}\nstate \"pg\" {\n}", `:4:7: There is already a block state "s3"`},
+		"state of two":         {"state \"s3\" {\n bucket = \"a\"\n region = \"b\"\n}\nstate \"pg\" {\n}", `:6:7: There is already a block state "s3"`},
 		"state without a name": {`state {}`, `:2:1: A state needs one name`},
 		"state here":           {`state "local" {}`, `:2:7: state: without a block`},
 		"state elsewhere":      {`state "remote" {}`, `runs Terraform elsewhere`},
@@ -506,7 +507,7 @@ func TestVerify(t *testing.T) {
 		"no recipe":      {map[string]string{"berth.hcl": local + salt + apps, "states/wob.sls": ""}, `:5:12: states: there is no recipe "web": not in`, ""},
 		"no folder":      {map[string]string{"berth.hcl": local + apps}, `there is no folder of recipes`, ""},
 		"user-data":      {map[string]string{"berth.hcl": "target \"x\" {\n module = \"metal\"\n user_data = \"ud.yaml\"\n}\napp \"a\" { repository = \"https://x.dev/a\" }\n", "ud.yaml": userData}, "", ""},
-		"user-data bad":  {map[string]string{"berth.hcl": "target \"x\" {\n module = \"metal\"\n user_data = \"ud.yaml\"\n}\n", "ud.yaml": "#cloud-config\n"}, `:3:14: user_data: The user-data template `, ""},
+		"user-data bad":  {map[string]string{"berth.hcl": "target \"x\" {\n module = \"metal\"\n user_data = \"ud.yaml\"\n}\n", "ud.yaml": "#cloud-config\n"}, `:3:14: The user-data template `, ""},
 		"user-data gone": {map[string]string{"berth.hcl": "target \"x\" {\n module = \"metal\"\n user_data = \"ud.yaml\"\n}\n"}, `:3:14: user_data: there is no file `, ""},
 		"user-data here": {map[string]string{"berth.hcl": "target \"x\" {\n module = \"local\"\n user_data = \"ud.yaml\"\n}\n", "ud.yaml": userData}, `:3:14: user_data: servers of the module "local" are no machines of their own`, ""},
 		"module":         {map[string]string{"berth.hcl": `target "x" { module = "locl" }`}, `module: Berth brings no module "locl". Did you mean "local"?`, ""},

@@ -23,14 +23,18 @@ import (
 const maxSecret = 64 << 10
 
 func (l *loader) credential(what string, b *hclsyntax.Block) {
-	get := l.attributes(what, b, "username", "token_file", "key_file", "known_hosts", "github_token", "token", "key", "password")
 	c := orchestrator.Credential{Name: b.Labels[0]}
-	for _, name := range []string{"token", "key", "password"} {
-		if e := get(name); e != nil {
-			l.at(e.Range(), "%s: secrets never stand in the catalog. Write it into a file that only Berth may read, and name that with %s.", what, map[string]string{"token": "token_file", "key": "key_file", "password": "token_file"}[name])
+	// What is wrong with it is told once: apps that name it name something.
+	defer func() { l.cat.Credentials = append(l.cat.Credentials, c) }()
+	for name, file := range map[string]string{"token": "token_file", "key": "key_file", "password": "token_file"} {
+		if a, ok := b.Body.Attributes[name]; ok {
+			l.at(a.Expr.Range(), "%s: secrets never stand in the catalog. Write it into a file that only Berth may read, and name that with %s.", what, file)
 			return
 		}
 	}
+	before := len(l.problems)
+	get := l.attributes(what, b, "username", "token_file", "key_file", "known_hosts", "github_token")
+	misread := len(l.problems) > before // what lacks may be what is misspelled
 	ways := 0
 	for _, f := range []struct {
 		name  string
@@ -43,6 +47,7 @@ func (l *loader) credential(what string, b *hclsyntax.Block) {
 		}
 		s, ok := l.text(f.name, e)
 		if !ok {
+			misread = true
 			continue
 		}
 		*f.to = l.resolve(s)
@@ -65,12 +70,13 @@ func (l *loader) credential(what string, b *hclsyntax.Block) {
 		switch {
 		case ok && (s == "" || strings.ContainsFunc(s, blankOrControl)):
 			l.at(e.Range(), "username: %q is no name to log in with.", s)
-		case get("token_file") == nil:
+		case get("token_file") == nil && !misread:
 			l.at(e.Range(), "username goes with token_file: a key's user stands in the repository's address, as in git@git.example.com:acme/api.")
 		}
 		c.Username = s
 	}
 	switch {
+	case misread:
 	case ways != 1:
 		l.at(b.TypeRange, "%s needs one of token_file, key_file and github_token.", what)
 	case c.Key != "" && get("known_hosts") == nil:
@@ -78,7 +84,6 @@ func (l *loader) credential(what string, b *hclsyntax.Block) {
 	case c.Key == "" && get("known_hosts") != nil:
 		l.at(get("known_hosts").Range(), "known_hosts goes with key_file.")
 	}
-	l.cat.Credentials = append(l.cat.Credentials, c)
 }
 
 // credentialOf links an app to its credential, once all blocks are read.

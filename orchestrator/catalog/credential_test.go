@@ -129,3 +129,22 @@ d []
 		})
 	}
 }
+
+// What is wrong with a block is told once, not again at what it lacks then or
+// at the app that names it.
+func TestCredentialOnce(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		`token = "hunter2"`:                         `credential "host": secrets never stand in the catalog.`,
+		`tokenfile = "token"`:                       `credential "host" has no attribute "tokenfile". Did you mean "token_file"?`,
+		"tokenfile = \"token\"\n username = \"me\"": `Did you mean "token_file"?`,
+		`token_file = 3`:                            `token_file must be text`,
+		`hots = "x"`:                                `credential "host" has no attribute "hots". Expected "username", "token_file", "key_file", "known_hosts" or "github_token".`,
+		`github_token = false`:                      `credential "host" needs one of token_file, key_file and github_token.`,
+	} {
+		_, err := catalog.Load(write(t, map[string]string{"berth.hcl": local + "credential \"host\" {\n " + text + "\n}\napp \"api\" {\n repository = \"https://x.dev/a\"\n credential = \"host\"\n}\n"}))
+		if err == nil || !strings.Contains(err.Error(), want) || strings.Count(err.Error(), "berth.hcl:") != 1 {
+			t.Errorf("%s: %v, want only %q", text, err, want)
+		}
+	}
+}

@@ -303,6 +303,14 @@ var exactVersion = lazyregexp.New(`^=?\s*v?\d+\.\d+\.\d+(?:[-+][0-9A-Za-z.+-]+)?
 // twoWords is what Terraform takes for no source at all, and people for a folder.
 var twoWords = lazyregexp.New(`^[0-9A-Za-z_-]+/[0-9A-Za-z_-]+/?$`)
 
+// archiveName is the name of a file that Terraform unpacks, archiveSum a checksum
+// that go-getter compares with it: https://pkg.go.dev/github.com/hashicorp/go-getter.
+// Its other sums can be forged, and file: fetches the sum from elsewhere.
+var (
+	archiveName = lazyregexp.New(`\.(?:zip|tar\.gz|tgz|tar\.bz2|tbz2|tar\.xz|txz)$`)
+	archiveSum  = lazyregexp.New(`^(?:sha256:[0-9a-fA-F]{64}|sha512:[0-9a-fA-F]{128})$`)
+)
+
 // moving are refs that are branches wherever they are met.
 var moving = []string{"main", "master", "HEAD", "develop", "trunk"}
 
@@ -334,6 +342,8 @@ func (l *loader) pinned(source, version string, sourceAt, versionAt hcl.Range) {
 		l.at(versionAt, "version: %q may be another one tomorrow. Name one: version = \"1.2.3\".", version)
 	case !registry && version != "":
 		l.at(versionAt, "version is for modules of a registry (NAMESPACE/NAME/PROVIDER). Git sources carry theirs: ?ref=v1.2.3; modules by path and Berth's own have none.")
+	case git && !hasForced && (strings.HasPrefix(source, "https://") || strings.HasPrefix(source, "http://")):
+		l.at(sourceAt, "module: Terraform takes %q for a page that names another source. Write git:: before it.", source)
 	case git || hasForced && forced == "hg":
 		key := map[bool]string{true: "ref", false: "rev"}[git]
 		if !hasForced {
@@ -349,5 +359,34 @@ func (l *loader) pinned(source, version string, sourceAt, versionAt hcl.Range) {
 		case slices.Contains(moving, ref):
 			l.at(sourceAt, "module: %s=%s is a branch, so the module may be another one tomorrow. Name a tag or a commit: %s=v1.2.3.", key, ref, key)
 		}
+	case !registry && !bare && !filepath.IsAbs(source) && forced != "file":
+		if !hasForced {
+			rest = source
+		}
+		l.pinnedArchive(source, rest, sourceAt)
+	}
+}
+
+// pinnedArchive refuses an archive without its sum, and an address behind which
+// another one may be: Terraform follows what a page says of the way to a module.
+func (l *loader) pinnedArchive(source, address string, at hcl.Range) {
+	path, query, _ := strings.Cut(address, "?")
+	if i := strings.Index(path, "://"); i >= 0 {
+		path = path[i+len("://"):]
+	}
+	path, _, _ = strings.Cut(path, "//")
+	values, _ := url.ParseQuery(query)
+	name := path
+	if kind := values.Get("archive"); kind != "" {
+		name = "x." + kind
+	}
+	join := map[bool]string{true: "&", false: "?"}[query != ""]
+	switch sum := values.Get("checksum"); {
+	case !archiveName.MatchString(name):
+		l.at(at, "module: %q is no archive, so nothing says that it is the same one tomorrow. Name a git source (git::https://…?ref=v1.2.3), a registry's module, or an archive with its checksum (https://…/module.zip?checksum=sha256:…).", source)
+	case sum == "":
+		l.at(at, "module: %q has no checksum, so it may be another one tomorrow. Add what sha256sum prints of the file: \"%s%schecksum=sha256:…\".", source, source, join)
+	case !archiveSum.MatchString(sum):
+		l.at(at, "module: checksum=%s does not pin the archive. Expected sha256: and the 64 digits that sha256sum prints, or sha512: and 128.", sum)
 	}
 }

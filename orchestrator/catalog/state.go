@@ -1,10 +1,13 @@
 package catalog
 
 import (
+	"fmt"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
+	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
 	"github.com/zclconf/go-cty/cty"
 
@@ -32,6 +35,7 @@ func (l *loader) state(what string, b *hclsyntax.Block) {
 		l.at(place, "state: %q runs Terraform elsewhere, which Berth cannot follow. Expected a place for states, such as \"s3\", \"pg\" or \"http\".", s.Type)
 		return
 	}
+	problems := len(l.problems)
 	for _, inner := range b.Body.Blocks {
 		l.at(inner.TypeRange, "%s: write %s = { … }, with an equals sign.", what, inner.Type)
 	}
@@ -39,7 +43,7 @@ func (l *loader) state(what string, b *hclsyntax.Block) {
 		a := b.Body.Attributes[name]
 		switch name {
 		case "environment":
-			s.Environment = l.stateEnvironment(a.Expr)
+			s.Environment = l.stateEnvironment(s, a.Expr)
 		case "lock_timeout":
 			if d, ok := l.duration("lock_timeout", a.Expr); ok {
 				if d > maxLockTimeout {
@@ -55,12 +59,59 @@ func (l *loader) state(what string, b *hclsyntax.Block) {
 		l.at(place, "%s: Berth does not know how this backend tells states apart. Write {id}, which becomes each environment's ID, into the attribute that does, such as path = \"berth/{id}\".", what)
 	}
 	l.cat.State = s
+	if len(l.problems) == problems { // else what is wrong may be what lacks
+		l.refs = append(l.refs, func() { l.stateNeeds(what, place) })
+	}
 }
 
-func (l *loader) stateEnvironment(e hclsyntax.Expression) (out []string) {
+// stateNeeds tells what the backend cannot do without. Variables reach it from
+// its own environment, and from that of the target that is worked on.
+func (l *loader) stateNeeds(what string, place hcl.Range) {
+	s := l.cat.State
+	variables := slices.Clone(s.Environment)
+	for i, t := range l.cat.Targets {
+		if i == 0 {
+			variables = append(variables, t.Environment...)
+		}
+		variables = slices.DeleteFunc(variables, func(name string) bool {
+			return !slices.Contains(s.Environment, name) && !slices.Contains(t.Environment, name)
+		})
+	}
+	for _, n := range s.Lacks(variables) {
+		names := strings.Join(n.Attributes, ", ")
+		if last := len(n.Attributes) - 1; last > 0 {
+			names = "one of " + strings.Join(n.Attributes[:last], ", ") + " and " + n.Attributes[last]
+		}
+		beside, instead := "", ""
+		if n.If != "" {
+			beside = " beside " + n.If
+		}
+		if len(n.Variables) > 0 {
+			instead = fmt.Sprintf("; or give serve %s, and name that in environment = [%q]", n.Variables[0], n.Variables[0])
+		}
+		l.at(place, "%s needs %s%s. Expected: %s%s.", what, names, beside, n.Example, instead)
+	}
+	for _, t := range l.cat.Targets {
+		for i, name := range t.Environment {
+			l.shared(s, name, l.environment[t.Name][i])
+		}
+	}
+}
+
+// shared refuses a variable that would put all environments in one place.
+func (l *loader) shared(s orchestrator.Backend, name string, place hcl.Range) bool {
+	attribute, shared := s.SharedBy(name)
+	if shared {
+		l.at(place, "environment: %s would be one address for all environments. Leave it out, and write %s = \"https://…/{id}\" into the block state %q: {id} becomes each environment's ID.", name, attribute, s.Type)
+	}
+	return shared
+}
+
+func (l *loader) stateEnvironment(s orchestrator.Backend, e hclsyntax.Expression) (out []string) {
 	names, places, _ := l.list("environment", e)
 	for i, name := range names {
 		switch {
+		case l.shared(s, name, places[i]):
 		case !dotenv.IsKey(name):
 			l.at(places[i], "environment: %q cannot be the name of an environment variable.", name)
 		case strings.HasPrefix(name, "BERTH_"):

@@ -121,7 +121,7 @@ func (v *verifier) userData() {
 			continue // Load has told
 		}
 		if err := templates.CheckTemplate(t.UserData); err != nil {
-			v.at(v.loader.userData[t.Name], "user_data: %v", err)
+			v.at(v.loader.userData[t.Name], "%v", err)
 		}
 	}
 }

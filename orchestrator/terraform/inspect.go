@@ -366,23 +366,19 @@ func (p *Provisioner) Plan(ctx context.Context, dir string, showSensitive bool) 
 	if err != nil {
 		return Plan{}, err
 	}
-	// Terraform keeps the mode of a file that is there.
-	f, err := os.CreateTemp(filepath.Join(dir, ".berth"), "plan-*")
+	path, done, err := planFile(filepath.Join(dir, ".berth"))
 	if err != nil {
 		return Plan{}, unwritable(dir, err)
 	}
-	defer os.Remove(f.Name())
-	if err := f.Close(); err != nil {
-		return Plan{}, err
-	}
-	if _, err := tf.Plan(ctx, tfexec.Out(f.Name()), tfexec.Lock(false)); err != nil {
+	defer done()
+	if _, err := tf.Plan(ctx, tfexec.Out(path), tfexec.Lock(false)); err != nil {
 		return Plan{}, troubled(dir, s, err)
 	}
-	plan, err := tf.ShowPlanFile(ctx, f.Name())
+	plan, err := tf.ShowPlanFile(ctx, path)
 	if err != nil {
 		return Plan{}, troubled(dir, s, err)
 	}
-	text, err := tf.ShowPlanFileRaw(ctx, f.Name())
+	text, err := tf.ShowPlanFileRaw(ctx, path)
 	if err != nil {
 		return Plan{}, troubled(dir, s, err)
 	}

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/berth-dev/berth/orchestrator"
 )
@@ -432,4 +433,53 @@ func TestWatchedMachines(t *testing.T) {
 	if err != nil || inv.has(found{ProviderID: "7", Resource: "acme_machine.server"}) || !inv.has(found{ProviderID: "7", Resource: "acme_firewall.server[0]"}) || inv.recorded()["7"] {
 		t.Errorf("the firewall 7 is taken for the machine 7: %+v, %v", inv, err)
 	}
+}
+
+// What killed processes left goes; what somebody is at work on stays, however
+// long that takes.
+func TestTidy(t *testing.T) {
+	t.Parallel()
+	p := New(Options{Workspaces: t.TempDir()})
+	f := paths{dir: p.Dir("e1")}
+	if err := f.make(); err != nil {
+		t.Fatal(err)
+	}
+	own := filepath.Dir(f.lock())
+	plan, done, err := planFile(own)
+	if err != nil {
+		t.Fatal(err)
+	}
+	left := []string{filepath.Join(own, ".plan-1"), filepath.Join(own, "from", "moving.tfstate"), filepath.Join(own, "stray", "terraform.tfstate")}
+	backup := filepath.Join(own, "moved-20261128T000000.000.tfstate")
+	for _, path := range append(left, backup) {
+		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o700), os.WriteFile(path, []byte("secret"), 0o600)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, path := range []string{plan, left[0]} {
+		if err := os.Chtimes(path, time.Time{}, time.Now().Add(-time.Hour)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	tidies := func(want int, stays ...string) {
+		t.Helper()
+		if n, err := p.Tidy(); err != nil || n != want {
+			t.Errorf("tidied %d, %v, want %d", n, err, want)
+		}
+		for _, path := range append([]string{plan, backup}, left...) {
+			_, err := os.Stat(path)
+			if there := err == nil; there != slices.Contains(stays, path) {
+				t.Errorf("%s: there %t", path, there)
+			}
+		}
+	}
+	release, err := acquire(t.Context(), f.lock(), "op1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	tidies(1, plan, backup, left[1], left[2])
+	release()
+	tidies(2, plan, backup)
+	done()
+	tidies(0, backup)
 }

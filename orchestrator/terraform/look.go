@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/berth-dev/berth/orchestrator"
@@ -228,28 +229,68 @@ func (a *answer) line(raw []byte) {
 // planned makes a plan and reads it; nothing of it stays on the disk, for it
 // holds secrets.
 func planned(ctx context.Context, tf *tfexec.Terraform, dir string, o ...tfexec.PlanOption) (*tfjson.Plan, error) {
-	f, err := os.CreateTemp(dir, ".plan-*")
+	path, done, err := planFile(dir)
 	if err != nil {
 		return nil, err
 	}
-	defer os.Remove(f.Name())
-	if err := f.Close(); err != nil {
+	defer done()
+	if _, err := tf.Plan(ctx, append(o, tfexec.Out(path), tfexec.Lock(false))...); err != nil {
 		return nil, err
 	}
-	if _, err := tf.Plan(ctx, append(o, tfexec.Out(f.Name()), tfexec.Lock(false))...); err != nil {
-		return nil, err
-	}
-	return tf.ShowPlanFile(ctx, f.Name())
+	return tf.ShowPlanFile(ctx, path)
 }
 
-// forgotten is how old a plan's file is that nobody is at work on any more.
+// planFile makes the file for a plan, which done removes. Until then this
+// process has a lock on it, however long the plan takes: Terraform writes into
+// a file that is there, and keeps its mode.
+func planFile(dir string) (path string, done func(), err error) {
+	f, err := os.CreateTemp(dir, ".plan-*")
+	if err != nil {
+		return "", nil, err
+	}
+	done = func() {
+		_ = os.Remove(f.Name()) // Tidy does it otherwise
+		_ = f.Close()
+	}
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		done()
+		return "", nil, fmt.Errorf("locking %s: %w", f.Name(), err)
+	}
+	return f.Name(), done, nil
+}
+
+// forgotten is how old a plan's file is at least that nobody is at work on any
+// more: it has its lock a moment after it was made.
 const forgotten = 10 * time.Minute
 
-// Tidy removes the plans that processes left which were killed: they hold
-// secrets. It gives how many there were.
+// tidying is who holds a workspace's lock while it is tidied.
+const tidying = "tidy"
+
+// Tidy removes what processes left that were killed and that may hold secrets:
+// plans, and the folders of a move of the state and of a removal of what was
+// lost. What somebody is at work on stays. It gives how many there were.
 func (p *Provisioner) Tidy() (int, error) {
 	n := 0
 	var errs []error
+	for _, name := range []string{"from", "to", "remove", "stray"} {
+		folders, err := filepath.Glob(filepath.Join(p.Workspaces, "*", ".berth", name))
+		if err != nil {
+			return n, err
+		}
+		for _, folder := range folders {
+			release, free, err := take(filepath.Join(filepath.Dir(folder), "lock"), tidying)
+			if err == nil && !free {
+				continue
+			}
+			if err == nil {
+				err = os.RemoveAll(folder)
+				release()
+			}
+			if errs = append(errs, err); err == nil {
+				n++
+			}
+		}
+	}
 	for _, pattern := range []string{".plan-*", "plan-*"} {
 		files, err := filepath.Glob(filepath.Join(p.Workspaces, "*", ".berth", pattern))
 		if err != nil {
@@ -257,6 +298,9 @@ func (p *Provisioner) Tidy() (int, error) {
 		}
 		for _, file := range files {
 			if info, err := os.Stat(file); err != nil || time.Since(info.ModTime()) < forgotten {
+				continue
+			}
+			if _, _, held := holder(file); held {
 				continue
 			}
 			if err := os.Remove(file); err != nil && !errors.Is(err, fs.ErrNotExist) {

@@ -395,7 +395,7 @@ func (p *Provisioner) Look(ctx context.Context, environmentID string) (orchestra
 	}
 	dir := p.Dir(environmentID)
 	// A run that has its result may not have ended yet.
-	if who, _, held := holder((paths{dir: dir}).lock()); held {
+	if who, _, held := holder((paths{dir: dir}).lock()); held && who != tidying {
 		if rec, err := load((paths{dir, who}).journal()); err != nil || who == "" || rec.result == nil {
 			return s, orchestrator.ErrBusy
 		}
