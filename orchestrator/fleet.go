@@ -186,6 +186,9 @@ func (f *Fleet) Report(ctx context.Context, serverID string, r Report) error {
 			return Settlement{}, nil
 		}
 		status, ran := s.Status, s.Revision
+		if s.Machine == MachineStopped {
+			s.Machine = "" // somebody has started it
+		}
 		// Only a run that went through has restarted the app: after a failed
 		// one the server still runs what it ran before.
 		if r.Revision != "" && r.Exit == 0 && r.Problem == "" {

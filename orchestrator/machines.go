@@ -58,10 +58,28 @@ func (r *run) renewGone(ctx context.Context, target Target) error {
 		return nil
 	}
 	for _, v := range r.env.Servers {
-		if !sight.lacks(v) {
+		if sight.lacks(v) {
+			if err := r.renew(ctx, v.ID); err != nil {
+				return err
+			}
 			continue
 		}
-		if err := r.renew(ctx, v.ID); err != nil {
+		// What stands still does so afterwards, too: nobody waits for it. Of those
+		// that this operation does not touch the next look tells.
+		is := v.Machine
+		if !moves(v) {
+			continue
+		}
+		switch stopped := slices.Contains(sight.Stopped, v.ID); {
+		case stopped && is == "":
+			is = MachineStopped
+		case !stopped && is == MachineStopped:
+			is = ""
+		}
+		if is == v.Machine {
+			continue
+		}
+		if _, err := r.Servers.UpdateServer(ctx, v.ID, func(v *Server) error { v.Machine = is; return nil }); err != nil {
 			return err
 		}
 	}
@@ -113,6 +131,9 @@ func (r *run) noteMachines(ctx context.Context, target Target, w Workspace, mach
 			continue
 		}
 		status, id := is(r.env.Servers[i])
+		if v := r.env.Servers[i]; status == "" && v.Machine == MachineStopped && (id == "" || id == v.ProviderID) {
+			status = MachineStopped // what stands still is passed over
+		}
 		if was := r.env.Servers[i].ProviderID; id != "" && was != "" && id != was {
 			// Replaced without Berth's asking, for what ops have changed: with the
 			// same user-data, whose token is that of the machine that went.

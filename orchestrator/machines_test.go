@@ -223,26 +223,51 @@ func TestDestroyIsTriedAgain(t *testing.T) {
 	}
 }
 
-// told keeps what an owner is told.
-type told []string
+// told keeps what an owner is told, and what is withdrawn of it.
+type told struct {
+	by   map[string][]string // by the notice's key
+	all  []string
+	over []string
+}
 
 func (o *told) Notify(_ context.Context, e orchestrator.Environment, n orchestrator.Notice) (bool, error) {
 	for _, c := range n.Causes {
-		*o = append(*o, c.Sentence+" → "+c.Next)
+		text := c.Sentence + " → " + c.Next
+		o.all, o.by[n.Key] = append(o.all, text), append(o.by[n.Key], text)
 	}
 	return true, nil
 }
 
-// A machine that vanishes or is stopped is noticed, told once, and repaired:
-// the new one has another token, the others stay as they are.
+func (o *told) Withdraw(_ context.Context, e orchestrator.Environment, n orchestrator.Notice) error {
+	o.over = append(o.over, o.by[n.Key]...)
+	delete(o.by, n.Key)
+	return nil
+}
+
+// is compares how often an owner was told, and of how much it was withdrawn.
+func (o *told) is(t *testing.T, when string, all, over int) {
+	t.Helper()
+	if len(o.all) != all || len(o.over) != over {
+		t.Errorf("%s: told %q, over is %q; want %d and %d", when, o.all, o.over, all, over)
+	}
+}
+
+// A machine that vanishes or is stopped is noticed, told once each time, taken
+// back when it is over, and repaired: the new one has another token, the others
+// stay as they are.
 func TestMachineGone(t *testing.T) {
 	w := newWorks(t)
-	var owner told
-	looks := 0
-	watch := &orchestrator.MachineWatch{Environments: w.Store, Records: w.Store, Catalogs: w.x.Catalogs, Now: w.clock.Now, Log: slog.New(slog.DiscardHandler),
-		Every: 10 * time.Minute, Silence: 3 * time.Minute, Notifier: &owner,
+	w.ids = map[string]string{"s-qa-api": "i-1", "s-qa-web": "i-2"}
+	owner := &told{by: map[string][]string{}}
+	looks, log := 0, &strings.Builder{}
+	var meanwhile func()
+	watch := &orchestrator.MachineWatch{Environments: w.Store, Records: w.Store, Notices: w.Store, Catalogs: w.x.Catalogs, Now: w.clock.Now, Log: slog.New(slog.NewTextHandler(log, nil)),
+		Every: 10 * time.Minute, Silence: 3 * time.Minute, Notifier: owner,
 		Look: func(ctx context.Context, id string) (orchestrator.Sight, error) {
 			looks++
+			if meanwhile != nil {
+				meanwhile()
+			}
 			return w.Look(ctx, id)
 		}}
 	turn := func(after time.Duration) {
@@ -272,15 +297,59 @@ func TestMachineGone(t *testing.T) {
 		}
 	}
 	is(orchestrator.StatusFailed, orchestrator.MachineStopped)
-	w.sight.Stopped = nil
+	if !strings.Contains(log.String(), `server=qa/web machine=i-2 is=stopped`) {
+		t.Errorf("the log says nothing of it:\n%s", log)
+	}
+
+	// A deploy, and what applies, pass over it and end at once; the owner has
+	// been told already.
+	for i, kind := range []orchestrator.Kind{orchestrator.KindDeploy, orchestrator.KindRetry} {
+		id := fmt.Sprintf("o-over-%d", i)
+		w.submit(storetest.Change("e-qa", id, kind, "web"))
+		w.ended(w.begin(context.Background(), id))
+		w.is(id, orchestrator.OperationFailed, orchestrator.StatusFailed, "machine_stopped")
+		is(orchestrator.StatusFailed, orchestrator.MachineStopped)
+		if v := w.server("web"); v.Status != orchestrator.StatusFailed || v.ProviderID != "i-2" {
+			t.Errorf("after %s: %+v", kind, v)
+		}
+	}
+	if len(w.applies) != 2 {
+		t.Errorf("applied %v", w.applies)
+	}
 	turn(10 * time.Minute)
+	owner.is(t, "passed over", 1, 0)
+
+	// Somebody starts it: its agent does what it was told meanwhile.
+	w.sight.Stopped = nil
+	w.report("web", 0)
 	is(orchestrator.StatusReady, "")
-	w.sight.Gone = []string{"s-qa-web"}
+	turn(time.Minute)
+	owner.is(t, "started", 1, 1)
+	w.sight.Stopped = []string{"s-qa-web"}
+	turn(10 * time.Minute)
+	owner.is(t, "stopped anew", 2, 1)
+	// Started with nothing to do: it is heard of, and looked at before its time.
+	w.sight.Stopped = nil
+	w.clock.Advance(time.Minute)
+	if err := w.Seen(t.Context(), "s-qa-web", w.clock.Now()); err != nil {
+		t.Fatal(err)
+	}
+	turn(time.Minute)
+	is(orchestrator.StatusFailed, orchestrator.MachineStopped)
+	turn(time.Minute)
+	is(orchestrator.StatusReady, "")
+	owner.is(t, "started anew", 2, 2)
+	w.sight.Stopped = []string{"s-qa-web"}
+	turn(10 * time.Minute)
+	// Stopped, and then gone: that is another trouble.
+	w.sight.Stopped, w.sight.Gone = nil, []string{"s-qa-web"}
 	turn(10 * time.Minute)
 	turn(10 * time.Minute)
 	is(orchestrator.StatusFailed, orchestrator.MachineGone)
-	if len(owner) != 2 || owner[1] != "The machine of qa/web is gone: it was removed outside Berth. → berth env repair qa makes it anew" {
-		t.Errorf("told: %q", owner)
+	owner.is(t, "gone", 4, 3)
+	if owner.all[3] != "The machine of qa/web is gone: it was removed outside Berth. → berth env repair qa makes it anew" ||
+		!strings.HasPrefix(owner.all[2], "The machine of qa/web does not run: it was stopped outside Berth.") {
+		t.Errorf("told: %q", owner.all)
 	}
 	e, err := w.Environment(t.Context(), "qa")
 	if err != nil {
@@ -288,6 +357,16 @@ func TestMachineGone(t *testing.T) {
 	}
 	if d, err := w.x.Explain(t.Context(), e); err != nil || d == nil || d.Causes[0].Code != "machine_gone" {
 		t.Errorf("why: %+v, %v", d, err)
+	}
+
+	// A deploy makes no machines: it says so at once.
+	w.submit(storetest.Change("e-qa", "o-gone", orchestrator.KindDeploy, "web"))
+	w.ended(w.begin(context.Background(), "o-gone"))
+	w.is("o-gone", orchestrator.OperationFailed, orchestrator.StatusFailed, "machine_gone")
+	turn(15 * time.Second)
+	owner.is(t, "deployed though gone", 4, 3)
+	if len(w.applies) != 2 {
+		t.Errorf("applied %v", w.applies)
 	}
 
 	was, api := w.server("web"), w.server("api")
@@ -308,14 +387,71 @@ func TestMachineGone(t *testing.T) {
 	if now := w.server("api"); now.Generation != api.Generation || now.UserData != api.UserData {
 		t.Errorf("api was touched: %+v", now)
 	}
-	// Nothing lacks: nothing is made.
 	w.sight.Gone = nil
+	turn(15 * time.Second)
+	owner.is(t, "repaired", 4, 4)
+	// Nothing lacks: nothing is made.
 	applies := len(w.applies)
 	w.submit(storetest.Change("e-qa", "o2", orchestrator.KindRepair))
 	w.ended(w.begin(context.Background(), "o2"))
 	w.is("o2", orchestrator.OperationSucceeded, orchestrator.StatusReady, "")
 	if len(w.applies) != applies {
 		t.Error("it made what was there")
+	}
+
+	// What was seen while something began is not believed.
+	meanwhile = func() { w.submit(storetest.Change("e-qa", "o3", orchestrator.KindRepair)) }
+	w.sight.Gone = []string{"s-qa-api", "s-qa-web"}
+	turn(10 * time.Minute)
+	is(orchestrator.StatusReady, "")
+	meanwhile = nil
+	// A repair that cannot make it is no end of it, either.
+	w.sight.Gone = nil
+	w.ended(w.begin(context.Background(), "o3"))
+	w.sight.Gone = []string{"s-qa-api", "s-qa-web"}
+	turn(10 * time.Minute)
+	owner.is(t, "both gone", 6, 4)
+	w.apply = func(context.Context) error {
+		return &orchestrator.ProvisionError{Err: errors.New("full"), Log: "ops quota", Known: true}
+	}
+	w.submit(storetest.Change("e-qa", "o4", orchestrator.KindRepair))
+	w.ended(w.begin(context.Background(), "o4"))
+	turn(15 * time.Second)
+	owner.is(t, "not repaired", 6, 4)
+	// With its environment it is over.
+	w.apply = nil
+	w.submit(storetest.Change("e-qa", "o5", orchestrator.KindDestroy))
+	w.ended(w.begin(context.Background(), "o5"))
+	turn(15 * time.Second)
+	owner.is(t, "destroyed", 6, 6)
+	if left, err := w.Notices(t.Context()); err != nil || len(left) != 0 {
+		t.Errorf("%+v, %v", left, err)
+	}
+}
+
+// At what ops have taken the target of nobody looks; they are told once of
+// each, by name.
+func TestTargetGone(t *testing.T) {
+	w := newWorks(t)
+	log := &strings.Builder{}
+	watch := &orchestrator.MachineWatch{Environments: w.Store, Records: w.Store, Notices: w.Store, Catalogs: fixed{&orchestrator.Catalog{Targets: []orchestrator.Target{{Name: "other", Module: "./cloud"}}}},
+		Now: w.clock.Now, Log: slog.New(slog.NewTextHandler(log, nil)), Every: time.Minute, Silence: time.Minute,
+		Look: func(context.Context, string) (orchestrator.Sight, error) {
+			return orchestrator.Sight{}, errors.New("looked")
+		}}
+	w.made()
+	for i, want := range []string{"environments=qa", "environments=qa", `environments="qa, qb"`} {
+		if i == 2 {
+			w.submit(storetest.NewEnvironment("qb", "maria", "web"))
+		}
+		w.clock.Advance(time.Hour)
+		if err := watch.Run(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		lines := strings.Split(strings.TrimSpace(log.String()), "\n")
+		if last := lines[len(lines)-1]; len(lines) != 1+i/2 || !strings.Contains(last, "target=local "+want) || !strings.Contains(last, "put it back, or end its environments") {
+			t.Errorf("at turn %d the log says:\n%s", i, log)
+		}
 	}
 }
 
@@ -452,7 +588,7 @@ func TestRepairBeforeAServerThatWaits(t *testing.T) {
 func TestSilentAgentIsLookedAt(t *testing.T) {
 	w := newWorks(t)
 	looks := 0
-	watch := &orchestrator.MachineWatch{Environments: w.Store, Records: w.Store, Catalogs: w.x.Catalogs, Now: w.clock.Now, Log: slog.New(slog.DiscardHandler),
+	watch := &orchestrator.MachineWatch{Environments: w.Store, Records: w.Store, Notices: w.Store, Catalogs: w.x.Catalogs, Now: w.clock.Now, Log: slog.New(slog.DiscardHandler),
 		Every: 1000 * time.Hour, Silence: 3 * time.Minute,
 		Look: func(context.Context, string) (orchestrator.Sight, error) { looks++; return orchestrator.Sight{}, nil }}
 	w.made()

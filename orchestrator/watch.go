@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"hash/fnv"
 	"log/slog"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -18,22 +19,38 @@ import (
 // is nobody whom it could ever tell, and an error when it could not just now.
 type Notifier interface {
 	Notify(ctx context.Context, e Environment, n Notice) (told bool, err error)
+	// Withdraw says of what was told, by its Key, that it is so no more. What is
+	// not there any more is no error.
+	Withdraw(ctx context.Context, e Environment, n Notice) error
 }
 
-// Notice is what has befallen the machines of an environment.
+// Notice is what has befallen the machines of an environment; it was not told
+// before Since.
 type Notice struct {
 	Key    string
 	Causes []Cause
 	Since  time.Time
 }
 
+// Noticed is one trouble with a machine that an owner was told of, and that was
+// not over yet when it was last looked at; Notice is the key of what told it.
+type Noticed struct {
+	EnvironmentID, Key, Notice string
+	At                         time.Time
+}
+
 // MachineRecords is what a look at machines writes.
 type MachineRecords interface {
 	SettleServer(ctx context.Context, id string, change func(*Server) (Settlement, error)) (Server, error)
 	LastReport(ctx context.Context, serverID string, generation int) (*Report, error)
-	// Noticed says whether an owner was told; NoteNotice that they were.
-	Noticed(ctx context.Context, environmentID, key string) (bool, error)
-	NoteNotice(ctx context.Context, environmentID, key string, at time.Time) error
+}
+
+// NoticeRecords remember what owners were told and what is not over yet.
+type NoticeRecords interface {
+	// Notices gives all, those of one environment in the order of their keys.
+	Notices(ctx context.Context) ([]Noticed, error)
+	NoteNotice(ctx context.Context, n Noticed) error
+	ForgetNotice(ctx context.Context, n Noticed) error
 }
 
 // MachineWatch notices machines that are gone or stand still without Berth's
@@ -42,6 +59,7 @@ type MachineRecords interface {
 type MachineWatch struct {
 	Environments Environments
 	Records      MachineRecords
+	Notices      NoticeRecords
 	Catalogs     Catalogs
 	Look         func(ctx context.Context, environmentID string) (Sight, error)
 	// Present says whether a server of this machine has what it runs in.
@@ -56,6 +74,9 @@ type MachineWatch struct {
 	mu     sync.Mutex
 	looked map[string]time.Time
 	said   map[string]string // what ops were told of last, by environment
+	// strange is what ops were told of last of environments whose target is no
+	// longer in the catalog.
+	strange string
 }
 
 // looksAtOnce is how many environments are looked at in one turn.
@@ -72,8 +93,21 @@ func (w *MachineWatch) Run(ctx context.Context) error {
 	if w.looked == nil {
 		w.looked, w.said = map[string]time.Time{}, map[string]string{}
 	}
+	notices, err := w.Notices.Notices(ctx)
+	if err != nil {
+		return err
+	}
+	told := map[string][]Noticed{}
+	for _, n := range notices {
+		told[n.EnvironmentID] = append(told[n.EnvironmentID], n)
+	}
 	live := map[string]bool{}
 	var errs []error
+	fails := func(id string, err error) {
+		if err != nil && ctx.Err() == nil {
+			errs = append(errs, fmt.Errorf("looking at the machines of %s: %w", id, err))
+		}
+	}
 	looks := 0
 	for _, e := range all {
 		live[e.ID] = true
@@ -92,12 +126,16 @@ func (w *MachineWatch) Run(ctx context.Context) error {
 			err = nil
 		}
 		if err == nil {
-			err = w.notify(ctx, e.ID)
+			err = w.notify(ctx, e.ID, told[e.ID])
 		}
-		if err != nil && ctx.Err() == nil {
-			errs = append(errs, fmt.Errorf("looking at the machines of %s: %w", e.ID, err))
+		fails(e.ID, err)
+	}
+	for id, of := range told {
+		if !live[id] {
+			fails(id, w.notify(ctx, id, of))
 		}
 	}
+	w.tellStrange(all)
 	for id := range w.looked {
 		if !live[id] {
 			delete(w.looked, id)
@@ -105,6 +143,36 @@ func (w *MachineWatch) Run(ctx context.Context) error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// Strange names the environments whose target is no longer in the catalog, by
+// target: nobody looks at their machines, and nothing can be changed on them.
+func Strange(c *Catalog, all []Environment) map[string][]string {
+	out := map[string][]string{}
+	for _, e := range all {
+		if _, ok := c.Target(e.Target); !ok {
+			out[e.Target] = append(out[e.Target], e.Name)
+		}
+	}
+	for _, names := range out {
+		slices.Sort(names)
+	}
+	return out
+}
+
+// tellStrange notes in the log, whenever there are others, at which machines
+// nobody looks.
+func (w *MachineWatch) tellStrange(all []Environment) {
+	strange := Strange(w.Catalogs.Current(), all)
+	text := fmt.Sprint(strange) // sorted by target
+	if text == w.strange {
+		return
+	}
+	w.strange = text
+	for _, target := range slices.Sorted(maps.Keys(strange)) {
+		w.Log.Warn("a target is no longer in the catalog, and nobody looks at the machines that are on it: put it back, or end its environments with berth env destroy NAME",
+			"target", target, "environments", strings.Join(strange[target], ", "))
+	}
 }
 
 // atRest says that nothing changes an environment now, and that it is meant to
@@ -134,8 +202,12 @@ func (w *MachineWatch) due(e Environment) bool {
 		return true
 	}
 	return slices.ContainsFunc(e.Servers, func(v Server) bool {
-		if v.LastSeen == nil || v.Machine != "" {
+		if v.LastSeen == nil {
 			return false
+		}
+		if v.Machine != "" {
+			// It is heard of: somebody may have started it.
+			return v.LastSeen.After(last) && !now.Before(last.Add(w.Silence))
 		}
 		silent := v.LastSeen.Add(w.Silence)
 		return !now.Before(silent) && last.Before(silent)
@@ -211,6 +283,9 @@ func (w *MachineWatch) settle(ctx context.Context, e Environment, s Sight) error
 		}); err != nil {
 			return err
 		}
+		if is != "" {
+			w.Log.Warn("a machine is not as Berth left it", "environment", e.ID, "server", v.Name, "machine", v.ProviderID, "is", string(is))
+		}
 	}
 	return nil
 }
@@ -249,8 +324,9 @@ func (w *MachineWatch) change(e Environment, v *Server, is MachineStatus, report
 	return out
 }
 
-// notify tells the owner of machines that are gone or stand still, once each.
-func (w *MachineWatch) notify(ctx context.Context, environmentID string) error {
+// notify tells the owner of machines that are gone or stand still, once each
+// time, and withdraws what is so no more.
+func (w *MachineWatch) notify(ctx context.Context, environmentID string, told []Noticed) error {
 	if w.Notifier == nil {
 		return nil
 	}
@@ -258,35 +334,82 @@ func (w *MachineWatch) notify(ctx context.Context, environmentID string) error {
 	if err != nil {
 		return err
 	}
-	n := Notice{Since: w.Now()}
+	var n Notice
 	var keys []string
+	holds := map[string]bool{}
 	for _, v := range e.Servers {
+		if v.Machine == MachineMissing && e.Status != StatusDestroyed {
+			// It is being made anew, or could not be: it is not over.
+			for _, was := range told {
+				holds[was.Key] = holds[was.Key] || strings.HasPrefix(was.Key, v.ID+" ")
+			}
+		}
 		c := machineTrouble(v)
-		if c == nil {
+		if c == nil || e.Status == StatusDestroyed {
 			continue
 		}
-		key := fmt.Sprintf("%s %s %s %d", v.ID, v.Machine, v.ProviderID, v.Generation)
-		told, err := w.Records.Noticed(ctx, e.ID, key)
-		if err != nil {
-			return err
-		}
-		if !told {
+		key := fmt.Sprintf("%s %s %s", v.ID, v.Machine, v.ProviderID)
+		holds[key] = true
+		if !slices.ContainsFunc(told, func(n Noticed) bool { return n.Key == key }) {
 			c.Server, c.Sentence, c.Next = v.Name, named(c.Sentence, e.Name), named(c.Next, e.Name)
 			keys, n.Causes = append(keys, key), append(n.Causes, *c)
 		}
 	}
+	if err := w.withdraw(ctx, e, told, holds); err != nil {
+		w.Log.Warn("an owner could not be told that it is over", "environment", e.ID, "owner", e.Owner, "error", err)
+	}
 	if len(keys) == 0 {
 		return nil
 	}
-	n.Key = e.ID + " " + strings.Join(keys, ", ")
-	if _, err := w.Notifier.Notify(ctx, e, n); err != nil {
+	// The same after a crash, and another one when the same befalls it again.
+	n.Key = strings.Join([]string{e.ID, e.Operation.ID, strings.Join(keys, ", ")}, " ")
+	if n.Since = w.Now(); e.Operation.EndedAt != nil {
+		n.Since = *e.Operation.EndedAt
+	}
+	reached, err := w.Notifier.Notify(ctx, e, n)
+	if err != nil {
 		w.Log.Warn("an owner could not be told", "environment", e.ID, "owner", e.Owner, "error", err)
 		return nil // at the next turn
 	}
+	if !reached {
+		w.Log.Warn("nobody can be told that a machine is not as Berth left it", "environment", e.ID, "owner", e.Owner, "servers", serversOf(n.Causes))
+	}
 	for _, key := range keys {
-		if err := w.Records.NoteNotice(ctx, e.ID, key, w.Now()); err != nil {
+		if err := w.Notices.NoteNotice(ctx, Noticed{EnvironmentID: e.ID, Key: key, Notice: n.Key, At: w.Now()}); err != nil {
 			return err
 		}
 	}
 	return nil
 }
+
+func serversOf(causes []Cause) string {
+	var names []string
+	for _, c := range causes {
+		names = append(names, c.Server)
+	}
+	return strings.Join(names, ", ")
+}
+
+// withdraw takes back what holds no more; what told of several machines, with
+// the last of them.
+func (w *MachineWatch) withdraw(ctx context.Context, e Environment, told []Noticed, holds map[string]bool) error {
+	done := map[string]bool{}
+	for _, n := range told {
+		if holds[n.Key] {
+			continue
+		}
+		if !done[n.Notice] && !slices.ContainsFunc(told, func(o Noticed) bool { return o.Notice == n.Notice && holds[o.Key] }) {
+			if err := w.Notifier.Withdraw(ctx, e, Notice{Key: n.Notice, Since: n.At.Add(-tellWithin)}); err != nil {
+				return err
+			}
+			done[n.Notice] = true
+		}
+		if err := w.Notices.ForgetNotice(ctx, n); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// tellWithin is how long before it was noted something may have been told.
+const tellWithin = 24 * time.Hour

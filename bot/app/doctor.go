@@ -17,6 +17,7 @@ import (
 	"github.com/jedib0t/go-pretty/v6/text"
 	"github.com/spf13/cobra"
 
+	"github.com/berth-dev/berth/bot/client"
 	"github.com/berth-dev/berth/bot/console"
 	"github.com/berth-dev/berth/bot/slack"
 	"github.com/berth-dev/berth/orchestrator"
@@ -141,15 +142,16 @@ func examine(ctx context.Context, catalogPath, data, database string) []check {
 	} else {
 		add("database", path+" is whole", err, "look at the file, or choose another with --database")
 	}
-	client := connect(data)
-	if _, err := client.Names(ctx); err != nil {
+	serve := connect(data)
+	if _, err := serve.Names(ctx); err != nil {
 		add("serve", "", err, "")
 		checks[len(checks)-1].Next = "start it: berth serve --catalog " + forShellText(catalogPath)
 		if os.Getenv("BERTH_URL") != "" {
 			checks[len(checks)-1].Next = "look at BERTH_URL and BERTH_TOKEN, or unset them to use the serve on this machine"
 		}
 	} else {
-		add("serve", "answers at "+client.Where(), nil, "")
+		add("serve", "answers at "+serve.Where(), nil, "")
+		checks = append(checks, strange(ctx, serve, c)...)
 	}
 	authority, err := ownAuthorityLine(data, now())
 	add("tls", authority, err, "")
@@ -163,6 +165,30 @@ func examine(ctx context.Context, catalogPath, data, database string) []check {
 		checks = append(checks, targets(ctx, c, data)...)
 	}
 	return checks
+}
+
+// strange names the environments whose target the catalog does not have any
+// more. c may be nil.
+func strange(ctx context.Context, from *client.Client, c *orchestrator.Catalog) []check {
+	if c == nil {
+		return nil
+	}
+	rows, err := from.Rows(ctx, "env list")
+	if err != nil {
+		return []check{{Name: "serve", Found: "its environments could not be listed: " + err.Error(), Next: "look at its log"}}
+	}
+	var all []orchestrator.Environment
+	for _, r := range rows {
+		all = append(all, orchestrator.Environment{Name: r.Name, Target: r.Target})
+	}
+	found := orchestrator.Strange(c, all)
+	var out []check
+	for _, target := range slices.Sorted(maps.Keys(found)) {
+		out = append(out, check{Name: "target " + target,
+			Found: "it is no longer in the catalog, and nobody looks at the machines of " + strings.Join(found[target], ", "),
+			Next:  "put it back, or end what is on it: berth env destroy NAME"})
+	}
+	return out
 }
 
 // tryWithin is how long one target may take; a provider may have to be fetched.

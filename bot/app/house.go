@@ -145,7 +145,7 @@ func newHouse(ctx context.Context, o serveOptions, ca string, source *catalog.So
 	}
 	h.fleet = &orchestrator.Fleet{Records: h.store, Environments: h.store, Operations: h.store, Events: h.store, Diagnoser: diagnoser, Catalogs: source,
 		Watcher: h.store, Logs: h.logs, Settings: catalog.Settings, Logins: h.checker, Now: now}
-	h.machines = &orchestrator.MachineWatch{Environments: h.store, Records: h.store, Catalogs: source, Look: h.provisioner.Look, Present: h.present,
+	h.machines = &orchestrator.MachineWatch{Environments: h.store, Records: h.store, Notices: h.store, Catalogs: source, Look: h.provisioner.Look, Present: h.present,
 		Now: now, Log: log, Every: o.LookEvery, Silence: silence}
 	if err := h.openSlack(); err != nil {
 		return nil, err

@@ -122,6 +122,7 @@ type settings struct {
 	seams   seams
 	fake    slackfake.Options
 	policy  func(*orchestrator.PolicySettings)
+	cloud   bool   // servers are on machines of their own
 	stopped bool   // not started yet
 	ops     string // the channel where ops are told
 }
@@ -149,6 +150,9 @@ func newOffice(t testing.TB, s settings) *office {
 	o.seams, o.speed, o.opsChannel = s.seams, s.speed, s.ops
 	if s.policy != nil {
 		s.policy(&o.catalog.Policy)
+	}
+	if s.cloud {
+		o.catalog.Targets[0].Module = "./cloud"
 	}
 	s.fake.Users = append(s.fake.Users, people()...)
 	s.fake.Channels = append(s.fake.Channels,
@@ -423,6 +427,9 @@ func (o *office) execute(ctx context.Context, id string) error {
 			if s.Status = status; status == orchestrator.StatusReady {
 				s.Revision, s.RunningBranch, s.Address = s.Commit, s.Branch, "127.0.0.1"
 				s.URL = orchestrator.URLOf(*s)
+			}
+			if status == orchestrator.StatusReady && op.Kind == orchestrator.KindRepair {
+				s.Machine = ""
 			}
 			return nil
 		}); err != nil {

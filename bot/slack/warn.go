@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"time"
 
+	slackgo "github.com/slack-go/slack"
+
 	"github.com/berth-dev/berth/bot/view"
 	"github.com/berth-dev/berth/orchestrator"
 )
@@ -71,7 +73,7 @@ func (s *Slack) Notify(ctx context.Context, e orchestrator.Environment, n orches
 	if err != nil || !ok {
 		return false, err
 	}
-	by := mark{key: "machines " + n.Key, since: n.Since}
+	by := mark{key: noticeKey(n), since: n.Since}
 	s.uncertain.again(by.key)
 	m := s.render(view.NoticeView(e, n.Causes))
 	err = s.postDirect(ctx, id, m, by)
@@ -83,4 +85,47 @@ func (s *Slack) Notify(ctx context.Context, e orchestrator.Environment, n orches
 		return false, nil // nobody can: an account that is gone
 	}
 	return err == nil, err
+}
+
+// noticeKey is what a notice is found again by.
+func noticeKey(n orchestrator.Notice) string { return "machines " + n.Key }
+
+// Withdraw says in the notice itself that it is over; its buttons go. It cannot
+// be found as that notice any more, so that the same can be told anew.
+func (s *Slack) Withdraw(ctx context.Context, e orchestrator.Environment, n orchestrator.Notice) error {
+	ctx, cancel := context.WithTimeout(ctx, callWithin)
+	defer cancel()
+	id, ok, err := s.people.find(ctx, e.Owner)
+	if err != nil || !ok {
+		return err
+	}
+	channel, err := s.direct(ctx, id)
+	if elsewhere(err) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	ts, err := s.find(ctx, channel, "", metaAnswer, "key", noticeKey(n), n.Since)
+	if err != nil || ts == "" {
+		return err
+	}
+	over := slackgo.MsgOptionMetadata(slackgo.SlackMetadata{EventType: metaAnswer, EventPayload: map[string]any{"key": "over: " + noticeKey(n)}})
+	for {
+		if wait := s.cards.pace.take(methodUpdate, "", 0); wait > 0 {
+			select {
+			case <-ctx.Done():
+				return ctx.Err()
+			case <-s.After(wait):
+				continue
+			}
+		}
+		_, _, _, err = s.api.UpdateMessageContext(ctx, channel, ts, options(s.render(view.OverView(e)), over)...)
+		if elsewhere(err) {
+			return nil // somebody has removed it
+		}
+		if !s.limited(methodUpdate, err) {
+			return err
+		}
+	}
 }

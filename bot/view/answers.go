@@ -242,9 +242,14 @@ func repairable(e o.Environment) bool {
 // NoticeView tells an owner what has befallen the machines of an environment.
 func NoticeView(e o.Environment, causes []o.Cause) View {
 	v := View{}
+	said := ""
 	for _, c := range causes {
 		v.Text += c.Sentence + " "
 		v.Parts = append(v.Parts, Paragraph{[]Span{plain(c.Sentence)}})
+		if c.Next != said { // once for all that need the same
+			said = c.Next
+			v.Parts = append(v.Parts, Note{[]Span{commands("Next: " + c.Next)}})
+		}
 	}
 	v.Text += "Repair " + e.Name + ", or let it go."
 	a := about(e)
@@ -254,6 +259,18 @@ func NoticeView(e o.Environment, causes []o.Cause) View {
 		destroyAction(e),
 	}})
 	return v
+}
+
+// OverView is what a notice says when what it told is so no more.
+func OverView(e o.Environment) View {
+	text := "What was told here is over: nothing is known to be wrong with the machines of " + e.Name + "."
+	switch {
+	case e.Status == o.StatusDestroyed:
+		text = "What was told here is over: " + e.Name + " is gone."
+	case slices.ContainsFunc(e.Servers, func(s o.Server) bool { return s.Machine != "" }):
+		text = "What was told here has changed; what is wrong with the machines of " + e.Name + " now is told below."
+	}
+	return View{Text: text, Parts: []Part{Paragraph{[]Span{plain(text)}}}}
 }
 
 // destroyAction asks before it ends an environment, naming all that goes.

@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -28,22 +29,26 @@ func testMachines(t *testing.T, open Open) {
 		same(t, "cloud's ID", e.Servers[0].ProviderID, "i-1")
 		same(t, "opening", e.Servers[0].Opening, "80 web")
 	}
-	noticed := func(key string) bool {
+	notices := func(want ...orchestrator.Noticed) {
 		t.Helper()
-		told, err := s.Noticed(t.Context(), "e-qa", key)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return told
-	}
-	same(t, "before", noticed("gone i-1"), false)
-	for range 2 {
-		if err := s.NoteNotice(t.Context(), "e-qa", "gone i-1", Start); err != nil {
-			t.Fatal(err)
+		all, err := s.Notices(t.Context())
+		if err != nil || !slices.Equal(all, want) {
+			t.Errorf("notices %+v, %v, want %+v", all, err, want)
 		}
 	}
-	same(t, "after", noticed("gone i-1"), true)
-	same(t, "another one", noticed("gone i-2"), false)
+	notices()
+	one := orchestrator.Noticed{EnvironmentID: "e-qa", Key: "s-qa-web gone i-1", Notice: "e-qa o1 s-qa-web gone i-1", At: Start}
+	other := orchestrator.Noticed{EnvironmentID: "e-qa", Key: "s-qa-api gone i-2", Notice: "e-qa o2 s-qa-api gone i-2", At: Start.Add(time.Minute)}
+	for _, n := range []orchestrator.Noticed{one, other, one} {
+		if err := s.NoteNotice(t.Context(), n); err != nil {
+			t.Fatal(err)
+		}
+	}
+	notices(other, one)
+	if err := s.ForgetNotice(t.Context(), one); err != nil {
+		t.Fatal(err)
+	}
+	notices(other)
 	end(t, s, "o-qa", orchestrator.OperationSucceeded, orchestrator.StatusReady)
 
 	sub := Change("e-qa", "o1", orchestrator.KindDestroy)
