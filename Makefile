@@ -1,7 +1,7 @@
 # `make help` lists the targets. Everything that these make lies in one folder,
 # ignored by git: .berth (see .ci/work).
 .DEFAULT_GOAL := help
-.PHONY: help check setup salt terraform build agents demo demo-stop playground test test-tofu e2e-cloud score corpus pictures fuzz bench clouds salt-lock moto-lock clean
+.PHONY: help check setup salt terraform build agents demo demo-stop playground test test-tofu e2e-cloud systems score corpus pictures fuzz bench clouds salt-lock moto-lock clean
 
 WORK      := $(or $(BERTH_WORK),$(shell .ci/work))
 SALT_CALL := $(WORK)/salt/bin/salt-call
@@ -80,6 +80,13 @@ e2e-cloud: ## An environment's whole life on machines: local, AWS, Hetzner (need
 	@BERTH_REQUIRE_MACHINES=1 $(SETUP) -pinned salt terraform moto aws-provider hcloud-provider image
 	BERTH_REQUIRE_MACHINES=1 BERTH_REQUIRE_AWS=1 BERTH_REQUIRE_HCLOUD=1 $(E2E_SET) BERTH_SALT_CALL=$(SALT_CALL) \
 		$(GO) test -count=1 -v -timeout 20m ./testdata/machines $(E2E)
+
+# Not in CI: a root file system more to make, and minutes of package managers
+# that wait; what they print when they fail is recorded, and CI reads that.
+systems: ## Install with real apt, dnf and zypper (needs root; RECORD=. records the failures)
+	@.ci/check
+	@$(SETUP) systems
+	BERTH_REQUIRE_SYSTEMS=1 BERTH_WORK=$(WORK) $(GO) test -count=1 -timeout 20m ./orchestrator/agent -run '^TestSystems$$$(if $(ONLY),/$(ONLY))' $(if $(RECORD),-record '$(RECORD)')
 
 # OpenTofu in Terraform's place. Not in CI: to build it takes longer than CI has.
 test-tofu: ## Run what uses Terraform with OpenTofu, which it builds (once; 5 to 20 minutes)

@@ -5,7 +5,8 @@
 // tests want Chromium too, and the shells that people complete in (tools); those
 // are the distribution's. The clouds' tests want a stand-in for AWS (moto) and
 // the providers of AWS and Hetzner Cloud (aws-provider, hcloud-provider), and
-// machines to boot in them (image).
+// machines to boot in them (image). The tests of package managers (make systems)
+// want a root file system that has them (systems).
 //
 //	go run ./.ci/setup [-work DIR] [-pinned] PART…
 //
@@ -80,8 +81,10 @@ func run(work string, pinned bool, parts []string) error {
 				errs[i] = t.alone(ctx, t.openTofu)
 			case "image":
 				errs[i] = t.alone(ctx, t.image)
+			case "systems":
+				errs[i] = t.alone(ctx, t.systems)
 			default:
-				errs[i] = fmt.Errorf("setup knows salt, salt-3006, terraform, chromium, tools, moto, aws-provider, hcloud-provider, opentofu and image, not %q", part)
+				errs[i] = fmt.Errorf("setup knows salt, salt-3006, terraform, chromium, tools, moto, aws-provider, hcloud-provider, opentofu, image and systems, not %q", part)
 			}
 		})
 	}

@@ -6,6 +6,8 @@ import (
 	_ "embed"
 	"errors"
 	"fmt"
+	"io"
+	"log/slog"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -27,8 +29,14 @@ const (
 	// stepLimit is how long a step is tried again that fails with what passes,
 	// such as a lock or a mirror out of reach.
 	stepLimit = 10 * time.Minute
+	// listsLimit is the same for the lists of packages where a mirror does not
+	// answer: the others may have all that is wanted.
+	listsLimit = time.Minute
 	// saltVenv is where Salt is installed when nothing else has it.
 	saltVenv = "/opt/berth/salt"
+	// saidLines are how many lines of an installation that failed the agent's
+	// own log holds; it is tried again every ten minutes.
+	saidLines = 100
 )
 
 // saltPlaces are where an image may have Salt, before PATH is asked.
@@ -57,6 +65,7 @@ type installer struct {
 
 	said      ends
 	refreshed bool // the package manager's lists, in this attempt
+	stale     bool // they could not be had just now
 }
 
 // failedInstall is why Salt could not be installed, with what was printed.
@@ -72,7 +81,7 @@ func (e *failedInstall) Error() string { return e.text }
 func (i *installer) install(ctx context.Context) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, installLimit)
 	defer cancel()
-	i.said, i.refreshed = ends{maxHead: 16 << 10, maxTail: 32 << 10}, false
+	i.said, i.refreshed, i.stale = ends{maxHead: 16 << 10, maxTail: 32 << 10}, false, false
 	path, err := i.ways(ctx)
 	if err == nil {
 		return path, nil
@@ -260,7 +269,7 @@ func (i *installer) byPip(ctx context.Context, m *manager) (string, error) {
 	if err := os.MkdirAll(filepath.Dir(i.venv), 0o755); err != nil {
 		return "", err
 	}
-	if err := i.step(ctx, nil, []string{python, "-m", "venv", i.venv}); err != nil {
+	if err := i.step(ctx, []string{python, "-m", "venv", i.venv}, mayPass, nil); err != nil {
 		return "", err
 	}
 	command := []string{filepath.Join(i.venv, "bin", "pip"), "install", "--no-input", "--disable-pip-version-check", "--progress-bar", "off", "--retries", "3", "--timeout", "30"}
@@ -269,7 +278,7 @@ func (i *installer) byPip(ctx context.Context, m *manager) (string, error) {
 	} else {
 		command = append(command, "salt=="+i.version)
 	}
-	if err := i.step(ctx, nil, command); err != nil {
+	if err := i.step(ctx, command, mayPass, nil); err != nil {
 		return "", err
 	}
 	path := filepath.Join(i.venv, "bin", "salt-call")
@@ -289,22 +298,37 @@ func (i *installer) add(ctx context.Context, m *manager, names []string) error {
 	if m.fresh && !i.refreshed { // a cloud image has no lists, or old ones
 		i.refresh(ctx, m)
 	}
-	return i.step(ctx, func(ctx context.Context, out string) {
+	return i.step(ctx, append(slices.Clone(m.install), names...), func(out string) time.Duration {
+		// What there is not may be in a list that is still to come.
+		if i.stale {
+			return stepLimit
+		}
+		return mayPass(out)
+	}, func(ctx context.Context, out string) {
 		if strings.Contains(out, "dpkg was interrupted") {
 			_, _ = i.run(ctx, []string{"dpkg", "--configure", "-a", "--force-confold"})
 		}
 		i.refresh(ctx, m)
-	}, append(slices.Clone(m.install), names...))
+	})
 }
 
 // refresh fetches the package manager's lists. That one of several sources is
-// out of reach does not matter as long as the rest has what is wanted.
+// out of reach does not matter as long as the rest has what is wanted; what was
+// wanted from it will say that it is not there.
 func (i *installer) refresh(ctx context.Context, m *manager) {
 	if m.refresh == nil {
 		return
 	}
-	i.refreshed = true
-	_ = i.step(ctx, nil, m.refresh) // what was wanted from it will say that it is not there
+	passing := false
+	err := i.step(ctx, m.refresh, func(out string) time.Duration {
+		limit := mayPass(out)
+		passing = limit > 0
+		if !busy.MatchString(out) {
+			limit = min(limit, listsLimit)
+		}
+		return limit
+	}, nil)
+	i.refreshed, i.stale = true, err != nil && passing
 }
 
 var (
@@ -315,9 +339,17 @@ var (
 	stays = lazyregexp.New(`CERTIFICATE_VERIFY_FAILED|(?i)certificate verif|no space left on device|do not match the hashes`)
 )
 
-// step runs a command until it succeeds: for a while when what it says may
-// pass, else once more. before is called ahead of each further try.
-func (i *installer) step(ctx context.Context, before func(ctx context.Context, out string), command []string) error {
+// mayPass is how long something that failed with these words is tried again.
+func mayPass(out string) time.Duration {
+	if passes.MatchString(out) && !stays.MatchString(out) {
+		return stepLimit
+	}
+	return 0
+}
+
+// step runs a command until it succeeds: for as long as limit says of what it
+// prints, else once more. before is called ahead of each further try.
+func (i *installer) step(ctx context.Context, command []string, limit func(out string) time.Duration, before func(ctx context.Context, out string)) error {
 	began, wait := i.now(), 5*time.Second
 	for try := 1; ; try++ {
 		out, err := i.run(ctx, command)
@@ -329,7 +361,11 @@ func (i *installer) step(ctx context.Context, before func(ctx context.Context, o
 		if ctx.Err() != nil {
 			return fmt.Errorf("%s did not come to its end", filepath.Base(command[0]))
 		}
-		if may := passes.MatchString(out) && !stays.MatchString(out); try >= 2 && !may || i.now().Sub(began)+wait > stepLimit {
+		most := limit(out)
+		if try == 1 {
+			most = stepLimit
+		}
+		if i.now().Sub(began)+wait > most {
 			return fmt.Errorf("%s: %w", filepath.Base(command[0]), err)
 		}
 		if try == 1 || wait >= time.Minute {
@@ -421,6 +457,38 @@ func (a *agent) newInstaller() *installer {
 		look: exec.LookPath, run: a.runInstaller, tell: func(text string) { a.stream.add("installing", "", text) },
 		pause: pause, now: time.Now, lock: a.saltLock(),
 	}
+}
+
+// installSalt installs Salt, and says in the agent's own log how that ended: it
+// is where ops look on a machine that has lost its way to Berth.
+func (a *agent) installSalt(ctx context.Context) (string, error) {
+	path, err := a.newInstaller().install(ctx)
+	if ctx.Err() == nil {
+		sayInstalled(os.Stderr, path, err)
+	}
+	return path, err
+}
+
+const (
+	saidInstalled    = "what sets this server up is installed"
+	saidNotInstalled = "what sets this server up could not be installed"
+)
+
+// sayInstalled writes how an installation ended, and before a failure the end
+// of what was printed, line by line, as berth diagnose reads it.
+func sayInstalled(w io.Writer, path string, err error) {
+	log := slog.New(slog.NewTextHandler(w, nil))
+	var failed *failedInstall
+	switch {
+	case err == nil:
+		log.Info(saidInstalled, "program", path)
+		return
+	case errors.As(err, &failed):
+		lines := strings.SplitAfter(failed.output, "\n")
+		said := strings.Join(lines[max(0, len(lines)-saidLines):], "")
+		fmt.Fprint(w, urlUser.ReplaceAllString(strings.ToValidUTF8(said, "�"), "$1"))
+	}
+	log.Error(saidNotInstalled, "error", err)
 }
 
 // runInstaller runs a command of the installer, streams what it prints and

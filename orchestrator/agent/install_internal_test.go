@@ -132,6 +132,30 @@ func TestInstall(t *testing.T) {
 				t.Errorf("told %q", s.told)
 			}
 		}},
+		{name: "a source out of reach, and others that have all", setup: func(s *system) {
+			delete(s.programs, "git")
+			s.has("opt/salt-call")
+			s.answers = []*answer{{begins: "DIR/opt/salt-call --version", out: []string{"salt-call 3008.3 (Argon)\n"}},
+				{begins: "apt-get -q -o DPkg::Lock::Timeout=120 -o Acquire::Retries=2 -o Acquire::http::Timeout=20 -o Acquire::https::Timeout=20 -y", out: []string{""}},
+				{begins: "apt-get", out: []string{"!E: Failed to fetch http://extra.acme.io/InRelease  Could not connect to extra.acme.io:80"}}}
+		}, path: "opt/salt-call", check: func(t *testing.T, s *system) {
+			if waited := s.now.Sub(time.Time{}); waited > 2*time.Minute {
+				t.Errorf("it waited %v", waited)
+			}
+		}},
+		{name: "the mirror with git answers only after minutes", setup: func(s *system) {
+			delete(s.programs, "git")
+			s.has("opt/salt-call")
+			down := "!E: Failed to fetch http://deb.acme.io/InRelease  Could not connect to deb.acme.io:80"
+			none := "!E: Unable to locate package git"
+			s.answers = []*answer{{begins: "DIR/opt/salt-call --version", out: []string{"salt-call 3008.3 (Argon)\n"}},
+				{begins: "apt-get -q -o DPkg::Lock::Timeout=120 -o Acquire::Retries=2 -o Acquire::http::Timeout=20 -o Acquire::https::Timeout=20 -y", out: []string{none, none, none, none, ""}},
+				{begins: "apt-get", out: []string{down, down, down, down, down, down, down, down, down, ""}}}
+		}, path: "opt/salt-call", check: func(t *testing.T, s *system) {
+			if waited := s.now.Sub(time.Time{}); waited < time.Minute {
+				t.Errorf("it waited only %v", waited)
+			}
+		}},
 		{name: "apt stays busy", setup: func(s *system) {
 			delete(s.programs, "git")
 			s.answers = []*answer{{begins: "apt-get", out: []string{lockBusy}}}

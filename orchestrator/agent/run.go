@@ -206,7 +206,7 @@ func newAgent(dir string) (*agent, error) {
 	}
 	a.client = newClient(c.Boot.ServerID, key, a.berth)
 	if c.Systemd {
-		a.setup = newSetup(a.newInstaller().install, a.takeUp)
+		a.setup = newSetup(a.installSalt, a.takeUp)
 	}
 	return a, nil
 }

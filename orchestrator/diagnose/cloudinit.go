@@ -30,13 +30,13 @@ var (
 	// ofLog is how cloud-init.log begins its lines.
 	ofLog = lazyregexp.New(`(?m)^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d+ - \w+\.py\[[A-Z]+\]: `)
 	// ofAgent is the journal of Berth's agent.
-	ofAgent = lazyregexp.New(`(?m)^\S[^{\n]* systemd\[1\]: [^{\n]*\bberth-agent\.service\b`)
+	ofAgent = lazyregexp.New(`(?m)^\S[^{\n]* systemd\[1\]: [^{\n]*\bberth-agent\.service\b|^[^{\n]*level=ERROR msg="what sets this server up could not be installed"`)
 	// journal is what the journal, the console and syslog put before a line.
 	journal = lazyregexp.New(`^(?:\[ *\d+\.\d+\] )?(?:(?:[A-Z][a-z]{2} +\d+ \d\d:\d\d:\d\d|\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[\d.:+Z-]*) \S+ )?(?:[A-Za-z][\w.@-]*\[\d+\]: )?`)
 	stamped = lazyregexp.New(`^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d+ - [\w.]+\[([A-Z]+)\]: (.*)$`)
 	// comesUp is what the start-up scripts say when they are done: what they
 	// had to try again before that is no failure.
-	comesUp    = lazyregexp.New(`Created symlink \S*/berth-agent\.service|berth: the agent is installed and runs|\* +INFO: Salt installed!`)
+	comesUp    = lazyregexp.New(`Created symlink \S*/berth-agent\.service|berth: the agent is installed and runs|level=INFO msg="what sets this server up is installed"|\* +INFO: Salt installed!`)
 	tellsOfIt  = lazyregexp.New(`(?im)^.*(?:\bERROR\b|\bCRITICAL\b|\bFAIL(?:ED|URE)?\b|Failed to run|failed running|exited with|Traceback|non-zero exit|status: (?:disabled|not (?:run|started))).*$`)
 	ofCloud    = lazyregexp.New(`^(?:WARNING: |- )?(?:Cloud-init v\. |Failed (?:to run module|running) |Runparts: |\('|status: |detail: |errors:|Running (?:module|command) )`)
 	saltName   = lazyregexp.New(`(^|[\s(])([Ss]alt(?:-\w+)?)([\s:.,)]|$)`)
@@ -186,10 +186,22 @@ var bootRecords = []record{
 			{says: `level=WARN msg="trying again" what="asking for the desired state" error="Berth answered 403 Forbidden: the request's time is too far from Berth's"`, names: []string{"too far"}},
 		}},
 	{code: "checksum_mismatch", who: ops, re: lazyregexp.New(`(?i)(?:WARNING: \d+ computed checksums? did NOT match|checksum (?:mismatch|did not match|verification failed)|hash sum mismatch|does not match (?:the )?(?:checksum|hash)|: FAILED$|sha256sum: .*FAILED|BADSIG|THESE PACKAGES DO NOT MATCH THE HASHES|no properly formatted .*checksum lines found)`),
+		refine: func(f *failure, x *finding) {
+			bootLine(f, x)
+			if file := re(`Failed to fetch (\S+)\s+Hash Sum mismatch`).FindStringSubmatch(f.comment); file != nil {
+				f.vars["file"] = file[1]
+				x.sentence = `A package that the machine downloads on its first start does not match its checksum: {file}`
+			}
+			if signature := first(f.comment, `GPG error: .*BADSIG.*`); signature != "" {
+				f.vars["line"] = signature
+				x.sentence = `The package mirror that the machine uses has signed something else than what it gives: {line}`
+			}
+		},
 		sentence: `A program that the machine downloads on its first start does not match its checksum.`, next: askOps,
 		samples: []sample{
 			{says: "/tmp/tmp.Zk3vQe/berth: FAILED\nsha256sum: WARNING: 1 computed checksum did NOT match"},
-			{says: "E: Failed to fetch http://deb.debian.org/debian/pool/main/g/git/git_2.39.5_amd64.deb  Hash Sum mismatch"},
+			{says: "E: Failed to fetch http://deb.debian.org/debian/pool/main/g/git/git_2.39.5_amd64.deb  Hash Sum mismatch", names: []string{"git_2.39.5_amd64.deb"}},
+			{says: "W: GPG error: http://deb.acme.io/debian ./ InRelease: The following signatures were invalid: BADSIG 4A9E8E46F1474E5A mirror", names: []string{"deb.acme.io", "signed"}},
 			{says: "ERROR: THESE PACKAGES DO NOT MATCH THE HASHES FROM THE REQUIREMENTS FILE. If you have updated the package versions, please update the hashes."},
 			{says: "berth: trying again in 30 s: cannot fetch the agent from https://berth.acme.io: the agent's checksum did not match: got 1f, want 2e"},
 			{says: "sha256sum: 'standard input': no properly formatted SHA256 checksum lines found"},
@@ -224,25 +236,54 @@ var bootRecords = []record{
 			{says: "berth: no agent for riscv64", names: []string{"riscv64"}},
 			{says: "berth: giving up after 15 minutes: cannot fetch the agent from https://berth.acme.io: Berth has no agent for linux-arm64", names: []string{"Berth has no agent for linux-arm64"}},
 		}},
-	{code: "package_busy", who: retry, re: lazyregexp.New(`Could not get lock|Unable to acquire the dpkg|is another process using it|Waiting for cache lock|Unable to lock (?:the )?(?:directory|database)`), sentence: `Another installation was running on the machine's first start, so it could not be set up.`, next: tryAgain,
+	{code: "package_busy", who: retry, re: lazyregexp.New(`Could not get lock|Unable to acquire the dpkg|is another process using it|Waiting for cache lock|Unable to lock (?:the )?(?:directory|database)`), refine: func(f *failure, x *finding) {
+		if held := re(`held by process \d+ \(([^)\n]+)\)`).FindStringSubmatch(f.comment); held != nil {
+			f.vars["holder"] = held[1]
+			x.sentence = `Another installation ("{holder}") was running on the machine's first start, so it could not be set up.`
+		}
+	}, sentence: `Another installation was running on the machine's first start, so it could not be set up.`, next: tryAgain,
 		samples: []sample{
-			{says: "E: Could not get lock /var/lib/dpkg/lock-frontend. It is held by process 812 (unattended-upgr)\nE: Unable to acquire the dpkg frontend lock (/var/lib/dpkg/lock-frontend), is another process using it?"},
+			{says: "E: Could not get lock /var/lib/dpkg/lock-frontend. It is held by process 812 (unattended-upgr)\nE: Unable to acquire the dpkg frontend lock (/var/lib/dpkg/lock-frontend), is another process using it?", names: []string{"unattended-upgr"}},
 			{says: "E: Unable to lock directory /var/lib/apt/lists/"},
 		}},
 	{code: "package_mirror_unreachable", who: retry, re: lazyregexp.New(`(?m)(?:E: |Err:\d+ |W: ).*(?:Temporary failure resolving|Could not (?:resolve|connect)|Connection (?:refused|timed out|failed)|404 +Not Found|50[0-4] +\w|Failed to fetch)|Temporary failure resolving '(?P<h>[^']+)'|NewConnectionError|ConnectTimeoutError|ReadTimeoutError|Could not fetch URL https?://(?P<host>[^/\s]+)|Cannot initiate the connection to (?P<h2>\S+?):\d+ `), refine: func(f *failure, x *finding) {
 		coalesce(f, "h", "h2")
 		bootLine(f, x)
+		if why := re(`(?:Failed to establish a new connection: |(?:Connect|Read)TimeoutError\(.*?, ['"])([^'"\n]+)`).FindStringSubmatch(f.vars["line"]); why != nil {
+			// pip's own line begins with its objects' names, and has no address.
+			f.vars["line"] = strings.TrimRight(why[1], `)'"`)
+			if index := re(`(?m)^Looking in indexes: (\S+)`).FindStringSubmatch(f.comment); index != nil {
+				f.vars["line"] = index[1] + ": " + f.vars["line"]
+			}
+			x.sentence = `The machine could not reach Python's package index on its first start: {line}`
+		}
 	}, sentence: `The machine could not reach the package mirror on its first start: {line}`, next: tryAgain,
 		samples: []sample{
 			{says: "Err:1 http://deb.debian.org/debian bookworm InRelease\n  Temporary failure resolving 'deb.debian.org'", names: []string{"deb.debian.org"}},
 			{says: "E: Failed to fetch http://mirror.acme.io/debian/pool/main/g/git/git_2.39.5_amd64.deb  404  Not Found [IP: 10.0.0.9 80]", names: []string{"mirror.acme.io"}},
-			{says: "WARNING: Retrying (Retry(total=4, connect=None, read=None, redirect=None, status=None)) after connection broken by 'NewConnectionError('<pip._vendor.urllib3.connection.HTTPSConnection object at 0x7f>: Failed to establish a new connection: [Errno -3] Temporary failure in name resolution')': /simple/salt/\nERROR: Could not find a version that satisfies the requirement salt==3008.3 (from versions: none)\nERROR: No matching distribution found for salt==3008.3", names: []string{"NewConnectionError"}},
+			{says: "WARNING: Retrying (Retry(total=4, connect=None, read=None, redirect=None, status=None)) after connection broken by 'NewConnectionError('<pip._vendor.urllib3.connection.HTTPSConnection object at 0x7f>: Failed to establish a new connection: [Errno -3] Temporary failure in name resolution')': /simple/salt/\nERROR: Could not find a version that satisfies the requirement salt==3008.3 (from versions: none)\nERROR: No matching distribution found for salt==3008.3", names: []string{"package index", "name resolution"}},
+			{says: "Looking in indexes: http://pypi.acme.io/simple/\nWARNING: Retrying (Retry(total=2, connect=None, read=None, redirect=None, status=None)) after connection broken by 'NewConnectionError('<pip._vendor.urllib3.connection.HTTPConnection object at 0x7f>: Failed to establish a new connection: [Errno 111] Connection refused')': /simple/salt/", names: []string{"http://pypi.acme.io/simple/", "refused"}},
 		}},
-	{code: "package_install_failed", who: ops, re: lazyregexp.New(`dpkg was interrupted|Sub-process /usr/bin/dpkg returned an error|held broken packages|[Uu]nmet dependencies|NO_PUBKEY \w+|is not signed\.|dpkg: error processing (?:package|archive) \S+`), refine: bootLine,
+	{code: "package_mirror_unreachable", who: ops, re: lazyregexp.New(`E: Release file for \S+ is expired[^\n]*`), refine: bootLine,
+		sentence: `The package mirror that the machine uses is out of date, so nothing is installed from it: {line}`, next: `Ask ops to check that mirror and the machine's clock; after that: "berth env retry NAME".`,
+		samples: []sample{{says: "E: Release file for http://deb.acme.io/debian/dists/bookworm-updates/InRelease is expired (invalid since 12d 3h 4min 5s). Updates for this repository will not be applied.\nE: Unable to locate package git", names: []string{"deb.acme.io", "12d"}}}},
+	{code: "package_install_failed", who: ops, re: lazyregexp.New(`dpkg was interrupted|Sub-process /usr/bin/dpkg returned an error|held broken packages|[Uu]nmet dependencies|NO_PUBKEY \w+|is not signed\.|dpkg: error processing (?:package|archive) \S+`), refine: func(f *failure, x *finding) {
+		bootLine(f, x)
+		if unmet := first(f.comment, `(?m)^ \S+ : (?:Pre-)?Depends: .*$`); unmet != "" && !strings.Contains(f.vars["line"], "dpkg") {
+			f.vars["line"] = unmet
+		}
+		if key := first(f.comment, `GPG error: .*NO_PUBKEY.*`); key != "" && strings.Contains(f.vars["line"], "NO_PUBKEY") {
+			f.vars["line"] = key // the line with the address
+		}
+		if why := first(f.comment, `dpkg: error processing (?:package|archive) .*:\n .*`); why != "" && strings.HasSuffix(f.vars["line"], ":") {
+			f.vars["line"] = strings.Join(strings.Fields(why), " ")
+		}
+	},
 		sentence: `A package could not be installed on the machine's first start: {line}`, next: askOps,
 		samples: []sample{
 			{says: "E: dpkg was interrupted, you must manually run 'dpkg --configure -a' to correct the problem.", names: []string{"dpkg --configure -a"}},
-			{says: "dpkg: error processing package git (--configure):\n installed git package post-installation script subprocess returned error exit status 1", names: []string{"git"}},
+			{says: "The following packages have unmet dependencies:\n git : Depends: libcurl3-gnutls (>= 99) but 7.88.1-10+deb12u15 is to be installed\nE: Unable to correct problems, you have held broken packages.", names: []string{"git", "libcurl3-gnutls"}},
+			{says: "dpkg: error processing package git (--configure):\n installed git package post-installation script subprocess returned error exit status 1", names: []string{"git", "post-installation script"}},
 			{says: "W: GPG error: http://apt.acme.io bookworm InRelease: The following signatures couldn't be verified because the public key is not available: NO_PUBKEY 8B48AD6246925553", names: []string{"apt.acme.io"}},
 		}},
 	{code: "package_not_found", who: ops, re: lazyregexp.New(`Unable to locate package (?P<pkg>\S+)|Package '?(?P<p3>[^'\s]+)'? has no installation candidate|No matching distribution found for (?P<p2>\S+)`), refine: func(f *failure, x *finding) {

@@ -1,11 +1,13 @@
 package diagnose_test
 
 import (
+	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/berth-dev/berth/orchestrator"
 	"github.com/berth-dev/berth/orchestrator/diagnose"
+	"github.com/berth-dev/berth/orchestrator/diagnose/diagnosetest"
 )
 
 // What an agent says of a machine on which Salt could not be installed ends in
@@ -13,7 +15,7 @@ import (
 func TestInstalling(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct{ name, says, code, who, sentence string }{
-		{"apt is busy", "E: Could not get lock /var/lib/dpkg/lock-frontend. It is held by process 812 (unattended-upgr)\nberth: apt-get -q -o failed: exit status 100", "package_busy", "retry", "Another installation was running"},
+		{"apt is busy", "E: Could not get lock /var/lib/dpkg/lock-frontend. It is held by process 812 (unattended-upgr)\nberth: apt-get -q -o failed: exit status 100", "package_busy", "retry", `Another installation ("unattended-upgr") was running`},
 		{"no mirror", "Err:1 http://deb.debian.org/debian bookworm InRelease\n  Temporary failure resolving 'deb.debian.org'\nE: Some index files failed to download.\nberth: apt-get -q -o failed: exit status 100", "package_mirror_unreachable", "retry", "deb.debian.org"},
 		{"the disk", "dpkg: error processing archive /var/cache/apt/archives/gcc-12.deb (--unpack):\n cannot copy extracted data: failed to write (No space left on device)\nberth: apt-get -q -o failed: exit status 100", "disk_full", "ops", "disk was full"},
 		{"no such version", "ERROR: Could not find a version that satisfies the requirement salt==9999.1 (from versions: 3007.1, 3008.3)\nERROR: No matching distribution found for salt==9999.1", "package_not_found", "ops", "salt==9999.1"},
@@ -33,6 +35,26 @@ func TestInstalling(t *testing.T) {
 		}
 		if first, _, _ := strings.Cut(c.says, "\n"); !strings.Contains(got.Evidence, strings.TrimSpace(first)) {
 			t.Errorf("%s: the evidence is %q", c.name, got.Evidence)
+		}
+	}
+}
+
+// The card and who runs berth diagnose on the machine are told the same.
+func TestInstallingRecorded(t *testing.T) {
+	t.Parallel()
+	dirs, err := filepath.Glob("../../testdata/first-start/install-*")
+	if err != nil || len(dirs) == 0 {
+		t.Fatal(dirs, err)
+	}
+	for _, dir := range dirs {
+		c, err := diagnosetest.Load(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		log, told := diagnose.Any(c.Input, nil, 0), diagnose.Diagnoser{}.Report(orchestrator.App{Name: "web"}, "main", orchestrator.Report{Installing: true, Stderr: string(c.Input),
+			Problem: "What sets this server up could not be installed: exit status 100."}, nil)
+		if len(log.Causes) != 1 || len(told.Causes) != 1 || log.Causes[0].Code != told.Causes[0].Code || log.Causes[0].Sentence != told.Causes[0].Sentence {
+			t.Errorf("%s: the log %+v, the report %+v", filepath.Base(dir), log.Causes, told.Causes)
 		}
 	}
 }
