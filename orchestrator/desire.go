@@ -1,11 +1,13 @@
 package orchestrator
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"maps"
 	"net"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -93,4 +95,57 @@ func envFile(raw []byte, needs map[string]string) string {
 		fmt.Fprintf(&b, "%s=%s\n", key, needs[key])
 	}
 	return b.String()
+}
+
+// desireAll gives a new generation to every server that this operation
+// touches, once, and to every other one whose peers' addresses have changed.
+func (r *run) desireAll(ctx context.Context) error {
+	c := r.Catalogs.Current()
+	for _, v := range r.env.Servers {
+		a, ok := c.App(v.App)
+		if !ok {
+			continue // no longer in the catalog: it keeps what it has
+		}
+		i := slices.IndexFunc(r.op.Changes, func(ch Change) bool { return ch.App == v.App })
+		moved := v.Generation > 0 && !maps.Equal(v.Needs, addresses(a, r.env))
+		if i < 0 && !moved && !r.anew(v) {
+			continue
+		}
+		var stored Desired
+		if len(v.Desired) > 0 {
+			if err := json.Unmarshal(v.Desired, &stored); err != nil {
+				return fmt.Errorf("reading the desired state of %s: %w", v.ID, err)
+			}
+		}
+		anew := r.anew(v)
+		if stored.Operation == r.op.ID && !moved && !anew {
+			continue // done before an interruption
+		}
+		if i >= 0 {
+			v.Branch, v.Commit = r.op.Changes[i].Branch, r.op.Changes[i].Commit
+		}
+		d, needs, err := desire(c, r.env, v, r.Settings, r.States)
+		if err != nil {
+			return err
+		}
+		if _, err := r.Servers.UpdateServer(ctx, v.ID, func(s *Server) error {
+			s.Generation++
+			s.Branch, s.Commit, s.Needs = v.Branch, v.Commit, needs
+			if anew && (r.op.Kind == KindCreate || r.op.Kind == KindServerCreate) {
+				s.Status = StatusCreating
+			} else if s.Status != StatusCreating {
+				s.Status = StatusDeploying
+			}
+			d.Generation, d.Operation, d.Formerly = s.Generation, r.op.ID, formerly(stored, d)
+			doc, err := json.Marshal(d)
+			s.Desired = doc
+			return err
+		}); err != nil {
+			return err
+		}
+		if i < 0 && moved {
+			r.say(ctx, v.Name, "configuring", "pointing it at its peers' new addresses")
+		}
+	}
+	return r.reload(ctx)
 }

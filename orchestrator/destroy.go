@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -167,4 +168,79 @@ func (s *Service) missedBy(e Environment, app string) error {
 		}
 	}
 	return nil
+}
+
+// destroy ends the whole environment: Terraform first, then a sweep of what
+// Terraform cannot see. It never asks the catalog for apps or a branch.
+func (r *run) destroy(ctx context.Context) (Status, error) {
+	if err := r.Ledger.Start(ctx, r.op.ID, r.Now(), StatusDestroying, r.all(StatusDestroying)); err != nil {
+		return "", err
+	}
+	r.say(ctx, "", "destroy", "removing the servers")
+	err := r.Provisioner.Destroy(ctx, r.env.ID, r.op.ID, r.tell(ctx))
+	if err := r.provisioned(ctx, err, true); err != nil {
+		return "", err
+	}
+	for _, v := range r.env.Servers {
+		if err := r.sweep(ctx, v); err != nil {
+			return "", err
+		}
+	}
+	return StatusDestroyed, nil
+}
+
+// destroyServers removes the operation's servers and points the others anew.
+func (r *run) destroyServers(ctx context.Context) (Status, error) {
+	going := map[string]Status{}
+	for _, v := range r.env.Servers {
+		if slices.Contains(r.op.Apps, v.App) {
+			going[v.ID] = StatusDestroying
+		}
+	}
+	if err := r.Ledger.Start(ctx, r.op.ID, r.Now(), StatusDeploying, going); err != nil {
+		return "", err
+	}
+	target, err := r.target()
+	if err != nil {
+		return "", err
+	}
+	if _, err := r.apply(ctx, target, r.op.Apps...); err != nil {
+		return "", err
+	}
+	for _, v := range r.env.Servers {
+		if _, ok := going[v.ID]; !ok {
+			continue
+		}
+		if err := r.sweep(ctx, v); err != nil {
+			return "", err
+		}
+		if err := r.Servers.RemoveServer(ctx, v.ID); err != nil {
+			return "", err
+		}
+	}
+	if err := r.reload(ctx); err != nil {
+		return "", err
+	}
+	if err := r.desireAll(ctx); err != nil {
+		return "", err
+	}
+	return r.await(ctx)
+}
+
+func (r *run) sweep(ctx context.Context, v Server) error {
+	if r.Sweep == nil {
+		return nil
+	}
+	if err := r.Sweep(ctx, v); err != nil {
+		return fmt.Errorf("sweeping what is left of %s: %w", v.ID, err)
+	}
+	return nil
+}
+
+func (r *run) all(s Status) map[string]Status {
+	out := map[string]Status{}
+	for _, v := range r.env.Servers {
+		out[v.ID] = s
+	}
+	return out
 }

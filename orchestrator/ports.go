@@ -115,3 +115,34 @@ type Ending struct {
 	// operation; empty: nowhere.
 	Show Origin
 }
+
+// Ledger is where an operation's course is written.
+type Ledger interface {
+	Start(ctx context.Context, operationID string, at time.Time, environment Status, servers map[string]Status) error
+	End(ctx context.Context, e Ending) error
+	AddEvents(ctx context.Context, events []Event) error
+	CancelRequested(ctx context.Context, operationID string) (bool, error)
+	// TryAgain notes that an attempt has failed and that another one follows.
+	TryAgain(ctx context.Context, t Try, e Event) error
+}
+
+// Servers is what the executor changes on servers.
+type Servers interface {
+	UpdateServer(ctx context.Context, id string, change func(*Server) error) (Server, error)
+	RemoveServer(ctx context.Context, id string) error
+	// SetPort gives a server another port: with own a free one of this
+	// machine, whatever port is, else port itself. 0: it listens nowhere.
+	SetPort(ctx context.Context, id string, port int, own bool) error
+	SetToken(ctx context.Context, serverID, tokenHash string, expires time.Time) error
+	// ProlongToken lets a server's token be presented until expires; with unbind
+	// by another machine than the one that has presented it.
+	ProlongToken(ctx context.Context, serverID string, expires time.Time, unbind bool) error
+	LastReport(ctx context.Context, serverID string, generation int) (*Report, error)
+	// Reports gives those that are kept, the newest first.
+	Reports(ctx context.Context, serverID string, generation int) ([]Report, error)
+}
+
+// Watcher tells of every committed change; stop ends it.
+type Watcher interface {
+	Watch() (changed <-chan struct{}, stop func())
+}
