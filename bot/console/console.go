@@ -3,9 +3,11 @@
 package console
 
 import (
+	"bufio"
 	"fmt"
 	"io"
 	"os"
+	"strconv"
 	"strings"
 	"time"
 
@@ -123,7 +125,7 @@ func (c *Console) Rows(all []wire.Row) {
 			widths[i] = max(widths[i], width(cell))
 		}
 	}
-	var b strings.Builder
+	b := bufio.NewWriterSize(c.Out, 64<<10)
 	for n, row := range cells {
 		for i, cell := range row {
 			pad := widths[i] - width(cell) + 2
@@ -139,7 +141,7 @@ func (c *Console) Rows(all []wire.Row) {
 		}
 		b.WriteByte('\n')
 	}
-	fmt.Fprint(c.Out, b.String())
+	b.Flush()
 }
 
 // Servers prints a table of servers.
@@ -368,11 +370,11 @@ func (c *Console) until(t time.Time) string {
 	case d < 90*time.Second:
 		return "1m"
 	case d < time.Hour:
-		return fmt.Sprintf("%dm", int(d.Round(time.Minute).Minutes()))
+		return strconv.Itoa(int(d.Round(time.Minute).Minutes())) + "m"
 	case d < 48*time.Hour:
-		return fmt.Sprintf("%dh", int(d.Round(time.Hour).Hours()))
+		return strconv.Itoa(int(d.Round(time.Hour).Hours())) + "h"
 	}
-	return fmt.Sprintf("%dd", int((d+12*time.Hour).Hours()/24))
+	return strconv.Itoa(int((d+12*time.Hour).Hours()/24)) + "d"
 }
 
 // lifetime writes a duration as people type it: 3d, 36h.
