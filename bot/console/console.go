@@ -314,16 +314,23 @@ func (c *Console) Tokens(all []wire.Token) {
 	var rows []table.Row
 	for _, t := range all {
 		state := "in force"
-		if t.Revoked {
+		switch {
+		case t.Revoked:
 			state = "revoked"
+		case t.Expired:
+			state = "expired"
+		}
+		ends := t.Expires
+		if ends == "" {
+			ends = "when revoked"
 		}
 		may := "what the person may"
 		if t.Ops {
 			may = "what ops may"
 		}
-		rows = append(rows, table.Row{line(t.Name), line(t.Person), state, may, line(t.Created), line(t.LastUsed), line(t.ID)})
+		rows = append(rows, table.Row{line(t.Name), line(t.Person), state, may, line(t.Created), line(ends), line(t.LastUsed), line(t.ID)})
 	}
-	c.table(table.Row{"name", "person", "state", "may do", "made", "last used", "id"}, rows)
+	c.table(table.Row{"name", "person", "state", "may do", "made", "ends", "last used", "id"}, rows)
 }
 
 // Plan prints what env create would make.

@@ -23,6 +23,10 @@ import (
 // maxBody bounds what a client may send.
 const maxBody = 64 << 10
 
+// maxLifetime is the most seconds that a token may be asked to live: a hundred
+// years.
+const maxLifetime = 100 * 365 * 24 * 60 * 60
+
 // maxWait bounds long polls.
 const maxWait = 30 * time.Second
 
@@ -150,7 +154,10 @@ func (a *API) actor(r *http.Request) (orchestrator.Actor, error) {
 		return orchestrator.Actor{}, orchestrator.Errorf(orchestrator.CodeNotAllowed, "This Berth wants a token.").WithHint("set BERTH_TOKEN; ops make one with berth token create NAME")
 	}
 	t, err := a.Tokens.TokenByHash(r.Context(), hashOf(secret))
-	if err != nil || t.Revoked {
+	if err != nil {
+		return orchestrator.Actor{}, err
+	}
+	if t.Revoked || t.Expired {
 		return orchestrator.Actor{}, orchestrator.Errorf(orchestrator.CodeNotAllowed, "This token is not known, or it has been revoked.").WithHint("ask ops for a new one (berth token create NAME)")
 	}
 	actor := a.Person(t.Person)
@@ -383,6 +390,9 @@ func (a *API) createToken(w http.ResponseWriter, r *http.Request, actor orchestr
 	}
 	if t.Person == "" {
 		t.Person = actor.Name
+	}
+	if t.Lifetime < 0 || t.Lifetime > maxLifetime {
+		return orchestrator.Errorf(orchestrator.CodeInvalidValue, "A token cannot live for %d seconds.", t.Lifetime).WithHint("give a length of time such as 30d, or none for a token that stays until it is revoked")
 	}
 	secret := "berth_" + rand.Text()
 	t, err := a.Tokens.CreateToken(r.Context(), t, hashOf(secret))

@@ -1172,6 +1172,28 @@ func testTokens(t *testing.T, open Open) {
 	if err := s.CreateToken(t.Context(), store.Token{ID: "t2", Name: "ci", CreatedAt: Start}, "hash2"); err != nil {
 		t.Errorf("the name of a revoked one: %v", err)
 	}
+
+	// One with an end is in force until then, and keeps its name no longer.
+	end := Start.Add(time.Hour)
+	brief := store.Token{ID: "t3", Name: "brief", Person: "jo", CreatedAt: Start, ExpiresAt: &end}
+	if err := s.CreateToken(t.Context(), brief, "hash3"); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := s.TokenByHash(t.Context(), "hash3"); err != nil || got.ExpiresAt == nil || !got.ExpiresAt.Equal(end) || got.Expired(end.Add(-time.Second)) {
+		t.Errorf("before its end: %+v, %v", got, err)
+	}
+	clock.Advance(time.Hour)
+	_, err = s.TokenByHash(t.Context(), "hash3")
+	refused(t, err, orchestrator.CodeNotAllowed, "has expired, on "+end.UTC().Format("2 January 2006"))
+	brief.ID, brief.CreatedAt, brief.ExpiresAt = "t4", end, nil
+	if err := s.CreateToken(t.Context(), brief, "hash4"); err != nil {
+		t.Errorf("the name of an expired one: %v", err)
+	}
+	_, err = s.TokenByHash(t.Context(), "hash3")
+	refused(t, err, orchestrator.CodeNotAllowed, "has expired")
+	if _, err := s.TokenByHash(t.Context(), "hash4"); err != nil {
+		t.Errorf("the one without an end: %v", err)
+	}
 }
 
 func testHostileText(t *testing.T, open Open) {
