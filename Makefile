@@ -93,11 +93,13 @@ systems: ## Install with real apt, dnf and zypper (needs root; RECORD=. records 
 	BERTH_REQUIRE_SYSTEMS=1 BERTH_WORK=$(WORK) $(GO) test -count=1 -timeout 20m ./orchestrator/agent -run '^TestSystems$$$(if $(ONLY),/$(ONLY))' $(if $(RECORD),-record '$(RECORD)')
 
 # OpenTofu in Terraform's place. Not in CI: to build it takes longer than CI has.
+# What ONLY says is taken as it is, with its $.
+TOFU_SET = BERTH_REQUIRE_SALT=1 BERTH_SALT_CALL=$(SALT_CALL) BERTH_TERRAFORM=$(WORK)/bin/tofu BERTH_WORK=$(WORK)
 test-tofu: ## Run what uses Terraform with OpenTofu, which it builds (once; 5 to 20 minutes)
 	@.ci/check
-	@$(SETUP) salt opentofu moto aws-provider hcloud-provider
-	BERTH_REQUIRE_SALT=1 BERTH_SALT_CALL=$(SALT_CALL) BERTH_TERRAFORM=$(WORK)/bin/tofu BERTH_WORK=$(WORK) \
-		$(GO) test -count=1 -timeout 40m -p 1 ./orchestrator/terraform ./modules/... ./bot/app $(if $(ONLY),-run '$(ONLY)')
+	@$(SETUP) salt opentofu moto aws-provider hcloud-provider $(if $(value ONLY),,image)
+	$(TOFU_SET) $(GO) test -count=1 -timeout 40m -p 1 ./orchestrator/terraform ./modules/... ./bot/app $(if $(value ONLY),-run '$(value ONLY)')
+	$(if $(value ONLY),,$(TOFU_SET) $(GO) test -count=1 -timeout 20m $(E2E) -run '^(TestLocal|TestAWS|TestHetzner)$$')
 
 # Recorded failures below testdata by our own count; those of BERTH_CORPUS, or
 # of ../shared/corpus where it is, by its score.py.

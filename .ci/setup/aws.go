@@ -24,6 +24,9 @@ const awsVersion = "3.39.0"
 // awsProvider lays the provider out as Terraform's filesystem mirror wants it
 // unpacked: init then makes a link, and need not copy 177 MB.
 func (t *task) awsProvider(ctx context.Context) error {
+	if err := t.newerAWS(); err != nil {
+		return err
+	}
 	if at := runtime.GOOS + "_" + runtime.GOARCH; at != "linux_amd64" {
 		t.say("is for linux_amd64 alone, and this is %s: its tests are skipped", at)
 		return nil

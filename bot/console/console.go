@@ -3,11 +3,9 @@
 package console
 
 import (
-	"bufio"
 	"fmt"
 	"io"
 	"os"
-	"strconv"
 	"strings"
 	"time"
 
@@ -125,7 +123,7 @@ func (c *Console) Rows(all []wire.Row) {
 			widths[i] = max(widths[i], width(cell))
 		}
 	}
-	b := bufio.NewWriterSize(c.Out, 64<<10)
+	var b strings.Builder
 	for n, row := range cells {
 		for i, cell := range row {
 			pad := widths[i] - width(cell) + 2
@@ -141,7 +139,7 @@ func (c *Console) Rows(all []wire.Row) {
 		}
 		b.WriteByte('\n')
 	}
-	b.Flush()
+	fmt.Fprint(c.Out, b.String())
 }
 
 // Servers prints a table of servers.
@@ -314,23 +312,16 @@ func (c *Console) Tokens(all []wire.Token) {
 	var rows []table.Row
 	for _, t := range all {
 		state := "in force"
-		switch {
-		case t.Revoked:
+		if t.Revoked {
 			state = "revoked"
-		case t.Expired:
-			state = "expired"
-		}
-		ends := t.Expires
-		if ends == "" {
-			ends = "when revoked"
 		}
 		may := "what the person may"
 		if t.Ops {
 			may = "what ops may"
 		}
-		rows = append(rows, table.Row{line(t.Name), line(t.Person), state, may, line(t.Created), line(ends), line(t.LastUsed), line(t.ID)})
+		rows = append(rows, table.Row{line(t.Name), line(t.Person), state, may, line(t.Created), line(t.LastUsed), line(t.ID)})
 	}
-	c.table(table.Row{"name", "person", "state", "may do", "made", "ends", "last used", "id"}, rows)
+	c.table(table.Row{"name", "person", "state", "may do", "made", "last used", "id"}, rows)
 }
 
 // Plan prints what env create would make.
@@ -377,11 +368,11 @@ func (c *Console) until(t time.Time) string {
 	case d < 90*time.Second:
 		return "1m"
 	case d < time.Hour:
-		return strconv.Itoa(int(d.Round(time.Minute).Minutes())) + "m"
+		return fmt.Sprintf("%dm", int(d.Round(time.Minute).Minutes()))
 	case d < 48*time.Hour:
-		return strconv.Itoa(int(d.Round(time.Hour).Hours())) + "h"
+		return fmt.Sprintf("%dh", int(d.Round(time.Hour).Hours()))
 	}
-	return strconv.Itoa(int((d+12*time.Hour).Hours()/24)) + "d"
+	return fmt.Sprintf("%dd", int((d+12*time.Hour).Hours()/24))
 }
 
 // lifetime writes a duration as people type it: 3d, 36h.

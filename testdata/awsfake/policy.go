@@ -124,6 +124,9 @@ func (c *Cloud) wants(call Call) []want {
 	case "RunInstances":
 		add("image", call.Form.Get("ImageId"), nil)
 		add("network-interface", "new", nil)
+		if call.Form.Get("InstanceMarketOptions.MarketType") == "spot" {
+			add("spot-instances-request", "new", tags["spot-instances-request"])
+		}
 		if id := first(call.Form, "SubnetId", "NetworkInterface.1.SubnetId"); id != "" {
 			add("subnet", id, nil)
 		}

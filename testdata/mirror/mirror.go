@@ -45,6 +45,27 @@ func Config(t testing.TB, require string, providers ...string) string {
 			Absent(t, require, fmt.Sprintf("The provider %s is not in %s: run `make clouds`, or name the folder that it installed into in BERTH_WORK.", p, dir))
 		}
 	}
+	return configOf(t, dir)
+}
+
+// NewerAWS is Config with a provider of AWS that can make spot instances, which
+// `.ci/setup` cannot install, but has found on this machine. The test is
+// skipped where there is none.
+func NewerAWS(t testing.TB) string {
+	t.Helper()
+	dir := os.Getenv("BERTH_PROVIDERS")
+	if dir == "" {
+		found, err := os.ReadFile(filepath.Join(Work(t), "aws-newer.path"))
+		if err != nil {
+			t.Skip("The provider that `make clouds` installs is older than what this needs, and it has found no newer one on this machine: BERTH_PROVIDERS names a folder that has one.")
+		}
+		dir = strings.TrimSpace(string(found))
+	}
+	return configOf(t, dir)
+}
+
+func configOf(t testing.TB, dir string) string {
+	t.Helper()
 	path := filepath.Join(t.TempDir(), "terraform.rc")
 	config := fmt.Sprintf("provider_installation {\n  filesystem_mirror {\n    path = %q\n  }\n}\ndisable_checkpoint = true\n", dir)
 	if strings.ContainsAny(dir, "$%") { // would be a template
