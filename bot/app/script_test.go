@@ -67,6 +67,8 @@ func TestMain(m *testing.M) {
 		args := []string{"build", "-o", berth}
 		if raceEnabled {
 			args = append(args, "-race")
+			// As the tests themselves are built: nothing is compiled twice.
+			args = append(args, strings.Fields(os.Getenv("BERTH_TEST_BUILD"))...)
 		}
 		build := exec.Command("go", append(args, "github.com/berth-dev/berth")...)
 		build.Stderr = os.Stderr
