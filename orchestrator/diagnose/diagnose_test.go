@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync"
 	"testing"
 	"unicode/utf8"
 
@@ -27,9 +28,26 @@ var (
 
 func wellSaid(c orchestrator.Cause) []string { return diagnosetest.WellSaid(c) }
 
-func load(t *testing.T, dir string) diagnosetest.Case {
+// recordedCase is a recorded run with what is said of it.
+type recordedCase struct {
+	diagnosetest.Case
+	diagnosis orchestrator.Diagnosis
+}
+
+// read has each recorded run once for all tests, by its folder: most of them
+// look at all of them, and the race detector makes a diagnosis slow.
+var read sync.Map
+
+func load(t *testing.T, dir string) recordedCase {
 	t.Helper()
-	c, err := diagnosetest.Load(dir)
+	once, _ := read.LoadOrStore(dir, sync.OnceValues(func() (recordedCase, error) {
+		c, err := diagnosetest.Load(dir)
+		if err != nil {
+			return recordedCase{}, err
+		}
+		return recordedCase{c, Any(c.Input, c.Stderr, c.Truth.Exit)}, nil
+	}))
+	c, err := once.(func() (recordedCase, error))()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -55,7 +73,7 @@ func TestRecordedRuns(t *testing.T) {
 		t.Run(filepath.Base(dir), func(t *testing.T) {
 			t.Parallel()
 			c := load(t, dir)
-			d := Any(c.Input, c.Stderr, c.Truth.Exit)
+			d := c.diagnosis
 			if m := diagnosetest.Judge(c.Truth, d); len(m) > 0 {
 				t.Error(m)
 			}
@@ -103,7 +121,7 @@ func TestCorpus(t *testing.T) {
 	var s diagnosetest.Score
 	for _, dir := range dirs {
 		c := load(t, dir)
-		d := Any(c.Input, c.Stderr, c.Truth.Exit)
+		d := c.diagnosis
 		misses := diagnosetest.Judge(c.Truth, d)
 		s.Add(misses)
 		if len(misses) > 0 {

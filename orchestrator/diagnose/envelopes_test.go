@@ -11,12 +11,11 @@ import (
 	"testing"
 
 	"github.com/berth-dev/berth/orchestrator"
-	"github.com/berth-dev/berth/orchestrator/diagnose/diagnosetest"
 )
 
 // saltCase is a recorded answer of salt-call: payload is what the server said.
 type saltCase struct {
-	diagnosetest.Case
+	recordedCase
 	payload string
 }
 
@@ -92,7 +91,7 @@ func TestEnvelopes(t *testing.T) {
 	for _, c := range saltCases(t) {
 		t.Run(filepath.Base(c.Dir), func(t *testing.T) {
 			t.Parallel()
-			plain := Any(c.Input, c.Stderr, c.Truth.Exit)
+			plain := c.diagnosis
 			for name, form := range envelopes {
 				input := strings.ReplaceAll(form, "X", "\x00")
 				input = strings.ReplaceAll(input, "\x00", c.payload)
@@ -140,7 +139,7 @@ func TestCutAnywhere(t *testing.T) {
 		t.Run(filepath.Base(c.Dir), func(t *testing.T) {
 			t.Parallel()
 			known := map[string]bool{}
-			for _, cause := range Any(c.Input, c.Stderr, c.Truth.Exit).Causes {
+			for _, cause := range c.diagnosis.Causes {
 				known[cause.Where] = true
 			}
 			end := len(bytes.TrimSpace(c.Input))

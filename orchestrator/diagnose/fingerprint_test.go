@@ -9,27 +9,20 @@ import (
 	"regexp"
 	"strings"
 	"testing"
-
-	"github.com/berth-dev/berth/orchestrator"
-	"github.com/berth-dev/berth/orchestrator/diagnose/diagnosetest"
 )
 
 // recorded gives the recorded failures with one true cause that is found as
 // one: of testdata, and of the larger set where BERTH_CORPUS names it.
-func recorded(t *testing.T) []diagnosetest.Case {
+func recorded(t *testing.T) []recordedCase {
 	t.Helper()
-	var out []diagnosetest.Case
+	var out []recordedCase
 	for _, root := range []string{"../../testdata", os.Getenv("BERTH_CORPUS")} {
 		if root == "" {
 			continue
 		}
-		dirs, err := diagnosetest.Find(root)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, dir := range dirs {
+		for _, dir := range find(t, root) {
 			c := load(t, dir)
-			if len(c.Truth.Causes) == 1 && len(c.Input) < 1<<20 && len(diagnoseAny(c.Input, c).Causes) == 1 {
+			if len(c.Truth.Causes) == 1 && len(c.Input) < 1<<20 && len(c.diagnosis.Causes) == 1 {
 				out = append(out, c)
 			}
 		}
@@ -38,10 +31,6 @@ func recorded(t *testing.T) []diagnosetest.Case {
 		t.Fatalf("only %d recorded failures", len(out))
 	}
 	return out
-}
-
-func diagnoseAny(input []byte, c diagnosetest.Case) orchestrator.Diagnosis {
-	return Any(input, c.Stderr, c.Truth.Exit)
 }
 
 // noise is what another run of the same would have written otherwise.
@@ -65,16 +54,20 @@ var noise = []struct{ re, by string }{
 func TestFingerprintOfAnotherRun(t *testing.T) {
 	t.Parallel()
 	changed := 0
+	var forms []*regexp.Regexp
+	for _, n := range noise {
+		forms = append(forms, regexp.MustCompile(n.re))
+	}
 	for _, c := range recorded(t) {
 		again := c
-		for _, n := range noise {
-			re := regexp.MustCompile(n.re)
+		for i, n := range noise {
+			re := forms[i]
 			again.Input, again.Stderr = re.ReplaceAll(again.Input, []byte(n.by)), re.ReplaceAll(again.Stderr, []byte(n.by))
 		}
 		if !bytes.Equal(again.Input, c.Input) {
 			changed++
 		}
-		a, b := diagnoseAny(c.Input, c).Causes, diagnoseAny(again.Input, again).Causes
+		a, b := c.diagnosis.Causes, Any(again.Input, again.Stderr, c.Truth.Exit).Causes
 		if len(b) != 1 || a[0].Fingerprint != b[0].Fingerprint || a[0].Fingerprint == "" {
 			t.Errorf("%s: another run is another cause:\n%s\n%s", filepath.Base(c.Dir), a[0].Sentence, b[0].Sentence)
 		}
@@ -90,7 +83,7 @@ func TestFingerprintOfAnotherThing(t *testing.T) {
 	t.Parallel()
 	tried := 0
 	for _, c := range recorded(t) {
-		a := diagnoseAny(c.Input, c).Causes[0]
+		a := c.diagnosis.Causes[0]
 		for _, m := range c.Truth.Causes[0].MustMention {
 			word, ok := m.(string)
 			if !ok || len(word) < 5 || !strings.Contains(a.Sentence, word) || strings.ContainsAny(word, "<>\"\\ ") {
@@ -99,9 +92,7 @@ func TestFingerprintOfAnotherThing(t *testing.T) {
 			// Letters in its middle: it stays a word of its kind.
 			other := word[:len(word)/2] + "zqz" + word[len(word)/2:]
 			swap := func(b []byte) []byte { return bytes.ReplaceAll(b, []byte(word), []byte(other)) }
-			again := c
-			again.Stderr = swap(c.Stderr)
-			b := diagnoseAny(swap(c.Input), again).Causes
+			b := Any(swap(c.Input), swap(c.Stderr), c.Truth.Exit).Causes
 			if len(b) != 1 || b[0].Code != a.Code || !strings.Contains(b[0].Sentence, other) {
 				continue // the word was a part of what is recognised
 			}
@@ -127,7 +118,7 @@ func TestFingerprintsOfRecordedRuns(t *testing.T) {
 	first := map[string]seen{}
 	prints := map[string]map[string]bool{} // by truth
 	for _, c := range recorded(t) {
-		cause, truth := diagnoseAny(c.Input, c).Causes[0], c.Truth.Causes[0]
+		cause, truth := c.diagnosis.Causes[0], c.Truth.Causes[0]
 		about, err := json.Marshal([]any{truth.Code, truth.Where, truth.MustMention})
 		if err != nil {
 			t.Fatal(err)

@@ -36,8 +36,8 @@ func TestNamesAreData(t *testing.T) {
 	tried := 0
 	for _, dir := range dirs {
 		c := load(t, dir)
-		old := namesOf(c)
-		if len(c.Input) > 200<<10 || len(old) == 0 || len(diagnosetest.Judge(c.Truth, Any(c.Input, c.Stderr, c.Truth.Exit))) > 0 {
+		old := namesOf(c.Case)
+		if len(c.Input) > 200<<10 || len(old) == 0 || len(diagnosetest.Judge(c.Truth, c.diagnosis)) > 0 {
 			continue
 		}
 		for i := range otherNames {
@@ -56,7 +56,7 @@ func TestNamesAreData(t *testing.T) {
 			if len(pairs) == 0 {
 				continue
 			}
-			renamed, err := rename(c, strings.NewReplacer(pairs...))
+			renamed, err := rename(c.Case, strings.NewReplacer(pairs...))
 			if err != nil {
 				t.Fatal(err)
 			}
