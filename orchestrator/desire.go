@@ -76,6 +76,16 @@ func urlAt(address string, port int) string {
 	return "http://" + net.JoinHostPort(address, strconv.Itoa(port))
 }
 
+// moved is where people reach a server's app whose machine has another address
+// now; empty: where they did.
+func moved(v Server, address string) string {
+	u, err := url.Parse(v.URL)
+	if err != nil || u.Hostname() == "" || address == "" || u.Hostname() == address {
+		return ""
+	}
+	return "http://" + net.JoinHostPort(address, u.Port())
+}
+
 // URLAt is where people reach a server's app once it listens on another port.
 func URLAt(v Server, port int) string {
 	if u, err := url.Parse(v.URL); err == nil && u.Hostname() != "" {

@@ -199,7 +199,8 @@ func (t Thing) String() string {
 // says that the target's module can list by tag; else Stray cannot be known.
 // Recorded are the cloud's IDs of what can be a machine among all that is known
 // to have been made and not removed since, nil where that was not read; Nothing
-// says that nothing at all is known to be there.
+// says that nothing at all is known to be there. Addresses are where people reach
+// servers now, where that can change without Berth's doing.
 type Sight struct {
 	Gone, Stopped []string
 	Stray         []Thing
@@ -207,4 +208,5 @@ type Sight struct {
 	Listed        bool
 	Recorded      map[string]bool
 	Nothing       bool
+	Addresses     map[string]string
 }

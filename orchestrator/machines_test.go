@@ -336,9 +336,20 @@ func TestMachineGone(t *testing.T) {
 	}
 	turn(time.Minute)
 	is(orchestrator.StatusFailed, orchestrator.MachineStopped)
+	if _, err := w.UpdateServer(t.Context(), "s-qa-web", func(v *orchestrator.Server) error { v.URL = "http://192.0.2.1:8081"; return nil }); err != nil {
+		t.Fatal(err)
+	}
+	w.sight.Addresses = map[string]string{"s-qa-web": "192.0.2.9"}
 	turn(time.Minute)
 	is(orchestrator.StatusReady, "")
 	owner.is(t, "started anew", 2, 2)
+	w.sight.Addresses["s-qa-web"] = "2001:db8::9"
+	for _, want := range []string{"http://192.0.2.9:8081", "http://[2001:db8::9]:8081"} {
+		if v := w.server("web"); v.URL != want || v.Address != "192.0.2.1" {
+			t.Errorf("its app is at %s, its peers reach it at %s; want %s", v.URL, v.Address, want)
+		}
+		turn(10 * time.Minute)
+	}
 	w.sight.Stopped = []string{"s-qa-web"}
 	turn(10 * time.Minute)
 	// Stopped, and then gone: that is another trouble.

@@ -271,7 +271,8 @@ func (w *MachineWatch) settle(ctx context.Context, e Environment, s Sight) error
 		case slices.Contains(s.Stopped, v.ID):
 			is = MachineStopped
 		}
-		if v.Machine == is {
+		to := moved(v, s.Addresses[v.ID])
+		if v.Machine == is && to == "" {
 			continue
 		}
 		report, err := w.Records.LastReport(ctx, v.ID, v.Generation)
@@ -279,6 +280,12 @@ func (w *MachineWatch) settle(ctx context.Context, e Environment, s Sight) error
 			return err
 		}
 		if _, err := w.Records.SettleServer(ctx, v.ID, func(v *Server) (Settlement, error) {
+			if to != "" {
+				v.URL = to
+			}
+			if v.Machine == is {
+				return Settlement{}, nil
+			}
 			return w.change(e, v, is, report), nil
 		}); err != nil {
 			return err

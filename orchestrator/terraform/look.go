@@ -39,6 +39,9 @@ type found struct {
 	Resource string `json:"resource"`
 	// Stopped says of a machine that it is there and does not run.
 	Stopped bool `json:"stopped"`
+	// Address is where people reach a machine, empty where nothing but an apply
+	// changes it.
+	Address string `json:"address"`
 }
 
 // moduleDir is where init has put the target's module, absolute.

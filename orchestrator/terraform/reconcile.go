@@ -432,9 +432,10 @@ func (p *Provisioner) Look(ctx context.Context, environmentID string) (orchestra
 	machines := known.watched()
 	gone, stopped := map[string]bool{}, map[string]bool{}
 	if listed {
-		running := map[string]bool{}
+		running, addresses := map[string]bool{}, map[string]string{}
 		for _, f := range there {
 			running[f.kind()+" "+f.ProviderID] = !f.Stopped
+			addresses[f.kind()+" "+f.ProviderID] = f.Address
 			if !known.has(f) {
 				s.Stray = append(s.Stray, set.thing(f))
 			}
@@ -442,6 +443,12 @@ func (p *Provisioner) Look(ctx context.Context, environmentID string) (orchestra
 		for _, m := range machines {
 			runs, seen := running[m.kind+" "+m.id]
 			gone[m.server], stopped[m.server] = !seen, seen && !runs
+			if at := addresses[m.kind+" "+m.id]; runs && at != "" {
+				if s.Addresses == nil {
+					s.Addresses = map[string]string{}
+				}
+				s.Addresses[m.server] = at
+			}
 		}
 	}
 	if !listed || p.deep(environmentID) {

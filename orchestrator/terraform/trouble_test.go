@@ -630,6 +630,16 @@ func TestAWSIsReconciled(t *testing.T) {
 	id := h.made(w)["sapi"]
 	cloud.Ask(t, nil, "StopInstances", "InstanceId.1", id)
 	h.saw("it stands still", h.look(), orchestrator.Sight{Listed: true, Stopped: []string{"sapi"}})
+	// Started again it has another public address.
+	cloud.Ask(t, nil, "StartInstances", "InstanceId.1", id)
+	var now struct {
+		Address string `xml:"reservationSet>item>instancesSet>item>ipAddress"`
+	}
+	if cloud.Ask(t, &now, "DescribeInstances"); now.Address == "" {
+		t.Fatal("it has no public address")
+	}
+	h.p.DeepEvery = 100 // plans are read at Hetzner
+	h.saw("it was started", h.look(), orchestrator.Sight{Listed: true, Addresses: map[string]string{"sapi": now.Address}})
 	h.loseState("r1")
 	h.reconciles(id, []string{"sapi"}, func() []string {
 		var instances struct {

@@ -16,6 +16,8 @@ output "found" {
     provider_id = id
     server      = lookup(machine.tags, "berth:server", "")
     resource    = "aws_instance.server"
-    stopped     = contains(["stopping", "stopped"], machine.instance_state)
+    # Another one each time that it was stopped and is started.
+    address = machine.public_ip
+    stopped = contains(["stopping", "stopped"], machine.instance_state)
   }]
 }
