@@ -1,7 +1,7 @@
 # `make help` lists the targets. Everything that these make lies in one folder,
 # ignored by git: .berth (see .ci/work).
 .DEFAULT_GOAL := help
-.PHONY: help check setup salt terraform build agents demo demo-stop playground test test-tofu e2e-cloud systems score corpus pictures fuzz bench clouds salt-lock moto-lock clean
+.PHONY: help check setup salt terraform build agents demo demo-stop playground test test-tofu e2e-cloud systems arm64 score corpus pictures fuzz bench clouds salt-lock moto-lock clean
 
 WORK      := $(or $(BERTH_WORK),$(shell .ci/work))
 SALT_CALL := $(WORK)/salt/bin/salt-call
@@ -93,6 +93,9 @@ systems: ## Install with real apt, dnf and zypper (needs root; RECORD=. records 
 	@.ci/check
 	@$(SETUP) systems
 	BERTH_REQUIRE_SYSTEMS=1 BERTH_WORK=$(WORK) $(GO) test -count=1 -timeout 20m ./orchestrator/agent -run '^TestSystems$$$(if $(ONLY),/$(ONLY))' $(if $(RECORD),-record '$(RECORD)')
+
+arm64: agents ## Run the agent for arm64 under qemu-aarch64, as far as that goes
+	BERTH_TEST_ARM64=$(WORK)/bin/berth-linux-arm64 $(GO) test -count=1 -v ./orchestrator/agent -run '^TestARM64$$'
 
 # OpenTofu in Terraform's place. Not in CI: to build it takes longer than CI has.
 # What ONLY says is taken as it is, with its $.

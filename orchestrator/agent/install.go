@@ -323,7 +323,7 @@ func (i *installer) refresh(ctx context.Context, m *manager) {
 	err := i.step(ctx, m.refresh, func(out string) time.Duration {
 		limit := mayPass(out)
 		passing = limit > 0
-		if !busy.MatchString(out) {
+		if i.refreshed || !busy.MatchString(out) { // within another step's tries
 			limit = min(limit, listsLimit)
 		}
 		return limit
@@ -334,9 +334,9 @@ func (i *installer) refresh(ctx context.Context, m *manager) {
 var (
 	// passes is what package managers, pip and git print of what may be over
 	// in a moment.
-	passes = lazyregexp.New(`(?i)could not get lock|unable to (?:acquire|lock)|is locked|another (?:app|process)|resource temporarily unavailable|lock(?:ed)? (?:by|file)|temporary failure|could ?n[o']t resolve|name or service not known|failed to fetch|some index files failed|failed to download|could not connect|connection (?:refused|reset|timed out|broken)|timed? ?out|newconnectionerror|network is unreachable|no route to host|5\d\d +(?:internal|bad gateway|service|gateway|server error)|cannot (?:download|prepare)|unable to (?:select packages|connect)|hash sum mismatch|remote end closed|incompleteread`)
+	passes = lazyregexp.New(`(?i)could not get lock|unable to (?:acquire|lock)|is locked|another (?:app|process)|resource temporarily unavailable|lock(?:ed)? (?:by|file)|temporary failure|could ?n[o']t resolve|name or service not known|failed to fetch|some index files failed|failed to download|could(?: not|n[o']t) connect|failed to connect|curl error|status code: 5\d\d|waiting for process|connection (?:refused|reset|timed out|broken)|timed? ?out|newconnectionerror|network is unreachable|no route to host|5\d\d +(?:internal|bad gateway|service|gateway|server error)|cannot (?:download|prepare)|unable to (?:select packages|connect)|hash sum mismatch|remote end closed|incompleteread`)
 	// stays is what does not pass, whatever else is printed beside it.
-	stays = lazyregexp.New(`CERTIFICATE_VERIFY_FAILED|(?i)certificate verif|no space left on device|do not match the hashes`)
+	stays = lazyregexp.New(`CERTIFICATE_VERIFY_FAILED|(?i)certificate verif|no space left on device|do not match the hashes|you do not have any gpg public keys`)
 )
 
 // mayPass is how long something that failed with these words is tried again.
@@ -428,8 +428,9 @@ var managers = []manager{
 		versions: []string{"apt-cache", "madison", "salt-minion"}, salt: []string{"salt-common", "salt-minion"}, at: "=",
 		certificates: "ca-certificates",
 		python:       [][]string{{"python3-venv", "python3-dev", "gcc", "libc6-dev"}}},
-	{program: "dnf", install: []string{"dnf", "-y", "-q", "--setopt=retries=3", "install"},
-		versions: []string{"dnf", "-q", "--showduplicates", "list", "salt-minion"}, salt: []string{"salt-minion"}, at: "-",
+	// dnf's -q keeps to itself what it waits for, and which mirror failed.
+	{program: "dnf", install: []string{"dnf", "-y", "--setopt=retries=3", "install"},
+		versions: []string{"dnf", "-q", "list", "--showduplicates", "salt-minion"}, salt: []string{"salt-minion"}, at: "-",
 		certificates: "ca-certificates",
 		python:       [][]string{{"python3.12", "python3.12-devel", "gcc"}, {"python3.11", "python3.11-devel", "gcc"}, {"python3", "python3-devel", "gcc"}}},
 	{program: "zypper", refresh: []string{"zypper", "--non-interactive", "refresh"}, install: []string{"zypper", "--non-interactive", "install", "--no-recommends"},
@@ -503,7 +504,7 @@ func (a *agent) runInstaller(ctx context.Context, command []string) (string, err
 	kept := &ends{maxHead: 16 << 10, maxTail: 32 << 10}
 	lines := &lineWriter{line: func(line string) {
 		if strings.TrimSpace(line) != "" {
-			a.stream.add("log", "salt", line)
+			a.stream.add("log", "salt", dnfPassword.ReplaceAllString(line, "${1}[hidden]"))
 		}
 	}}
 	cmd.Stdout = both{kept, lines}
@@ -519,8 +520,12 @@ func (a *agent) runInstaller(ctx context.Context, command []string) (string, err
 	if errors.As(err, &status) {
 		err = fmt.Errorf("exit status %d", exitStatus(status.ProcessState))
 	}
-	return kept.String(), err
+	return dnfPassword.ReplaceAllString(kept.String(), "${1}[hidden]"), err
 }
+
+// dnfPassword is in what dnf prints of a source's settings when it refuses a
+// package that is not signed.
+var dnfPassword = lazyregexp.New(`(?m)^(\s*(?:proxy_)?(?:username|password): )\S.*$`)
 
 //go:embed salt.lock
 var lockText []byte

@@ -192,9 +192,9 @@ func TestInstall(t *testing.T) {
 		}, fails: "the image has no git, and no package manager that Berth knows (apt-get, dnf, zypper, apk)"},
 		{name: "another system's older Python", setup: func(s *system) {
 			s.programs = map[string]bool{"git": true, "make": true, "dnf": true, "python3": true, "gcc": true}
-			s.answers = []*answer{{begins: "dnf -q --showduplicates", out: []string{"!Error: No matching Packages to list"}},
-				{begins: "dnf -y -q --setopt=retries=3 install python3.12", out: []string{"!Error: Unable to find a match: python3.12 python3.12-devel"}},
-				{begins: "dnf -y -q --setopt=retries=3 install python3.11", out: []string{""}, does: func() { s.programs["python3.11"] = true }},
+			s.answers = []*answer{{begins: "dnf -q list --showduplicates", out: []string{"!Error: No matching Packages to list"}},
+				{begins: "dnf -y --setopt=retries=3 install python3.12", out: []string{"!Error: Unable to find a match: python3.12 python3.12-devel"}},
+				{begins: "dnf -y --setopt=retries=3 install python3.11", out: []string{""}, does: func() { s.programs["python3.11"] = true }},
 				{begins: "/usr/bin/python3 -c", out: []string{"!"}}, {begins: "/usr/bin/python3.11 -m venv", out: []string{""}, does: venv(s)}, {begins: "/usr/bin/python3.11 -c", out: []string{""}},
 				{begins: "DIR/venv/bin/pip install", out: []string{""}}, {begins: "DIR/venv/bin/salt-call", out: []string{"salt-call 3008.3\n"}}}
 		}, path: "venv/bin/salt-call"},

@@ -73,6 +73,36 @@ wheel() { # VERSION: of Salt
 	    f.write(f'<!DOCTYPE html><a href="{name}">{name}</a>\n')
 	END
 }
+rpm_of() { # NAME VERSION PROGRAM [LINE…]: an rpm of a program, with more of its spec
+	n=$1 v=$2 p=$3; shift 3
+	[ -x /usr/bin/file ] || printf '#!/bin/sh\n' >/usr/bin/file && chmod +x /usr/bin/file # rpmbuild asks it
+	cat >$n.spec <<-END
+	Name: $n
+	Version: $v
+	Release: 1
+	Summary: stands for the real one
+	License: none
+	BuildArch: noarch
+	AutoReqProv: no
+	$(printf '%s\n' "$@")
+	%description
+	stands for the real one
+	%install
+	mkdir -p %{buildroot}/usr/bin
+	printf '#!/bin/sh\necho "$p $v (Argon)"\n' >%{buildroot}/usr/bin/$p
+	chmod 755 %{buildroot}/usr/bin/$p
+	%files
+	/usr/bin/$p
+	END
+	rpmbuild -bb --quiet --define '_topdir /srv/build' --define '_rpmdir /srv/mirror/rpm' --define '_build_name_fmt %{NAME}-%{VERSION}-%{RELEASE}.%{ARCH}.rpm' $n.spec
+}
+rpms() { # [LINE…]: of the repository's configuration
+	rpm_of ca-certificates 1 certificates; rpm_of ca-certificates-mozilla 1 mozilla
+	createrepo_c -q mirror/rpm
+	mkdir -p /etc/yum.repos.d /etc/zypp/repos.d
+	printf '%s\n' '[acme]' name=acme enabled=1 gpgcheck=0 ${url:-baseurl=http://rpm.acme.io/rpm} "$@" | tee /etc/yum.repos.d/acme.repo >/etc/zypp/repos.d/acme.repo
+	echo 39 >/etc/dnf/vars/releasever
+}
 held() { touch /srv/held; until [ -e /srv/go ]; do sleep 0.1; done; }
 `
 
@@ -149,4 +179,45 @@ var systemCases = []systemCase{
 		code: "package_mirror_unreachable", who: "retry", must: []any{"pypi.acme.io"}},
 	{name: "pip-hash", note: "the Python index gives another file than it says", program: "apt-get", prepare: "has git make; lists; wheel 3008.2; sed -i s/.whl\\\"/.whl#sha256=$(echo | sha256sum | cut -d' ' -f1)\\\"/ mirror/simple/salt/index.html",
 		code: "checksum_mismatch", who: "ops"},
+
+	// Fedora's dnf.
+	{name: "dnf-packages", program: "dnf", prepare: "has git make; rpm_of salt-minion 3006.9 salt-call; rpm_of salt-minion 3008.2 salt-call 'Epoch: 1'; rpm_of salt-minion 3008.21 salt-call; rpms",
+		path: "/usr/bin/salt-call", told: []string{fromPackages}, after: "[ $(rpm -q --qf '%{VERSION}' salt-minion) = 3008.2 ]"},
+	{name: "dnf-other-version", program: "dnf", prepare: "has git make; rpm_of salt-minion 3008.21 salt-call; rpms; wheel 3008.2",
+		path: saltVenv + "/bin/salt-call", told: []string{fromPip}},
+	{name: "dnf-freed", program: "dnf", prepare: "has make; rpm_of git 2.43.0 git; rpm_of salt-minion 3008.2 salt-call; rpms; rpm_of slow 1 slow '%pre' 'touch /srv/held; until [ -e /srv/go ]; do sleep 0.1; done'",
+		holds: "rpm --force-debian --nodeps -i mirror/rpm/slow-1-1.noarch.rpm", frees: 2, path: "/usr/bin/salt-call", told: []string{"installing git", waitingTold, fromPackages}},
+	{name: "dnf-busy", note: "another dnf hangs and holds its lock", program: "dnf", prepare: "has make; rpm_of git 2.43.0 git; rpm_of slow 1 slow; rpms", serves: map[string]int{"/slow-1-1.noarch.rpm": 0},
+		holds: "dnf -y -q install slow", limit: 20 * time.Second, code: "package_busy", who: "retry"},
+	{name: "dnf-busy-rpm", note: "another installation holds the lock of rpm's database", program: "dnf", prepare: "has make; rpm_of git 2.43.0 git; rpms; rpm_of slow 1 slow '%pre' 'touch /srv/held; until [ -e /srv/go ]; do sleep 0.1; done'",
+		holds: "rpm --force-debian --nodeps -i mirror/rpm/slow-1-1.noarch.rpm", told: []string{waitingTold}, code: "package_busy", who: "retry"},
+	{name: "dnf-none", note: "the machine's package sources have no git", program: "dnf", prepare: "has make; rpms", code: "package_not_found", who: "ops", must: []any{"git"}},
+	{name: "dnf-down", note: "nothing listens at the package mirror's address", program: "dnf", prepare: "has make; url=baseurl=http://rpm.acme.io:81/rpm rpms",
+		code: "package_mirror_unreachable", who: "retry", must: []any{"rpm.acme.io"}},
+	{name: "dnf-unknown-host", note: "no name server knows the package mirror", program: "dnf", prepare: "has make; url=baseurl=http://rpm.example.com/rpm rpms",
+		code: "package_mirror_unreachable", who: "retry", must: []any{"rpm.example.com"}},
+	{name: "dnf-503", note: "the package mirror is overloaded", program: "dnf", prepare: "has make; rpms", serves: map[string]int{"/repomd.xml": 503},
+		code: "package_mirror_unreachable", who: "retry", must: []any{"503"}},
+	{name: "dnf-hash", note: "a package is not what the list says", program: "dnf", prepare: "has make; rpm_of git 2.43.0 git; rpms; printf x | dd of=mirror/rpm/git-2.43.0-1.noarch.rpm bs=1 seek=2000 conv=notrunc status=none",
+		code: "checksum_mismatch", who: "ops"},
+	{name: "dnf-unsigned", note: "a package that nobody has signed", program: "dnf", prepare: "has make; rpm_of git 2.43.0 git; rpms gpgcheck=1; sed -i 0,/gpgcheck=0/{/gpgcheck=0/d} /etc/yum.repos.d/acme.repo",
+		code: "package_install_failed", who: "ops"},
+	{name: "dnf-depends", note: "git asks for a package that there is not", program: "dnf", prepare: "has make; rpm_of git 2.43.0 git 'Requires: libcurl-minimal >= 99'; rpms",
+		code: "package_install_failed", who: "ops", must: []any{"libcurl-minimal"}},
+	{name: "dnf-full", note: "a disk too small for the lists of packages", program: "dnf", prepare: "has make; rpm_of git 2.43.0 git; rpms; mkdir -p /var/cache/dnf; mount -t tmpfs -o size=4k tmpfs /var/cache/dnf", code: "disk_full", who: "ops"},
+
+	// openSUSE's zypper.
+	{name: "zypper-packages", program: "zypper", prepare: "has git make; rpm_of salt-minion 3006.9 salt-call; rpm_of salt-minion 3008.2 salt-call; rpm_of salt-minion 3008.21 salt-call; rpms",
+		path: "/usr/bin/salt-call", told: []string{fromPackages}},
+	{name: "zypper-freed", program: "zypper", prepare: "has make; rpm_of git 2.43.0 git; rpm_of salt-minion 3008.2 salt-call; rpm_of slow 1 slow; rpms", serves: map[string]int{"/slow-1-1.noarch.rpm": 0},
+		holds: "zypper --non-interactive install slow", frees: 3, path: "/usr/bin/salt-call", told: []string{"installing git", waitingTold, fromPackages}},
+	{name: "zypper-busy", note: "another zypper hangs and holds its lock", program: "zypper", prepare: "has make; rpm_of git 2.43.0 git; rpm_of slow 1 slow; rpms", serves: map[string]int{"/slow-1-1.noarch.rpm": 0},
+		holds: "zypper --non-interactive install slow", told: []string{waitingTold}, code: "package_busy", who: "retry", must: []any{"zypper"}},
+	{name: "zypper-none", note: "the machine's package sources have no git", program: "zypper", prepare: "has make; rpms", code: "package_not_found", who: "ops", must: []any{"git"}},
+	{name: "zypper-down", note: "nothing listens at the package mirror's address", program: "zypper", prepare: "has make; url=baseurl=http://rpm.acme.io:81/rpm rpms",
+		code: "package_mirror_unreachable", who: "retry", must: []any{"rpm.acme.io"}},
+	{name: "zypper-hash", note: "a package is not what the list says", program: "zypper", prepare: "has make; rpm_of git 2.43.0 git; rpms; printf x | dd of=mirror/rpm/git-2.43.0-1.noarch.rpm bs=1 seek=2000 conv=notrunc status=none",
+		code: "checksum_mismatch", who: "ops"},
+	{name: "zypper-depends", note: "git asks for a package that there is not", program: "zypper", prepare: "has make; rpm_of git 2.43.0 git 'Requires: libcurl-minimal >= 99'; rpms",
+		code: "package_install_failed", who: "ops", must: []any{"libcurl-minimal"}},
 }

@@ -185,11 +185,11 @@ var bootRecords = []record{
 			{says: `level=WARN msg="trying again" what=enrolling error="Post \"https://berth.acme.io/agent/v1/enroll\": tls: failed to verify certificate: x509: certificate has expired or is not yet valid: current time 2024-01-01T00:00:09Z is before 2026-11-01T00:00:00Z"`},
 			{says: `level=WARN msg="trying again" what="asking for the desired state" error="Berth answered 403 Forbidden: the request's time is too far from Berth's"`, names: []string{"too far"}},
 		}},
-	{code: "checksum_mismatch", who: ops, re: lazyregexp.New(`(?i)(?:WARNING: \d+ computed checksums? did NOT match|checksum (?:mismatch|did not match|verification failed)|hash sum mismatch|does not match (?:the )?(?:checksum|hash)|: FAILED$|sha256sum: .*FAILED|BADSIG|THESE PACKAGES DO NOT MATCH THE HASHES|no properly formatted .*checksum lines found)`),
+	{code: "checksum_mismatch", who: ops, re: lazyregexp.New(`(?i)(?:WARNING: \d+ computed checksums? did NOT match|checksum (?:mismatch|did not match|verification failed)|hash sum mismatch|digest verification failed|checksum doesn't match|does not match (?:the )?(?:checksum|hash)|: FAILED$|sha256sum: .*FAILED|BADSIG|THESE PACKAGES DO NOT MATCH THE HASHES|no properly formatted .*checksum lines found)`),
 		refine: func(f *failure, x *finding) {
 			bootLine(f, x)
-			if file := re(`Failed to fetch (\S+)\s+Hash Sum mismatch`).FindStringSubmatch(f.comment); file != nil {
-				f.vars["file"] = file[1]
+			if file := re(`Failed to fetch (\S+)\s+Hash Sum mismatch|Digest verification failed for file '([^'\n]+)'|(\S+\.rpm): Downloading successful, but checksum doesn't match`).FindStringSubmatch(f.comment); file != nil {
+				f.vars["file"] = file[1] + file[2] + file[3]
 				x.sentence = `A package that the machine downloads on its first start does not match its checksum: {file}`
 			}
 			if signature := first(f.comment, `GPG error: .*BADSIG.*`); signature != "" {
@@ -236,8 +236,8 @@ var bootRecords = []record{
 			{says: "berth: no agent for riscv64", names: []string{"riscv64"}},
 			{says: "berth: giving up after 15 minutes: cannot fetch the agent from https://berth.acme.io: Berth has no agent for linux-arm64", names: []string{"Berth has no agent for linux-arm64"}},
 		}},
-	{code: "package_busy", who: retry, re: lazyregexp.New(`Could not get lock|Unable to acquire the dpkg|is another process using it|Waiting for cache lock|Unable to lock (?:the )?(?:directory|database)`), refine: func(f *failure, x *finding) {
-		if held := re(`held by process \d+ \(([^)\n]+)\)`).FindStringSubmatch(f.comment); held != nil {
+	{code: "package_busy", who: retry, re: lazyregexp.New(`Could not get lock|Unable to acquire the dpkg|is another process using it|Waiting for cache lock|Unable to lock (?:the )?(?:directory|database)|System management is locked by|Waiting for process with pid \d+ to finish|can't create transaction lock`), refine: func(f *failure, x *finding) {
+		if held := re(`(?:held by process|by the application with pid) \d+ \(([^)\n]+)\)`).FindStringSubmatch(f.comment); held != nil {
 			f.vars["holder"] = held[1]
 			x.sentence = `Another installation ("{holder}") was running on the machine's first start, so it could not be set up.`
 		}
@@ -245,8 +245,10 @@ var bootRecords = []record{
 		samples: []sample{
 			{says: "E: Could not get lock /var/lib/dpkg/lock-frontend. It is held by process 812 (unattended-upgr)\nE: Unable to acquire the dpkg frontend lock (/var/lib/dpkg/lock-frontend), is another process using it?", names: []string{"unattended-upgr"}},
 			{says: "E: Unable to lock directory /var/lib/apt/lists/"},
+			{says: "System management is locked by the application with pid 296 (zypper).\nClose this application before trying again.", names: []string{"zypper"}},
+			{says: "Waiting for process with pid 61 to finish."},
 		}},
-	{code: "package_mirror_unreachable", who: retry, re: lazyregexp.New(`(?m)(?:E: |Err:\d+ |W: ).*(?:Temporary failure resolving|Could not (?:resolve|connect)|Connection (?:refused|timed out|failed)|404 +Not Found|50[0-4] +\w|Failed to fetch)|Temporary failure resolving '(?P<h>[^']+)'|NewConnectionError|ConnectTimeoutError|ReadTimeoutError|Could not fetch URL https?://(?P<host>[^/\s]+)|Cannot initiate the connection to (?P<h2>\S+?):\d+ `), refine: func(f *failure, x *finding) {
+	{code: "package_mirror_unreachable", who: retry, re: lazyregexp.New(`(?m)(?:E: |Err:\d+ |W: ).*(?:Temporary failure resolving|Could not (?:resolve|connect)|Connection (?:refused|timed out|failed)|404 +Not Found|50[0-4] +\w|Failed to fetch)|Temporary failure resolving '(?P<h>[^']+)'|NewConnectionError|ConnectTimeoutError|ReadTimeoutError|Could not fetch URL https?://(?P<host>[^/\s]+)|Cannot initiate the connection to (?P<h2>\S+?):\d+ |Curl error \(\d+\): .*|Status code: (?:404|5\d\d) for .*|(?:Error message: .*\n+)?(?:.*Valid metadata not found at specified URL)`), refine: func(f *failure, x *finding) {
 		coalesce(f, "h", "h2")
 		bootLine(f, x)
 		if why := re(`(?:Failed to establish a new connection: |(?:Connect|Read)TimeoutError\(.*?, ['"])([^'"\n]+)`).FindStringSubmatch(f.vars["line"]); why != nil {
@@ -267,7 +269,7 @@ var bootRecords = []record{
 	{code: "package_mirror_unreachable", who: ops, re: lazyregexp.New(`E: Release file for \S+ is expired[^\n]*`), refine: bootLine,
 		sentence: `The package mirror that the machine uses is out of date, so nothing is installed from it: {line}`, next: `Ask ops to check that mirror and the machine's clock; after that: "berth env retry NAME".`,
 		samples: []sample{{says: "E: Release file for http://deb.acme.io/debian/dists/bookworm-updates/InRelease is expired (invalid since 12d 3h 4min 5s). Updates for this repository will not be applied.\nE: Unable to locate package git", names: []string{"deb.acme.io", "12d"}}}},
-	{code: "package_install_failed", who: ops, re: lazyregexp.New(`dpkg was interrupted|Sub-process /usr/bin/dpkg returned an error|held broken packages|[Uu]nmet dependencies|NO_PUBKEY \w+|is not signed\.|dpkg: error processing (?:package|archive) \S+`), refine: func(f *failure, x *finding) {
+	{code: "package_install_failed", who: ops, re: lazyregexp.New(`dpkg was interrupted|Sub-process /usr/bin/dpkg returned an error|held broken packages|[Uu]nmet dependencies|NO_PUBKEY \w+|is not signed\.|dpkg: error processing (?:package|archive) \S+|nothing provides .* needed by \S+|GPG check FAILED|you do not have any GPG public keys installed|Package \S+ is not signed|Signature verification failed`), refine: func(f *failure, x *finding) {
 		bootLine(f, x)
 		if unmet := first(f.comment, `(?m)^ \S+ : (?:Pre-)?Depends: .*$`); unmet != "" && !strings.Contains(f.vars["line"], "dpkg") {
 			f.vars["line"] = unmet
@@ -284,9 +286,10 @@ var bootRecords = []record{
 			{says: "E: dpkg was interrupted, you must manually run 'dpkg --configure -a' to correct the problem.", names: []string{"dpkg --configure -a"}},
 			{says: "The following packages have unmet dependencies:\n git : Depends: libcurl3-gnutls (>= 99) but 7.88.1-10+deb12u15 is to be installed\nE: Unable to correct problems, you have held broken packages.", names: []string{"git", "libcurl3-gnutls"}},
 			{says: "dpkg: error processing package git (--configure):\n installed git package post-installation script subprocess returned error exit status 1", names: []string{"git", "post-installation script"}},
+			{says: " Problem: conflicting requests\n  - nothing provides libcurl-minimal >= 99 needed by git-2.43.0-1.noarch", names: []string{"git-2.43.0", "libcurl-minimal"}},
 			{says: "W: GPG error: http://apt.acme.io bookworm InRelease: The following signatures couldn't be verified because the public key is not available: NO_PUBKEY 8B48AD6246925553", names: []string{"apt.acme.io"}},
 		}},
-	{code: "package_not_found", who: ops, re: lazyregexp.New(`Unable to locate package (?P<pkg>\S+)|Package '?(?P<p3>[^'\s]+)'? has no installation candidate|No matching distribution found for (?P<p2>\S+)`), refine: func(f *failure, x *finding) {
+	{code: "package_not_found", who: ops, re: lazyregexp.New(`Unable to locate package (?P<pkg>\S+)|Package '?(?P<p3>[^'\s]+)'? has no installation candidate|No matching distribution found for (?P<p2>\S+)|Unable to find a match: (?P<p4>.+)|No provider of '(?P<p5>[^']+)' found|(?m:^ +(?P<p6>\S+) \(no such package\):)`), refine: func(f *failure, x *finding) {
 		next := x.sentence
 		packages(f, x)
 		if x.sentence != next {
@@ -295,6 +298,9 @@ var bootRecords = []record{
 	}, sentence: `A package that the machine needs on its first start is not available: "{pkg}".`, next: askOps,
 		samples: []sample{
 			{says: "E: Unable to locate package python3-venv", names: []string{"python3-venv"}},
+			{says: "Error: Unable to find a match: git", names: []string{"git"}},
+			{says: "'git' not found in package names. Trying capabilities.\nNo provider of 'git' found.", names: []string{"git"}},
+			{says: "ERROR: unable to select packages:\n  git (no such package):\n    required by: world[git]", names: []string{"git"}},
 			{says: "E: Unable to locate package gcc\nE: Unable to locate package python3-dev", names: []string{"gcc", "python3-dev"}},
 			{says: "ERROR: Could not find a version that satisfies the requirement salt==9999.1 (from versions: 3007.1, 3008.3)\nERROR: No matching distribution found for salt==9999.1", names: []string{"salt==9999.1"}},
 		}},
