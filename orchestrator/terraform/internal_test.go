@@ -219,6 +219,29 @@ func TestEmergencyDumpOnFullDisk(t *testing.T) {
 	}
 }
 
+// TestLockGone: that a lock went while it was asked after is no failure of the
+// run, whoever says it; that it is held is one.
+func TestLockGone(t *testing.T) {
+	t.Parallel()
+	for detail, gone := range map[string]bool{
+		`Error message: 2 errors occurred:\n\t* ConditionalCheckFailedException: The conditional request failed\n\t* unexpected end of JSON input`:                                           true,
+		`Error message: 2 errors occurred:\n\t* ConditionalCheckFailedException: The conditional request failed\n\t* no lock info found for: \"states/e1\" within the DynamoDB table: locks`: true,
+		`Error message: ConditionalCheckFailedException: The conditional request failed\nLock Info:\n  ID: 7b`:                                                                               false,
+	} {
+		dir := t.TempDir()
+		j, err := openJournal(filepath.Join(dir, "j"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer j.close()
+		w := &worker{paths: paths{dir: dir}, journal: j, redact: func(s string) string { return s }}
+		w.line([]byte(`{"@level":"error","type":"diagnostic","diagnostic":{"severity":"error","summary":"Error acquiring the state lock","detail":"` + detail + `"}}`))
+		if w.raced != gone || (w.failure == "") != gone {
+			t.Errorf("%s: %t, %q", detail, w.raced, w.failure)
+		}
+	}
+}
+
 func TestMaskPath(t *testing.T) {
 	t.Parallel()
 	parse := func(text string) (v any) {

@@ -420,6 +420,9 @@ func (w *worker) complete(ctx context.Context, tf *tfexec.Terraform) error {
 		WithHint("Its output servers must map each server's ID to {address, private_address, provider_id}.")
 }
 
+// lockGone is what Terraform 1.5 and OpenTofu say then, each in its words.
+var lockGone = lazyregexp.New(`unexpected end of JSON input|no lock info found for`)
+
 // line takes one line of Terraform's output.
 func (w *worker) line(raw []byte) {
 	var m message
@@ -444,7 +447,7 @@ func (w *worker) line(raw []byte) {
 	if m.noise() {
 		return
 	}
-	if d := m.Diagnostic; d != nil && d.Summary == "Error acquiring the state lock" && strings.Contains(d.Detail, "unexpected end of JSON input") {
+	if d := m.Diagnostic; d != nil && d.Summary == "Error acquiring the state lock" && lockGone.MatchString(d.Detail) {
 		// The backend s3 was refused by a lock, which was gone when it asked
 		// whose it was: Terraform takes that for an error and does not wait.
 		w.raced = true
