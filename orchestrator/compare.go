@@ -71,12 +71,10 @@ func (r *run) compare(ctx context.Context, d *Diagnosis) {
 			c.Compared = &Compared{Environment: where, Sentence: fmt.Sprintf("The same commit, %s, works in %s: it is likely not the code.", v.Commit[:min(len(v.Commit), 10)], where)}
 			continue
 		}
-		worked := v.Revision
-		if v.RunningBranch != v.Branch || worked == "" {
-			var err error
-			if worked, err = r.Works.LastGood(ctx, v.App, v.Branch); err != nil {
-				continue
-			}
+		// What the server has is no answer: code that never came up lies there, too.
+		worked, err := r.Works.LastGood(ctx, v.App, v.Branch)
+		if err != nil {
+			continue
 		}
 		switch worked {
 		case "":

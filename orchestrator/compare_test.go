@@ -101,3 +101,30 @@ func TestComparedElsewhere(t *testing.T) {
 		t.Errorf("%+v, %v", op.Diagnosis.Causes[0].Compared, err)
 	}
 }
+
+// Code that never came up lies on its server all the same: it is not said to
+// have worked, neither of itself nor of the next commit.
+func TestComparedWithWhatNeverWorked(t *testing.T) {
+	w := newWorks(t)
+	w.x.Works, w.x.History, w.x.RetryAfter = w.Store, history{}, 0
+	w.x.Diagnoser = finds{Code: "health_failed", Who: "developer", Sentence: "It failed."}
+	next := storetest.Change("e-qa", "o1", orchestrator.KindDeploy, "web")
+	next.Operation.Changes[0].Branch, next.Operation.Changes[0].Commit = "main", strings.Repeat("b", 40)
+	for id, sub := range []orchestrator.Submission{storetest.NewEnvironment("qa", "maria", "web"), next} {
+		w.submit(sub)
+		done := w.begin(t.Context(), sub.Operation.ID)
+		w.desiredOf("qa", "web", sub.Operation.ID)
+		w.reportsOf("qa", "web", orchestrator.Report{Exit: 0, Healthy: false})
+		w.ended(done)
+		if e, err := w.Environment(t.Context(), "qa"); err != nil || e.Servers[0].Revision != e.Servers[0].Commit {
+			t.Fatal("the code is not on the server", err)
+		}
+		op, err := w.Operation(t.Context(), sub.Operation.ID)
+		if err != nil || op.Diagnosis == nil {
+			t.Fatal(op, err)
+		}
+		if c := op.Diagnosis.Causes[0].Compared; c != nil {
+			t.Errorf("%d: %s", id, c.Sentence)
+		}
+	}
+}
