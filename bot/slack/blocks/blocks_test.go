@@ -284,6 +284,25 @@ func TestStatesHaveWords(t *testing.T) {
 			t.Errorf("%q, want %q", got, test.want)
 		}
 	}
+	far := view.Line{State: view.StateBad, Spans: []view.Span{{Text: strings.Repeat("x ", 5000) + "failed"}}}
+	if got := shown(t, view.Lines{Lines: []view.Line{far}}); !strings.HasPrefix(got, "✗ failed x") {
+		t.Errorf("a word that is cut off counts: %.40q", got)
+	}
+}
+
+// Of lines that do not fit each is counted, and the buttons stay.
+func TestTooManyLines(t *testing.T) {
+	t.Parallel()
+	var l view.Lines
+	for i := range 500 {
+		l.Lines = append(l.Lines, view.Line{Spans: []view.Span{{Text: fmt.Sprintf("line %03d ", i) + strings.Repeat("x", 400)}}})
+	}
+	parts := []view.Part{l, view.Actions{Actions: []view.Action{{Label: "Refresh", Command: "env list"}}}}
+	text, all := shown(t, parts...), buttons(blocks.Render(view.View{Text: "x", Parts: parts}, directory).Blocks)
+	said := strings.Count(text, "line ")
+	if want := fmt.Sprintf("… and %d more that do not fit here.", 500-said); said < 10 || !strings.Contains(text, want) || len(all) != 1 {
+		t.Errorf("%d are shown with %d buttons, and not said: %q", said, len(all), want)
+	}
 }
 
 // Buttons that read alike are told apart for who listens.

@@ -79,6 +79,7 @@ func (r room) takes(o room) bool { return o.blocks <= r.blocks && o.bytes <= r.b
 func (r *renderer) fit(parts []view.Part, within room) []slackgo.Block {
 	var all []unit
 	first := r.buttons
+	r.most = within.bytes
 	for _, limit := range []int{maxSection, 1200, 500} {
 		r.buttons = first
 		all = r.units(parts, limit)

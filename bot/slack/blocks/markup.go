@@ -25,6 +25,8 @@ const (
 	grave = "ˋ"
 )
 
+var breaks = strings.NewReplacer("\r\n", "\n", "\r", "\n", "\u2028", "\n", "\u2029", "\n", "\t", "    ")
+
 // clean takes out of text what would steer a screen instead of being read:
 // escape sequences and control characters go, what turns the direction of
 // text is shown by its number. Line breaks stay; tabs become spaces.
@@ -40,8 +42,9 @@ func clean(s string) string {
 		return s
 	}
 	s = ansi.Strip(strings.ToValidUTF8(s, "\ufffd"))
-	s = strings.NewReplacer("\r\n", "\n", "\r", "\n", "\u2028", "\n", "\u2029", "\n", "\t", "    ").Replace(s)
+	s = breaks.Replace(s)
 	var b strings.Builder
+	b.Grow(len(s))
 	for _, r := range s {
 		switch {
 		case r == '\n':

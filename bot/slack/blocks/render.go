@@ -154,6 +154,8 @@ type renderer struct {
 	Options
 	buttons int
 	labels  map[string]int // how often a label stands on a button
+	// most is how many bytes there is room for: lines beyond are only counted.
+	most int
 }
 
 func newRenderer(o Options, views ...view.View) *renderer {
@@ -254,7 +256,7 @@ func (r *renderer) line(l view.Line, limit int) string {
 	switch {
 	case !known:
 		return "· " + text
-	case sign.says.MatchString(view.PlainText(l.Spans)):
+	case sign.says.MatchString(head(view.PlainText(l.Spans), limit)):
 		return sign.glyph + " " + text
 	}
 	return strings.TrimSpace(sign.glyph + " " + sign.word + " " + text)
@@ -264,14 +266,18 @@ func (r *renderer) line(l view.Line, limit int) string {
 func (r *renderer) lines(l view.Lines, limit int) []unit {
 	var out []unit
 	var held []string
-	used := 0
+	used, bytes := 0, 0
 	flush := func() {
 		if len(held) > 0 {
 			out = append(out, newUnit(len(held), section(strings.Join(held, "\n"))))
+			bytes += out[len(out)-1].bytes
 		}
 		held, used = nil, 0
 	}
-	for _, line := range l.Lines {
+	for i, line := range l.Lines {
+		if bytes > r.most { // these do not fit already
+			return append(out, unit{lines: len(held) + len(l.Lines) - i, bytes: r.most + 1})
+		}
 		text := r.line(line, limit)
 		if used+size(text)+1 > limit {
 			flush()
