@@ -295,6 +295,27 @@ func TestWithinCheckout(t *testing.T) {
 	}
 }
 
+// What Berth asks for while the agent still comes back is not lost: it is done
+// next, and what the agent is at is given up for it.
+func TestDeliveredEarly(t *testing.T) {
+	t.Parallel()
+	a := &agent{mailed: make(chan struct{}, 1)}
+	if soft := a.begin(t.Context()); soft.Err() != nil {
+		t.Error("nothing has come and it gives up")
+	}
+	a.deliver(&orchestrator.Desired{Generation: 3})
+	if soft := a.begin(t.Context()); soft.Err() == nil {
+		t.Error("something has come and it does not give up")
+	}
+	if d, soft := a.collect(t.Context()); d == nil || d.Generation != 3 || soft.Err() != nil {
+		t.Errorf("collected is %v, %v", d, soft.Err())
+	}
+	soft := a.begin(t.Context())
+	if a.deliver(&orchestrator.Desired{Generation: 4}); soft.Err() == nil {
+		t.Error("something comes and it does not give up")
+	}
+}
+
 // A server whose clock is wrong takes Berth's.
 func TestClock(t *testing.T) {
 	t.Parallel()

@@ -73,10 +73,27 @@ func (a *agent) collect(ctx context.Context) (*orchestrator.Desired, context.Con
 	if d != nil {
 		a.pending = nil
 	}
+	return d, a.until(ctx)
+}
+
+// begin is what the worker does before it has collected anything: its context
+// ends when there is something to collect, also when that has come already.
+func (a *agent) begin(ctx context.Context) context.Context {
+	a.mailMu.Lock()
+	defer a.mailMu.Unlock()
+	soft := a.until(ctx)
+	if a.mail != nil {
+		a.supersede()
+	}
+	return soft
+}
+
+// until gives a context that the next delivery ends; mailMu is held.
+func (a *agent) until(ctx context.Context) context.Context {
 	soft, cancel := context.WithCancel(ctx)
 	if a.supersede != nil {
 		a.supersede()
 	}
 	a.supersede = cancel
-	return d, soft
+	return soft
 }

@@ -23,7 +23,7 @@ var errSuperseded = errors.New("superseded")
 // work brings the server from one desired state to the next.
 func (a *agent) work(ctx context.Context) error {
 	if good, err := a.good(); err == nil {
-		_, soft := a.collect(ctx)
+		soft := a.begin(ctx)
 		a.stream.at(good.Generation)
 		a.comeBack(soft, good)
 	}
