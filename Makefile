@@ -94,8 +94,9 @@ systems: ## Install with real apt, dnf and zypper (needs root; RECORD=. records 
 	@$(SETUP) systems
 	BERTH_REQUIRE_SYSTEMS=1 BERTH_WORK=$(WORK) $(GO) test -count=1 -timeout 20m ./orchestrator/agent -run '^TestSystems$$$(if $(ONLY),/$(ONLY))' $(if $(RECORD),-record '$(RECORD)')
 
-arm64: agents ## Run the agent for arm64 under qemu-aarch64, as far as that goes
+arm64: agents ## Run the agent for arm64 under qemu-aarch64 (apt-get install qemu-user)
 	BERTH_TEST_ARM64=$(WORK)/bin/berth-linux-arm64 $(GO) test -count=1 -v ./orchestrator/agent -run '^TestARM64$$'
+	GOARCH=arm64 CGO_ENABLED=0 $(GO) test -exec qemu-aarch64 -count=1 -v ./orchestrator/agent -run '^(TestSignIn|TestInstall|TestExactly)$$'
 
 # OpenTofu in Terraform's place. Not in CI: to build it takes longer than CI has.
 # What ONLY says is taken as it is, with its $.
