@@ -149,8 +149,8 @@ func TestInstall(t *testing.T) {
 			down := "!E: Failed to fetch http://deb.acme.io/InRelease  Could not connect to deb.acme.io:80"
 			none := "!E: Unable to locate package git"
 			s.answers = []*answer{{begins: "DIR/opt/salt-call --version", out: []string{"salt-call 3008.3 (Argon)\n"}},
-				{begins: "apt-get -q -o DPkg::Lock::Timeout=120 -o Acquire::Retries=2 -o Acquire::http::Timeout=20 -o Acquire::https::Timeout=20 -y", out: []string{none, none, none, none, ""}},
-				{begins: "apt-get", out: []string{down, down, down, down, down, down, down, down, down, ""}}}
+				{begins: "apt-get -q -o DPkg::Lock::Timeout=120 -o Acquire::Retries=2 -o Acquire::http::Timeout=20 -o Acquire::https::Timeout=20 -y", out: []string{none, none, none, ""}},
+				{begins: "apt-get", out: append(slices.Repeat([]string{down}, 12), "")}}
 		}, path: "opt/salt-call", check: func(t *testing.T, s *system) {
 			if waited := s.now.Sub(time.Time{}); waited < time.Minute {
 				t.Errorf("it waited only %v", waited)
