@@ -122,8 +122,8 @@ func TestCanceledSearch(t *testing.T) {
 
 // TestBuild takes minutes, so it has to be asked for.
 func TestBuild(t *testing.T) {
-	if os.Getenv("BERTH_TEST_BUILD") == "" {
-		t.Skip("set BERTH_TEST_BUILD=1 to build Terraform from the Go module proxy")
+	if os.Getenv("BERTH_TEST_TERRAFORM_BUILD") == "" {
+		t.Skip("set BERTH_TEST_TERRAFORM_BUILD=1 to build Terraform from the Go module proxy")
 	}
 	mirror := httptest.NewServer(http.NotFoundHandler())
 	defer mirror.Close()
