@@ -1,7 +1,7 @@
 # `make help` lists the targets. Everything that these make lies in one folder,
 # ignored by git: .berth (see .ci/work).
 .DEFAULT_GOAL := help
-.PHONY: help check setup salt terraform build agents demo demo-stop playground test test-tofu e2e-cloud systems arm64 score corpus pictures fuzz bench clouds salt-lock moto-lock clean
+.PHONY: help check setup salt terraform build agents demo demo-stop playground test test-race test-machines test-tofu e2e-cloud systems arm64 score corpus pictures fuzz bench clouds salt-lock moto-lock clean
 
 WORK      := $(or $(BERTH_WORK),$(shell .ci/work))
 SALT_CALL := $(WORK)/salt/bin/salt-call
@@ -16,7 +16,8 @@ CORPUS    := $(or $(BERTH_CORPUS),$(abspath $(wildcard ../shared/corpus)))
 # it in their modules alone, which CI tests by themselves.
 E2E       := ./testdata/e2e
 E2E_SET    = BERTH_WORK=$(WORK) BERTH_TERRAFORM=$$(cat $(WORK)/terraform.path)
-SOURCES   := . ./bot/... ./orchestrator/... ./templates/... ./modules/...
+# What takes longest, or waits longest, begins first.
+SOURCES   := ./bot/app ./modules . ./bot/... ./orchestrator/... ./templates/... ./modules/...
 # SQLite is C that has become Go: its memory lies where the race detector does
 # not look, and to follow its pointers takes three quarters of the tests' time.
 # The driver above it, and all of Berth, are watched. Regular expressions only
@@ -65,21 +66,28 @@ playground: setup build ## Use Berth in a browser, as in Slack, without an accou
 	@$(GO) build -o $(WORK)/bin/demo ./.ci/demo # go run would call a Ctrl-C a failure
 	@$(if $(LISTEN),LISTEN=$(LISTEN)) $(WORK)/bin/demo -work $(WORK) -playground
 
-# Without GORACE each program of the tests would wait for a second at its end,
-# in which the race detector finds nothing that an ended program still does.
+# The machines boot while the rest is tested: each waits for the other's
+# processor less than for its own programs. One that fails does not end the other.
 test: ## Everything that CI runs
 	@.ci/check
 	@$(SETUP) -pinned salt terraform chromium tools moto aws-provider hcloud-provider image
 	@unformatted=$$(git ls-files -co --exclude-standard -- '*.go' | xargs gofmt -l); \
 	if [ -n "$$unformatted" ]; then echo "Not formatted (gofmt -w mends it):"; echo "$$unformatted"; exit 1; fi
 	$(GO) vet $(SOURCES) $(TOOLS) $(E2E)
+	@$(MAKE) --no-print-directory -k -j 2 test-race test-machines
+	@$(MAKE) --no-print-directory score
+
+# Without GORACE each program of the tests would wait for a second at its end,
+# in which the race detector finds nothing that an ended program still does.
+test-race:
 	BERTH_REQUIRE_SALT=1 BERTH_SALT_CALL=$(SALT_CALL) BERTH_TERRAFORM=$$(cat $(WORK)/terraform.path) \
 	BERTH_REQUIRE_BROWSER=1 BERTH_CHROMIUM=$$(cat $(WORK)/chromium.path) \
 	BERTH_REQUIRE_TOOLS=1 BERTH_REQUIRE_POSTGRES=1 BERTH_CORPUS=$(CORPUS) \
 	GORACE=atexit_sleep_ms=0 BERTH_TEST_BUILD="$(UNWATCHED)" BERTH_WORK=$(WORK) BERTH_REQUIRE_HCLOUD=1 BERTH_REQUIRE_AWS=$(if $(filter Linux/x86_64,$(shell uname -s)/$(shell uname -m)),1) \
 		$(GO) test -race $(UNWATCHED) -timeout 20m -p 2 $(SOURCES) $(TOOLS)
+
+test-machines:
 	$(E2E_SET) BERTH_SALT_CALL=$(SALT_CALL) $(GO) test -timeout 10m $(E2E) -run '^TestHetzner$$'
-	@$(MAKE) --no-print-directory score
 
 e2e-cloud: ## An environment's whole life on machines: local, AWS, Hetzner (needs root)
 	@.ci/check

@@ -238,6 +238,18 @@ func documented(t *testing.T, language string) []string {
 
 const environmentTags = "berth:environment=e1 berth:installation=b1 berth:owner=maría _m_1_"
 
+// TestAWSProfileMissing stands alone and first: the provider tries for two
+// minutes whether the instance profile comes after all.
+func TestAWSProfileMissing(t *testing.T) {
+	t.Parallel()
+	cloud := awsfake.Start(t)
+	w := newWorkspace(t, cloud, nil)
+	w.model.Servers = w.model.Servers[:1]
+	w.refused(refusal{"an instance profile that is not there", func() {
+		cloud.Inject(awsfake.Fault{Action: "RunInstances", Error: awsfake.Error{Code: "InvalidParameterValue", Message: "Value (pilot) for parameter iamInstanceProfile.name is invalid. Invalid IAM Instance Profile name"}})
+	}, "cloud_resource_missing", "ops", "pilot"})
+}
+
 // TestAWS is the whole life of an environment: what it asks of the cloud is
 // what was promised, and nothing is left of it.
 func TestAWS(t *testing.T) {
@@ -407,6 +419,29 @@ func TestAWSCatalog(t *testing.T) {
 	}
 }
 
+// refusal is something that AWS does not do, and what is said of it.
+type refusal struct {
+	name      string
+	arrange   func()
+	code, who string
+	mentions  string
+}
+
+// refused applies where AWS refuses.
+func (w *workspace) refused(r refusal) {
+	w.Helper()
+	r.arrange()
+	log, err := w.run("apply", "-auto-approve")
+	if err == nil {
+		w.Errorf("%s: the apply went well", r.name)
+		return
+	}
+	d := diagnose.Diagnoser{}.Terraform(log)
+	if len(d.Causes) != 1 || d.Causes[0].Code != r.code || d.Causes[0].Who != r.who || !strings.Contains(d.Causes[0].Sentence, r.mentions) || strings.Contains(log, "secretsecret") {
+		w.Errorf("%s: %+v\n%s", r.name, d.Causes, log)
+	}
+}
+
 // TestAWSRefuses: what AWS refuses the module is told with its cause, who can
 // act and the word that helps; the words of the cloud's own are in the
 // recordings below testdata/terraform.
@@ -425,12 +460,7 @@ func TestAWSRefuses(t *testing.T) {
 	refuse := func(action string, e awsfake.Error) func() {
 		return func() { cloud.Inject(awsfake.Fault{Action: action, Error: e}) }
 	}
-	for _, tt := range []struct {
-		name      string
-		arrange   func()
-		code, who string
-		mentions  string
-	}{
+	for _, tt := range []refusal{
 		{"no credentials", func() {
 			w.env = slices.DeleteFunc(slices.Clone(good), func(s string) bool { return strings.HasPrefix(s, "AWS_ACCESS") || strings.HasPrefix(s, "AWS_SECRET") })
 		}, "credentials_invalid", "ops", ""},
@@ -454,24 +484,14 @@ func TestAWSRefuses(t *testing.T) {
 		{"capacity", refuse("RunInstances", awsfake.Capacity), "capacity", "retry", "t3.small"},
 		{"throttling", refuse("RunInstances", awsfake.Throttled), "rate_limited", "retry", ""},
 		{"trouble of AWS's own", refuse("RunInstances", awsfake.Unavailable), "unknown", "retry", ""},
-		{"an instance profile that is not there", refuse("RunInstances", awsfake.Error{Code: "InvalidParameterValue", Message: "Value (pilot) for parameter iamInstanceProfile.name is invalid. Invalid IAM Instance Profile name"}), "cloud_resource_missing", "ops", "pilot"},
 	} {
 		w.model.Target.Variables = maps.Clone(variables)
 		data := w.model.Servers[0].UserData
-		tt.arrange()
-		log, err := w.run("apply", "-auto-approve")
+		w.refused(tt)
 		w.env, w.model.Servers[0].UserData = good, data
 		cloud.Heal()
 		if tt.code == "name_taken" {
 			cloud.Ask(t, nil, "DeleteSecurityGroup", "GroupName", "berth-s1")
-		}
-		if err == nil {
-			t.Errorf("%s: the apply went well", tt.name)
-			continue
-		}
-		d := diagnose.Diagnoser{}.Terraform(log)
-		if len(d.Causes) != 1 || d.Causes[0].Code != tt.code || d.Causes[0].Who != tt.who || !strings.Contains(d.Causes[0].Sentence, tt.mentions) || strings.Contains(log, "secretsecret") {
-			t.Errorf("%s: %+v\n%s", tt.name, d.Causes, log)
 		}
 	}
 	// And then it goes well.

@@ -13,6 +13,7 @@ import (
 	"encoding/json"
 	"encoding/pem"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"math/big"
@@ -21,6 +22,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -42,6 +44,10 @@ import (
 // file of its own, for Terraform and agents start it again.
 var berth string
 
+// atOnce is how many scripts run at once, where nobody says otherwise: each
+// waits for programs that start, and for apps, more than it computes.
+const atOnce = 4
+
 // programVariable names a berth that a test of another user has built already.
 const programVariable = "BERTH_TEST_PROGRAM"
 
@@ -51,6 +57,7 @@ func TestMain(m *testing.M) {
 		// only what an ended process does no more could be found. The scripts
 		// start hundreds.
 		os.Setenv("GORACE", strings.TrimSpace("atexit_sleep_ms=0 "+os.Getenv("GORACE")))
+		_ = flag.Set("test.parallel", strconv.Itoa(max(atOnce, runtime.GOMAXPROCS(0)))) // -parallel goes over it
 		if berth = os.Getenv(programVariable); berth != "" {
 			return m.Run()
 		}
