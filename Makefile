@@ -87,7 +87,7 @@ test-race:
 		$(GO) test -race $(UNWATCHED) -timeout 20m -p 2 $(SOURCES) $(TOOLS)
 
 test-machines:
-	$(E2E_SET) BERTH_SALT_CALL=$(SALT_CALL) $(GO) test -timeout 10m $(E2E) -run '^TestHetzner$$'
+	$(E2E_SET) BERTH_SALT_CALL=$(SALT_CALL) $(GO) test -timeout 20m $(E2E) -run '^TestHetzner$$'
 
 e2e-cloud: ## An environment's whole life on machines: local, AWS, Hetzner (needs root)
 	@.ci/check

@@ -46,7 +46,7 @@ var berth string
 
 // atOnce is how many scripts run at once, where nobody says otherwise: each
 // waits for programs that start, and for apps, more than it computes.
-const atOnce = 4
+const atOnce = 3
 
 // programVariable names a berth that a test of another user has built already.
 const programVariable = "BERTH_TEST_PROGRAM"
@@ -466,6 +466,18 @@ func cmdCrash(ts *testscript.TestScript, _ bool, args []string) {
 	text := strings.Join(args, " ")
 	if text == "" {
 		_ = ts.Value("serve").(*served).end(syscall.SIGKILL)
+	}
+	// Nobody is to live to see another one's death, and to write it down.
+	for still := map[int]bool{}; text == ""; {
+		before := len(still)
+		for pid := range processes(ts) {
+			if syscall.Kill(pid, syscall.SIGSTOP) == nil {
+				still[pid] = true
+			}
+		}
+		if len(still) == before {
+			break
+		}
 	}
 	killed := 0
 	for again := true; again; { // who dies last may have started another one
