@@ -13,6 +13,10 @@ type apiTokens struct{ store *store.Store }
 
 func (a apiTokens) CreateToken(ctx context.Context, t wire.Token, hash string) (wire.Token, error) {
 	made := store.Token{ID: newID("t"), Name: t.Name, Person: t.Person, Ops: t.Ops, CreatedAt: now()}
+	if t.Lifetime != 0 {
+		expires := made.CreatedAt.Add(time.Duration(t.Lifetime) * time.Second)
+		made.ExpiresAt = &expires
+	}
 	return apiToken(made), a.store.CreateToken(ctx, made, hash)
 }
 
@@ -35,7 +39,11 @@ func (a apiTokens) TokenByHash(ctx context.Context, hash string) (wire.Token, er
 }
 
 func apiToken(t store.Token) wire.Token {
-	w := wire.Token{ID: t.ID, Name: t.Name, Person: t.Person, Ops: t.Ops, Created: t.CreatedAt.Format(time.RFC3339), Revoked: t.RevokedAt != nil}
+	w := wire.Token{ID: t.ID, Name: t.Name, Person: t.Person, Ops: t.Ops, Created: t.CreatedAt.Format(time.RFC3339), Expired: t.Expired(now())}
+	w.Revoked = t.RevokedAt != nil && !w.Expired
+	if t.ExpiresAt != nil {
+		w.Expires = t.ExpiresAt.Format(time.RFC3339)
+	}
 	if t.LastUsed != nil {
 		w.LastUsed = t.LastUsed.Format(time.RFC3339)
 	}

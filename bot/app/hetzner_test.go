@@ -27,7 +27,7 @@ func TestHetznerScript(t *testing.T) {
 			return setupScript(env)
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
-			"serve": cmdServe, "halt": cmdHalt, "settled": cmdSettled, "status": cmdStatus,
+			"serve": cmdServe, "halt": cmdHalt, "settled": cmdSettled, "status": cmdStatus, "until": cmdUntil,
 			// machines N waits until the project has as many that run, and no other.
 			"machines": func(ts *testscript.TestScript, _ bool, args []string) {
 				want, err := strconv.Atoi(args[0])
@@ -51,6 +51,11 @@ func TestHetznerScript(t *testing.T) {
 						ts.Fatalf("want %d machines, there are %+v", want, all)
 					}
 				}
+			},
+			// stop stops one of the project's machines, as somebody does in its
+			// console.
+			"stop": func(ts *testscript.TestScript, _ bool, _ []string) {
+				project.Power(project.Machines()[0].ID, false)
 			},
 			// nothing: the project is empty.
 			"nothing": func(ts *testscript.TestScript, _ bool, _ []string) {

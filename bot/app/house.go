@@ -445,7 +445,7 @@ func (h *house) peers() peers {
 
 func (h *house) api() *httpapi.API {
 	return &httpapi.API{
-		Doer: h.service, Reader: reader{h.store, h.service}, Tokens: apiTokens{h.store}, Causes: h.service, Logs: h.logs, Names: h.names, Branches: h.branches, Reload: h.source.Reload, Person: h.personByName, Log: h.log,
+		Doer: h.service, Lister: h.store, Reader: reader{h.store, h.service}, Tokens: apiTokens{h.store}, Causes: h.service, Logs: h.logs, Names: h.names, Branches: h.branches, Reload: h.source.Reload, Person: h.personByName, Log: h.log,
 		State: h.state,
 		Parse: func(text string) (orchestrator.Command, error) {
 			p, err := bot.Parse(text)

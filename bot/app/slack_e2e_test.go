@@ -267,6 +267,47 @@ func (d *desk) notes(text string) {
 	run("causes", "note", all[0].Fingerprint[:6], text)
 }
 
+// vanishes removes what an app's server of qa runs in.
+func (d *desk) vanishes(app string) {
+	d.Helper()
+	out, err := exec.Command(berth, "--data", filepath.Join(d.dir, "data"), "env", "show", "qa", "--json").Output()
+	var e struct {
+		Servers []struct{ ID, App string }
+	}
+	if err != nil || json.Unmarshal(out, &e) != nil {
+		d.Fatalf("%v\n%s", err, out)
+	}
+	for _, v := range e.Servers {
+		if v.App != app {
+			continue
+		}
+		// Away first: agents that die are started again.
+		away := filepath.Join(d.dir, "away")
+		if err := os.Rename(filepath.Join(d.dir, "data", "servers", v.ID), away); err != nil {
+			d.Fatal(err)
+		}
+		if err := agent.Stop(d.ctx(), away, 0); err != nil {
+			d.Fatal(err)
+		}
+	}
+}
+
+// whispered waits for a message in maria's own conversation with Berth.
+func (d *desk) whispered(words ...string) slackfake.Message {
+	d.Helper()
+	var found slackfake.Message
+	d.until("a message to maria that shows "+strings.Join(words, ", "), func() bool {
+		for _, m := range d.fake.DM(maria) {
+			if m.User == d.fake.BotUserID() && shows(m, words...) {
+				found = m
+				return true
+			}
+		}
+		return false
+	})
+	return found
+}
+
 // gone checks that nothing of any environment is left.
 func (d *desk) gone() {
 	d.Helper()
@@ -388,7 +429,18 @@ func TestSlackSocket(t *testing.T) {
 	}
 	d.types("/env extend qa 1d")
 	d.card("*qa* now ends")
+
+	// What a server runs in is removed behind Berth's back: its owner is told, in
+	// their own conversation, until it is over.
+	d.vanishes("api")
+	notice := d.whispered("The machine of qa/api is gone: it was removed outside Berth.", "/env repair qa", "makes it anew")
+	if b, ok := notice.Button("Repair"); !ok || !strings.Contains(b.Value, "env repair qa") {
+		t.Errorf("the button: %+v", b)
+	}
 	d.ends()
+	if over := d.whispered("What was told here is over: qa is gone."); over.TS != notice.TS || len(over.Elements()) != 0 {
+		t.Errorf("the end of it is another message, or has buttons:\n%s", over.Shown())
+	}
 	if n := d.fake.Stats().RateLimited; n != 0 {
 		t.Errorf("Slack had to ask Berth to wait %d times", n)
 	}

@@ -1,10 +1,13 @@
 package app
 
 import (
+	"errors"
 	"fmt"
+	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/berth-dev/berth/bot"
 	"github.com/berth-dev/berth/bot/console"
 	"github.com/berth-dev/berth/bot/wire"
 	"github.com/berth-dev/berth/orchestrator"
@@ -20,8 +23,9 @@ func newTokenCommand() *cobra.Command {
 	create := &cobra.Command{
 		Use: "create NAME", Short: "Make a token; it is shown once",
 		Long: `Make a token for the API. Whoever has it does what its person may do, through
-BERTH_URL and BERTH_TOKEN. It is shown once; Berth keeps a hash of it.`,
-		Example: "  berth token create ci --person maria\n  export BERTH_URL=https://berth.example.com BERTH_TOKEN=$(berth token create laptop)", Args: needWords(1, 1),
+BERTH_URL and BERTH_TOKEN. It is shown once; Berth keeps a hash of it. With --ttl
+it ends by itself; without, it stays until it is revoked.`,
+		Example: "  berth token create ci --person maria --ttl 30d\n  export BERTH_URL=https://berth.example.com BERTH_TOKEN=$(berth token create laptop)", Args: needWords(1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			person, _ := cmd.Flags().GetString("person")
 			ops, _ := cmd.Flags().GetBool("ops")
@@ -29,20 +33,34 @@ BERTH_URL and BERTH_TOKEN. It is shown once; Berth keeps a hash of it.`,
 				return orchestrator.Errorf(orchestrator.CodeInvalidName, "%q cannot be the name of a token.", args[0]).
 					WithHint("use letters, digits, dots and dashes, at most 64 of them: berth token create laptop")
 			}
-			t, err := connect(dataFolder(cmd)).CreateToken(cmd.Context(), wire.Token{Name: args[0], Person: person, Ops: ops})
+			lifetime, err := tokenLifetime(cmd)
 			if err != nil {
 				return err
+			}
+			c := connect(dataFolder(cmd))
+			t, err := c.CreateToken(cmd.Context(), wire.Token{Name: args[0], Person: person, Ops: ops, Lifetime: int64(lifetime / time.Second)})
+			if err != nil {
+				return err
+			}
+			if lifetime > 0 && t.Expires == "" { // serve is older than this program
+				return errors.Join(c.RevokeToken(cmd.Context(), t.ID),
+					orchestrator.Errorf(orchestrator.CodeState, "The running Berth makes no tokens that end by themselves.").WithHint("restart berth serve with this version"))
 			}
 			if asked, _ := cmd.Flags().GetBool("json"); asked {
 				writeJSON(cmd.OutOrStdout(), t)
 				return nil
 			}
 			fmt.Fprintln(cmd.OutOrStdout(), t.Secret)
-			fmt.Fprintf(cmd.ErrOrStderr(), "It is shown only now. Use it as BERTH_TOKEN; revoke it with: berth token revoke %s\n", t.Name)
+			end := ""
+			if t.Expires != "" {
+				end = " It ends at " + console.Clean(t.Expires) + "."
+			}
+			fmt.Fprintf(cmd.ErrOrStderr(), "It is shown only now.%s Use it as BERTH_TOKEN; revoke it with: berth token revoke %s\n", end, t.Name)
 			return nil
 		},
 	}
 	create.Flags().String("person", "", "whose token it is (default: yours)")
+	create.Flags().String("ttl", "", "how long it lives, such as 12h or 30d (default: until it is revoked)")
 	create.Flags().Bool("ops", false, "it may do what ops may do")
 	list := &cobra.Command{
 		Use: "list", Short: "List the tokens", Args: needWords(0, 0),
@@ -75,4 +93,18 @@ BERTH_URL and BERTH_TOKEN. It is shown once; Berth keeps a hash of it.`,
 	}
 	c.AddCommand(create, list, revoke)
 	return c
+}
+
+// tokenLifetime is what --ttl says; 0: nothing.
+func tokenLifetime(cmd *cobra.Command) (time.Duration, error) {
+	if !cmd.Flags().Changed("ttl") {
+		return 0, nil
+	}
+	typed, _ := cmd.Flags().GetString("ttl")
+	d, err := bot.Span(typed)
+	if err == nil && d >= time.Second {
+		return d, nil
+	}
+	return 0, orchestrator.Errorf(orchestrator.CodeInvalidValue, "--ttl %q is not how long a token may live.", typed).
+		WithHint("write it as 12h, 30d or 2w, or leave it out for a token that stays until it is revoked")
 }

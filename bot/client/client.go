@@ -79,6 +79,7 @@ func (c *Client) Do(ctx context.Context, text string) (orchestrator.Answer, erro
 // Rows lists environments for a table.
 func (c *Client) Rows(ctx context.Context, text string) ([]wire.Row, error) {
 	var lines strings.Builder
+	lines.Grow(1 << 20) // what of it is not used is never touched
 	if err := c.call(ctx, http.MethodPost, "/api/v1/commands", wire.Command{Text: text, Form: wire.FormBrief}, &lines); err != nil {
 		return nil, err
 	}

@@ -34,7 +34,25 @@ func Clean(s string) string {
 }
 
 // line is Clean on a single line.
-func line(s string) string { return strings.Join(strings.Fields(Clean(s)), " ") }
+func line(s string) string {
+	if tidy(s) {
+		return s
+	}
+	return strings.Join(strings.Fields(Clean(s)), " ")
+}
+
+// tidy reports whether s is plain words with single spaces between them, as
+// nearly all that a long table shows.
+func tidy(s string) bool {
+	after := byte(' ')
+	for i := range len(s) {
+		if s[i] < ' ' || s[i] > '~' || s[i] == ' ' && after == ' ' {
+			return false
+		}
+		after = s[i]
+	}
+	return after != ' ' || s == ""
+}
 
 // width is how many columns s takes.
 func width(s string) int {

@@ -3,9 +3,11 @@
 package console
 
 import (
+	"bufio"
 	"fmt"
 	"io"
 	"os"
+	"strconv"
 	"strings"
 	"time"
 
@@ -123,7 +125,7 @@ func (c *Console) Rows(all []wire.Row) {
 			widths[i] = max(widths[i], width(cell))
 		}
 	}
-	var b strings.Builder
+	b := bufio.NewWriterSize(c.Out, 64<<10)
 	for n, row := range cells {
 		for i, cell := range row {
 			pad := widths[i] - width(cell) + 2
@@ -139,7 +141,7 @@ func (c *Console) Rows(all []wire.Row) {
 		}
 		b.WriteByte('\n')
 	}
-	fmt.Fprint(c.Out, b.String())
+	b.Flush()
 }
 
 // Servers prints a table of servers.
@@ -312,16 +314,23 @@ func (c *Console) Tokens(all []wire.Token) {
 	var rows []table.Row
 	for _, t := range all {
 		state := "in force"
-		if t.Revoked {
+		switch {
+		case t.Revoked:
 			state = "revoked"
+		case t.Expired:
+			state = "expired"
+		}
+		ends := t.Expires
+		if ends == "" {
+			ends = "when revoked"
 		}
 		may := "what the person may"
 		if t.Ops {
 			may = "what ops may"
 		}
-		rows = append(rows, table.Row{line(t.Name), line(t.Person), state, may, line(t.Created), line(t.LastUsed), line(t.ID)})
+		rows = append(rows, table.Row{line(t.Name), line(t.Person), state, may, line(t.Created), line(ends), line(t.LastUsed), line(t.ID)})
 	}
-	c.table(table.Row{"name", "person", "state", "may do", "made", "last used", "id"}, rows)
+	c.table(table.Row{"name", "person", "state", "may do", "made", "ends", "last used", "id"}, rows)
 }
 
 // Plan prints what env create would make.
@@ -368,11 +377,11 @@ func (c *Console) until(t time.Time) string {
 	case d < 90*time.Second:
 		return "1m"
 	case d < time.Hour:
-		return fmt.Sprintf("%dm", int(d.Round(time.Minute).Minutes()))
+		return strconv.Itoa(int(d.Round(time.Minute).Minutes())) + "m"
 	case d < 48*time.Hour:
-		return fmt.Sprintf("%dh", int(d.Round(time.Hour).Hours()))
+		return strconv.Itoa(int(d.Round(time.Hour).Hours())) + "h"
 	}
-	return fmt.Sprintf("%dd", int((d+12*time.Hour).Hours()/24))
+	return strconv.Itoa(int((d+12*time.Hour).Hours()/24)) + "d"
 }
 
 // lifetime writes a duration as people type it: 3d, 36h.

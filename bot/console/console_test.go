@@ -43,6 +43,22 @@ func TestClean(t *testing.T) {
 	})
 }
 
+// Most lines take the short way, and none comes out otherwise by it.
+func TestLine(t *testing.T) {
+	t.Parallel()
+	for in, want := range map[string]string{"": "", " ": "", "api=main web=main": "api=main web=main", " a  b ": "a b", "a\nb": "a b", "a\u00a0é": "a é", "tab\tbed": "tab bed"} {
+		if got := line(in); got != want {
+			t.Errorf("line(%q) = %q, want %q", in, got, want)
+		}
+	}
+	rapid.Check(t, func(t *rapid.T) {
+		in := rapid.StringMatching(`[ a-c\t\nÀ\x1b]{0,8}`).Draw(t, "s")
+		if got, want := line(in), strings.Join(strings.Fields(Clean(in)), " "); got != want {
+			t.Fatalf("line(%q) = %q, want %q", in, got, want)
+		}
+	})
+}
+
 // display is a console on a terminal of which the test sees the screen.
 type display struct {
 	*Console

@@ -23,12 +23,22 @@ import (
 // maxBody bounds what a client may send.
 const maxBody = 64 << 10
 
+// maxLifetime is the most seconds that a token may be asked to live: a hundred
+// years.
+const maxLifetime = 100 * 365 * 24 * 60 * 60
+
 // maxWait bounds long polls.
 const maxWait = 30 * time.Second
 
 // Doer runs commands.
 type Doer interface {
 	Do(ctx context.Context, actor orchestrator.Actor, cmd orchestrator.Command) (orchestrator.Answer, error)
+}
+
+// Lister reads all environments, those of owner only unless it is empty; what
+// do is given must neither be changed nor kept.
+type Lister interface {
+	EachEnvironment(ctx context.Context, owner string, do func(*orchestrator.Environment) error) error
 }
 
 // Reader is what the API reads beside commands.
@@ -63,6 +73,7 @@ type Logs interface {
 // API is the JSON API for people's clients.
 type API struct {
 	Doer   Doer
+	Lister Lister
 	Reader Reader
 	Tokens Tokens
 	Causes Causes
@@ -143,7 +154,10 @@ func (a *API) actor(r *http.Request) (orchestrator.Actor, error) {
 		return orchestrator.Actor{}, orchestrator.Errorf(orchestrator.CodeNotAllowed, "This Berth wants a token.").WithHint("set BERTH_TOKEN; ops make one with berth token create NAME")
 	}
 	t, err := a.Tokens.TokenByHash(r.Context(), hashOf(secret))
-	if err != nil || t.Revoked {
+	if err != nil {
+		return orchestrator.Actor{}, err
+	}
+	if t.Revoked || t.Expired {
 		return orchestrator.Actor{}, orchestrator.Errorf(orchestrator.CodeNotAllowed, "This token is not known, or it has been revoked.").WithHint("ask ops for a new one (berth token create NAME)")
 	}
 	actor := a.Person(t.Person)
@@ -201,6 +215,9 @@ func (a *API) command(w http.ResponseWriter, r *http.Request, actor orchestrator
 	if err != nil {
 		return err
 	}
+	if c.Form == wire.FormBrief && cmd.Noun == orchestrator.NounEnv && cmd.Verb == orchestrator.VerbList {
+		return a.brief(w, r, actor, cmd)
+	}
 	answer, err := a.Doer.Do(r.Context(), actor, cmd)
 	if err != nil {
 		return err
@@ -208,9 +225,6 @@ func (a *API) command(w http.ResponseWriter, r *http.Request, actor orchestrator
 	if answer.Environments != nil {
 		// A client that has gone away is nobody's error.
 		switch c.Form {
-		case wire.FormBrief:
-			w.Header().Set("Content-Type", "text/tab-separated-values")
-			_ = writeRows(w, *answer.Environments)
 		case wire.FormBare:
 			w.Header().Set("Content-Type", "application/json")
 			_ = writeEnvironments(w, "", *answer.Environments, "\n")
@@ -222,6 +236,29 @@ func (a *API) command(w http.ResponseWriter, r *http.Request, actor orchestrator
 	}
 	reply(w, http.StatusOK, answer)
 	return nil
+}
+
+// brief answers env list with what a table shows, for which no environment has
+// to be copied.
+func (a *API) brief(w http.ResponseWriter, r *http.Request, actor orchestrator.Actor, cmd orchestrator.Command) error {
+	owner := ""
+	if cmd.Mine {
+		owner = actor.Name
+	}
+	w.Header().Set("Content-Type", "text/tab-separated-values")
+	lines := rows{w: w}
+	var gone error // a client that has gone away is nobody's error
+	err := a.Lister.EachEnvironment(r.Context(), owner, func(e *orchestrator.Environment) error {
+		gone = lines.add(e)
+		return gone
+	})
+	if err == nil {
+		gone = lines.flush()
+	}
+	if gone != nil {
+		return nil
+	}
+	return err
 }
 
 // waiting reads after and wait, and gives a context that ends with the wait.
@@ -353,6 +390,9 @@ func (a *API) createToken(w http.ResponseWriter, r *http.Request, actor orchestr
 	}
 	if t.Person == "" {
 		t.Person = actor.Name
+	}
+	if t.Lifetime < 0 || t.Lifetime > maxLifetime {
+		return orchestrator.Errorf(orchestrator.CodeInvalidValue, "A token cannot live for %d seconds.", t.Lifetime).WithHint("give a length of time such as 30d, or none for a token that stays until it is revoked")
 	}
 	secret := "berth_" + rand.Text()
 	t, err := a.Tokens.CreateToken(r.Context(), t, hashOf(secret))

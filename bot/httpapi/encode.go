@@ -40,28 +40,33 @@ func writeEnvironments(w io.Writer, before string, all []orchestrator.Environmen
 	return err
 }
 
-// writeRows writes environments as lines of wire.Rows.
-func writeRows(w io.Writer, all []orchestrator.Environment) error {
-	var servers []byte
-	b := make([]byte, 0, portion+8<<10)
-	for i := range all {
-		e := &all[i]
-		servers = servers[:0]
-		for j := range e.Servers {
-			if j > 0 {
-				servers = append(servers, ' ')
-			}
-			servers = append(append(append(servers, e.Servers[j].App...), '='), e.Servers[j].Branch...)
-		}
-		b = wire.AppendRow(b, wire.Row{Name: e.Name, Status: string(e.Status), Owner: e.Owner, Target: e.Target, ExpiresAt: e.ExpiresAt, Servers: string(servers)})
-		if len(b) >= portion {
-			if _, err := w.Write(b); err != nil {
-				return err
-			}
-			b = b[:0]
-		}
+// rows writes environments as lines of wire.Rows.
+type rows struct {
+	w          io.Writer
+	b, servers []byte
+}
+
+func (r *rows) add(e *orchestrator.Environment) error {
+	if r.b == nil {
+		r.b = make([]byte, 0, portion+8<<10)
 	}
-	_, err := w.Write(b)
+	r.servers = r.servers[:0]
+	for j := range e.Servers {
+		if j > 0 {
+			r.servers = append(r.servers, ' ')
+		}
+		r.servers = append(append(append(r.servers, e.Servers[j].App...), '='), e.Servers[j].Branch...)
+	}
+	r.b = wire.AppendRow(r.b, wire.Row{Name: e.Name, Status: string(e.Status), Owner: e.Owner, Target: e.Target, ExpiresAt: e.ExpiresAt, Servers: string(r.servers)})
+	if len(r.b) < portion {
+		return nil
+	}
+	return r.flush()
+}
+
+func (r *rows) flush() error {
+	_, err := r.w.Write(r.b)
+	r.b = r.b[:0]
 	return err
 }
 

@@ -57,15 +57,16 @@ func TestAppendEnvironments(t *testing.T) {
 			t.Fatal(err)
 		}
 		var got, lines strings.Builder
-		if err := errors.Join(writeEnvironments(&got, "<", long, ">"), writeRows(&lines, all)); err != nil {
+		row := rows{w: &lines}
+		if err := errors.Join(writeEnvironments(&got, "<", long, ">"), row.add(&all[0]), row.add(&all[1]), row.flush()); err != nil {
 			t.Fatal(err)
 		}
 		if got.String() != "<"+string(want)+">" {
 			t.Fatalf("got  %.2000s\nwant %.2000s", got.String(), want)
 		}
-		rows, err := wire.ParseRows(lines.String())
-		if err != nil || len(rows) != 2 {
-			t.Fatalf("rows: %v, %v", rows, err)
+		read, err := wire.ParseRows(lines.String())
+		if err != nil || len(read) != 2 {
+			t.Fatalf("rows: %v, %v", read, err)
 		}
 		oneLine := strings.Map(func(r rune) rune {
 			if r < ' ' {
@@ -73,8 +74,8 @@ func TestAppendEnvironments(t *testing.T) {
 			}
 			return r
 		}, e.Name)
-		if rows[0].Name != oneLine && utf8.ValidString(e.Name) || !rows[0].ExpiresAt.Equal(e.ExpiresAt.Truncate(time.Second)) || rows[0].Status != "failed" {
-			t.Fatalf("row %+v of %+v", rows[0], e)
+		if read[0].Name != oneLine && utf8.ValidString(e.Name) || !read[0].ExpiresAt.Equal(e.ExpiresAt.Truncate(time.Second)) || read[0].Status != "failed" {
+			t.Fatalf("row %+v of %+v", read[0], e)
 		}
 	})
 }

@@ -88,6 +88,11 @@ type Token struct {
 	Ops      bool   `json:"ops"`
 	Created  string `json:"created"`
 	LastUsed string `json:"last_used,omitempty"`
+	// Lifetime is asked for in the token's making: after so many seconds it
+	// ends by itself; 0: never.
+	Lifetime int64  `json:"lifetime,omitempty"`
+	Expires  string `json:"expires,omitempty"`
+	Expired  bool   `json:"expired,omitempty"`
 	Revoked  bool   `json:"revoked"`
 	Secret   string `json:"secret,omitempty"`
 }

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"sort"
 	"sync"
 	"time"
 
@@ -278,28 +277,17 @@ func (s *Store) setEnvironment(ctx context.Context, c *change, id string, status
 // their Needs and the diagnoses are shared between callers and must not be
 // changed.
 func (s *Store) Environments(ctx context.Context, owner string) ([]orchestrator.Environment, error) {
-	return s.EnvironmentsPage(ctx, owner, "", 0)
-}
-
-// EnvironmentsPage is Environments from behind the name after, at most limit
-// of them; 0 means all.
-func (s *Store) EnvironmentsPage(ctx context.Context, owner, after string, limit int) ([]orchestrator.Environment, error) {
 	all, err := s.list.current(ctx, s)
 	if err != nil {
 		return nil, s.fail(err)
 	}
-	all = all[sort.Search(len(all), func(i int) bool { return all[i].Name > after }):]
 	var picked []*orchestrator.Environment
 	servers := 0
 	for _, e := range all {
-		if owner != "" && e.Owner != owner {
-			continue
+		if owner == "" || e.Owner == owner {
+			picked = append(picked, e)
+			servers += len(e.Servers)
 		}
-		if limit > 0 && len(picked) == limit {
-			break
-		}
-		picked = append(picked, e)
-		servers += len(e.Servers)
 	}
 	// One allocation for everything: what is handed out is the caller's.
 	out := make([]orchestrator.Environment, len(picked))
@@ -322,6 +310,24 @@ func (s *Store) EnvironmentsPage(ctx context.Context, owner, after string, limit
 		}
 	}
 	return out, nil
+}
+
+// EachEnvironment calls do with each of Environments, until it gives an error.
+// Nothing is copied: do must neither change nor keep what it is given, and of
+// its servers the agents' state is not set.
+func (s *Store) EachEnvironment(ctx context.Context, owner string, do func(*orchestrator.Environment) error) error {
+	all, err := s.list.current(ctx, s)
+	if err != nil {
+		return s.fail(err)
+	}
+	for _, e := range all {
+		if owner == "" || e.Owner == owner {
+			if err := do(e); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // listing is every live environment in memory. Reading ten thousand with their

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -486,8 +487,22 @@ func TestTidy(t *testing.T) {
 	}
 	tidies := func(want int, stays ...string) {
 		t.Helper()
-		if n, err := p.Tidy(); err != nil || n != want {
-			t.Errorf("tidied %d, %v, want %d", n, err, want)
+		// What other tests start has copies of this process's locks for a moment.
+		for n, deadline := 0, time.Now().Add(20*time.Second); ; {
+			more, err := p.Tidy()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if n += more; n >= want {
+				if n > want {
+					t.Errorf("tidied %d, want %d", n, want)
+				}
+				break
+			}
+			if time.Now().After(deadline) {
+				t.Fatalf("tidied %d, want %d", n, want)
+			}
+			runtime.Gosched()
 		}
 		for _, path := range append([]string{plan, backup}, left...) {
 			_, err := os.Stat(path)

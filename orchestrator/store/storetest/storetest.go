@@ -660,6 +660,17 @@ func testListing(t *testing.T, open Open) {
 			}
 			out = append(out, e.Name)
 		}
+		// The same, without copies.
+		var each []string
+		if err := s.EachEnvironment(t.Context(), owner, func(e *orchestrator.Environment) error { each = append(each, e.Name); return nil }); err != nil || !slices.Equal(each, out) {
+			t.Errorf("each of %q: %v, %v", owner, each, err)
+		}
+		if stop := errors.New("stop"); len(out) > 1 {
+			n := 0
+			if err := s.EachEnvironment(t.Context(), owner, func(*orchestrator.Environment) error { n++; return stop }); n != 1 || !errors.Is(err, stop) {
+				t.Errorf("stopped at %d: %v", n, err)
+			}
+		}
 		return strings.Join(out, " ")
 	}
 	same(t, "empty", names(""), "")
@@ -678,14 +689,14 @@ func testListing(t *testing.T, open Open) {
 	}
 	end(t, s, "o-x", orchestrator.OperationSucceeded, orchestrator.StatusDestroyed)
 	same(t, "after a rename and a destroy", names(""), "c d m n z")
-	page, err := s.EnvironmentsPage(t.Context(), "", "c", 2)
-	if err != nil || len(page) != 2 || page[0].Name != "d" || page[1].Name != "m" {
-		t.Errorf("page %v, %v", page, err)
-	}
 	// What is handed out is the caller's own.
-	page[1].Servers[0].Status = "spoilt"
-	page[1].Operation.Status = "spoilt"
 	all, err := s.Environments(t.Context(), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	all[2].Servers[0].Status = "spoilt"
+	all[2].Operation.Status = "spoilt"
+	all, err = s.Environments(t.Context(), "")
 	if err != nil || all[2].Servers[0].Status != orchestrator.StatusCreating || all[2].Operation.Status != orchestrator.OperationRunning {
 		t.Errorf("%+v, %v", all[2], err)
 	}
@@ -1160,6 +1171,28 @@ func testTokens(t *testing.T, open Open) {
 	refused(t, s.RevokeToken(t.Context(), "ci", Start), orchestrator.CodeNotFound, "ci")
 	if err := s.CreateToken(t.Context(), store.Token{ID: "t2", Name: "ci", CreatedAt: Start}, "hash2"); err != nil {
 		t.Errorf("the name of a revoked one: %v", err)
+	}
+
+	// One with an end is in force until then, and keeps its name no longer.
+	end := Start.Add(time.Hour)
+	brief := store.Token{ID: "t3", Name: "brief", Person: "jo", CreatedAt: Start, ExpiresAt: &end}
+	if err := s.CreateToken(t.Context(), brief, "hash3"); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := s.TokenByHash(t.Context(), "hash3"); err != nil || got.ExpiresAt == nil || !got.ExpiresAt.Equal(end) || got.Expired(end.Add(-time.Second)) {
+		t.Errorf("before its end: %+v, %v", got, err)
+	}
+	clock.Advance(time.Hour)
+	_, err = s.TokenByHash(t.Context(), "hash3")
+	refused(t, err, orchestrator.CodeNotAllowed, "has expired, on "+end.UTC().Format("2 January 2006"))
+	brief.ID, brief.CreatedAt, brief.ExpiresAt = "t4", end, nil
+	if err := s.CreateToken(t.Context(), brief, "hash4"); err != nil {
+		t.Errorf("the name of an expired one: %v", err)
+	}
+	_, err = s.TokenByHash(t.Context(), "hash3")
+	refused(t, err, orchestrator.CodeNotAllowed, "has expired")
+	if _, err := s.TokenByHash(t.Context(), "hash4"); err != nil {
+		t.Errorf("the one without an end: %v", err)
 	}
 }
 
