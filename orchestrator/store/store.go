@@ -49,7 +49,9 @@ type Options struct {
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
 	// PortRange is the first and last port that servers get; zero means
-	// 41000 to 48999.
+	// 24000 to 31999: below 32768, where Linux begins to take the ports of
+	// connections from (ip_local_port_range), so that none takes a server's
+	// while its app starts anew.
 	PortRange [2]int
 	// UIDBase is the first user ID that servers get, one each: the server with
 	// the n-th port of PortRange has UIDBase+n. 0 means none.
@@ -91,7 +93,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 		s.now = time.Now
 	}
 	if s.ports == [2]int{} {
-		s.ports = [2]int{41000, 48999}
+		s.ports = [2]int{24000, 31999}
 	}
 	if s.free == nil {
 		s.free = portFree

@@ -319,6 +319,12 @@ func testPorts(t *testing.T, open Open) {
 	}
 	submit(t, s, third)
 	same(t, "the freed port", environment(t, s, "qb").Servers[0].Port, free)
+	// Without a range of one's own it is one that no connection is given.
+	s = open(t, store.Options{})
+	submit(t, s, sub)
+	if p := environment(t, s, "qa").Servers[0].Port; p < 1024 || p >= 32768 {
+		t.Errorf("port %d", p)
+	}
 	// In a cloud every server may have the same one.
 	submit(t, s, NewEnvironment("qc", "maria", "api", "web"))
 }
