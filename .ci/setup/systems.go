@@ -46,7 +46,11 @@ func (t *task) systems(ctx context.Context) error {
 	if err := t.do(ctx, nil, "debootstrap", "--variant=minbase", "--include="+systemsPackages, imageRelease, half, mirror); err != nil {
 		return fmt.Errorf("%w (it takes root and the right to mount)", err)
 	}
-	if err := errors.Join(os.Rename(half, dir), os.Symlink(digest, link)); err != nil {
+	// The folder last: that it is there says that all is.
+	if err := os.Symlink(digest, link); err != nil {
+		return err
+	}
+	if err := os.Rename(half, dir); err != nil {
 		return err
 	}
 	t.say("made (%d s)", int(time.Since(start).Seconds()))

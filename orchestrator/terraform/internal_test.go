@@ -435,6 +435,8 @@ func TestWatchedMachines(t *testing.T) {
 	}{
 		"called otherwise": {in(told, of("acme_firewall", "box", "api", "7"), of("acme_machine", "box", "api", "7"), of("acme_machine", "box", "web", "8")),
 			[]string{`sapi module.environment.acme_machine.box["api"]`, `sweb module.environment.acme_machine.box["web"]`}},
+		"a key of the same number": {in(told, of("acme_key", "team", "", "7"), of("acme_machine", "box", "api", "7"), of("acme_machine", "pool", "", "8")),
+			[]string{`sapi module.environment.acme_machine.box["api"]`, `sweb module.environment.acme_machine.pool[""]`}},
 		"called server": {in(`null`, of("acme_firewall", "server", "api", "7"), of("acme_machine", "server", "api", "9")),
 			[]string{`sapi module.environment.acme_machine.server["api"]`}},
 		"not the only server": {in(told, of("acme_backup", "server", "api", "1"), of("acme_machine", "server", "api", "7"), of("acme_machine", "server", "web", "9")),

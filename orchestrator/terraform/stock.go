@@ -131,7 +131,12 @@ func instanceAddress(module, kind, name string, key any) string {
 func (v *inventory) watched() []machine {
 	var out []machine
 	for _, server := range slices.Sorted(maps.Keys(v.told)) {
-		i := slices.IndexFunc(v.all, func(m machine) bool { return m.id == v.told[server] })
+		is := func(m machine) bool { return m.id == v.told[server] }
+		// What is not this server's may have the same number, such as a key.
+		i := slices.IndexFunc(v.all, func(m machine) bool { return is(m) && m.server == server })
+		if i < 0 {
+			i = slices.IndexFunc(v.all, is)
+		}
 		if i >= 0 {
 			m := v.all[i]
 			m.server = server
