@@ -404,7 +404,9 @@ func (k check) missing(ctx context.Context, wanted string) error {
 	}
 	for _, prefix := range []string{"", "refs/tags/", "tags/"} {
 		if tag, ok := strings.CutPrefix(wanted, prefix); ok && tag != "" && k.isTag(ctx, tag) {
-			return refuse(says+": that is a tag, and Berth deploys branches and the commits on them", near(wanted, names), "name a branch, or the commit that the tag stands at")
+			// A branch of a similar name is another version: v1.0 for v2.0.
+			about := slices.DeleteFunc(near(wanted, names), func(n string) bool { return !strings.Contains(n, tag) })
+			return refuse(says+": that is a tag, and Berth deploys branches and the commits on them", about, "name a branch, or the commit that the tag stands at")
 		}
 	}
 	close := near(wanted, names)
