@@ -2,7 +2,9 @@ package orchestrator
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -95,9 +97,33 @@ func (s *Service) deploy(ctx context.Context, actor Actor, cmd Command) (Answer,
 	}
 	changes, err := s.resolve(ctx, apps, refs)
 	if err != nil {
+		if len(cmd.Branches) == 0 {
+			err = s.branchGone(e, err)
+		}
 		return Answer{}, err
 	}
 	return s.submit(ctx, s.submission(actor, e, KindDeploy, s.Canonical(cmd), changes))
+}
+
+// branchGone words that a branch is not found that nobody typed: it was there
+// when e was made, so its spelling is right.
+func (s *Service) branchGone(e Environment, err error) error {
+	var x *Error
+	if !errors.As(err, &x) || x.Code != CodeBranchNotFound || x.Subject.RenamedTo != "" {
+		return err
+	}
+	i := slices.IndexFunc(e.Servers, func(v Server) bool { return v.App == x.Subject.App })
+	if i < 0 {
+		return err
+	}
+	if a, err2 := s.app(x.Subject.App); err2 != nil || a.Branch == e.Servers[i].Branch {
+		return err // ops are told to mend the catalog
+	}
+	other := "BRANCH"
+	if len(x.Suggestions) > 0 {
+		other = plainRef(x.Suggestions[0])
+	}
+	return x.WithHint("it was there when %s was deployed; push it again, or deploy another: berth env deploy %s %s=%s", e.Name, e.Name, x.Subject.App, other)
 }
 
 func (s *Service) retry(ctx context.Context, actor Actor, cmd Command) (Answer, error) {
@@ -137,7 +163,7 @@ func (s *Service) retry(ctx context.Context, actor Actor, cmd Command) (Answer, 
 	}
 	changes, err := s.resolve(ctx, apps, refs)
 	if err != nil {
-		return Answer{}, err
+		return Answer{}, s.branchGone(e, err)
 	}
 	return s.submit(ctx, s.submission(actor, e, KindRetry, s.Canonical(cmd), changes))
 }

@@ -3,6 +3,7 @@ package orchestrator
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -46,10 +47,30 @@ func (s *Service) draftEnvironment(ctx context.Context, actor Actor, cmd Command
 		if _, ok := c.App(name); !ok {
 			return d, s.unknownApp(name, b.Apps)
 		}
-		return d, Errorf(CodeAppUnknown, "The blueprint %s has no app %s: it has %s.", b.Name, name, strings.Join(b.Apps, " and ")).
-			WithHint("to add a server to an environment that exists: berth server create %s BRANCH env=%s", name, cmd.Environment)
+		lacks := Errorf(CodeAppUnknown, "The blueprint %s has no app %s: it has %s.", b.Name, name, strings.Join(b.Apps, " and "))
+		if other, ok := blueprintOf(c, cmd.Branches); ok {
+			cmd.Blueprint = other
+			return d, lacks.WithHint("the blueprint %s has it: berth %s", other, s.Canonical(cmd))
+		}
+		return d, lacks.WithHint("to add it once %s is there: berth server create %s %s env=%s", cmd.Environment, name, plainRef(cmd.Branches[name]), cmd.Environment)
 	}
 	return s.checkDraft(ctx, actor, d, cmd.TTL, target)
+}
+
+// blueprintOf gives the first blueprint that has all these apps.
+func blueprintOf(c *Catalog, apps map[string]string) (string, bool) {
+	for _, b := range c.Blueprints {
+		has := 0
+		for name := range apps {
+			if slices.Contains(b.Apps, name) {
+				has++
+			}
+		}
+		if has == len(apps) {
+			return b.Name, true
+		}
+	}
+	return "", false
 }
 
 // checkDraft asks everything that needs no repository: permission, target,

@@ -243,6 +243,25 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
+// An app that the blueprint lacks is offered with one that has it, else as a
+// server of its own, with the branch that was typed.
+func TestAppOfAnotherBlueprint(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	d.catalog.Apps = append(d.catalog.Apps, orchestrator.App{Name: "db", Branch: "main"}, orchestrator.App{Name: "jobs", Branch: "main"})
+	d.catalog.Blueprints = append(d.catalog.Blueprints, orchestrator.Blueprint{Name: "full", Apps: []string{"api", "web", "db"}})
+	for text, hint := range map[string]string{
+		"env create qa shop db=main web=feature/login": "the blueprint full has it: berth env create qa full db=main web=feature/login",
+		"env plan qa shop db=main":                     "the blueprint full has it: berth env plan qa full db=main",
+		"env create qa shop db=main jobs=main":         "to add it once qa is there: berth server create db main env=qa",
+	} {
+		var e *orchestrator.Error
+		if _, err := d.ask(t, maria, text); code(err) != orchestrator.CodeAppUnknown || !errors.As(err, &e) || e.Hint != hint {
+			t.Errorf("%s: %v, %+v", text, err, e)
+		}
+	}
+}
+
 // A need that the environment cannot meet keeps the settings' own value.
 func TestNeedFromSettings(t *testing.T) {
 	t.Parallel()
@@ -337,8 +356,11 @@ func TestRetry(t *testing.T) {
 	d.end(t, "qa", orchestrator.OperationFailed, orchestrator.StatusFailed)
 	// Its branch is gone: a retry says so, a destroy does not ask.
 	delete(d.branches, "web/feature/login")
-	if _, err := d.ask(t, maria, "env retry qa"); code(err) != orchestrator.CodeBranchNotFound {
-		t.Errorf("got %v", err)
+	for _, text := range []string{"env retry qa", "env deploy qa", "server deploy qa/web"} {
+		var e *orchestrator.Error
+		if _, err := d.ask(t, maria, text); code(err) != orchestrator.CodeBranchNotFound || !errors.As(err, &e) || !strings.Contains(e.Hint, "deploy another: berth env deploy qa web=BRANCH") {
+			t.Errorf("%s: %v, %+v", text, err, e)
+		}
 	}
 	d.must(t, maria, "env destroy qa")
 	d.end(t, "qa", orchestrator.OperationFailed, orchestrator.StatusFailed)
