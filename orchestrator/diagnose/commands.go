@@ -22,8 +22,9 @@ var commandRecords = join(
 			samples: []sample{{step: "cmd.run make", says: "Command \"make\" run", prints: "cc1: fatal error: closing dependency file: No space left on device", exit: 2, names: []string{"make"}}}},
 		{code: "out_of_memory", who: ops, in: "cmd module", text: both, re: lazyregexp.New(outOfMemory), when: tells(outOfMemory), sentence: `The command "{cmd}" (step "{step}") ran out of memory.`, next: `Ask ops to give this size more memory, or let the build use less memory; then "berth env retry NAME".`,
 			samples: []sample{{step: "cmd.run npm run build", says: "Command \"npm run build\" run", prints: "FATAL ERROR: Reached heap limit Allocation failed - JavaScript heap out of memory", exit: 134, names: []string{"npm run build"}}}},
-		{code: "out_of_memory", who: ops, in: "cmd module", when: func(f *failure) bool { return f.exit == "137" || f.exit == "-9" }, sentence: `The command "{cmd}" (step "{step}") was killed, most likely because the server ran out of memory.`, next: `Ask ops to give this size more memory; then "berth env retry NAME".`,
-			samples: []sample{{step: "cmd.run make", says: "Command \"make\" run", exit: 137, names: []string{"make", "memory"}}}},
+		{code: "out_of_memory", who: ops, in: "cmd module", when: killed, sentence: `The command "{cmd}" (step "{step}") was killed, most likely because the server ran out of memory.`, next: `Ask ops to give this size more memory; then "berth env retry NAME".`,
+			samples: []sample{{step: "cmd.run make", says: "Command \"make\" run", exit: 137, names: []string{"make", "memory"}},
+				{step: "cmd.run make", says: "Command \"make\" run", prints: "make: *** [Makefile:2: build] Killed", exit: 2, names: []string{"make", "memory"}}}},
 		{code: "port_in_use", who: ops, in: "cmd module", text: both, re: lazyregexp.New(portInUse), when: tells(portInUse), refine: findPort, sentence: `The command "{cmd}" failed: the port{port} is already taken on the server.`, next: askOps,
 			samples: []sample{{step: "cmd.run node server.js", says: "Command \"node server.js\" run", prints: "Error: listen EADDRINUSE: address already in use :::9000", exit: 1, names: []string{"9000"}}}},
 		{code: "command_failed", who: developer, in: "cmd", re: lazyregexp.New(`^check_cmd determined the state failed`), refine: checkCommand, sentence: `The command "{cmd}" ran, but the check after it (step "{step}") did not pass{because}`, next: pushAgain,
@@ -33,6 +34,10 @@ var commandRecords = join(
 			samples: []sample{{step: "cmd.run yarn build", says: "Command \"yarn build\" run", prints: "/bin/bash: line 1: yarn: command not found", exit: 127, names: []string{"yarn"}}}},
 		{code: "command_failed", who: ops, in: "cmd", text: output, re: lazyregexp.New(`(?m)^make(?:\[\d+\])?: (?P<tool>[\w.+-]+): (?:No such file or directory|(?i:command not found))`), refine: commandTool, sentence: `The command "{cmd}" failed: "{tool}" is not installed on the server.`, next: askOps, subject: "{tool}",
 			samples: []sample{{step: "cmd.run make", says: "Command \"make\" run", prints: "make: sassc: No such file or directory\nmake: *** [Makefile:2: all] Error 127", exit: 2, names: []string{"sassc"}}}},
+		// A bare name is looked for on the PATH: make says this of one that is not
+		// there when the app's user may not look into one of the PATH's folders.
+		{code: "command_failed", who: ops, in: "cmd", text: output, re: lazyregexp.New(`(?m)^make(?:\[\d+\])?: (?P<tool>[\w.+-]+): Permission denied`), sentence: `The command "{cmd}" failed: "{tool}" is not installed on the server, or only where the app may not run it.`, next: askOps, subject: "{tool}",
+			samples: []sample{{step: "cmd.run make", says: "Command \"make\" run", prints: "make: cargo: Permission denied\nmake: *** [Makefile:2: build] Error 127", exit: 2, names: []string{"cargo", "not installed"}}}},
 		{code: "command_failed", who: ops, in: "cmd", text: output, re: lazyregexp.New(`docker: unknown command: docker compose|'compose' is not a docker command|(?m)^unknown shorthand flag: 'd' in -d`), when: usesImages, sentence: `The command "{cmd}" failed: "docker compose" is not installed on the server.`, next: askOps,
 			samples: []sample{{step: "cmd.run docker compose up -d", prints: "unknown shorthand flag: 'd' in -d\nSee 'docker --help'.", exit: 125, names: []string{"docker compose"}}}},
 		{code: "command_failed", who: developer, in: "cmd module", text: output, re: lazyregexp.New(`(?m)(?P<script>[^\s:]+): cannot execute: required file not found|(?P<s2>[^\s:]+): (?P<tool>[^\s:]+): bad interpreter|(?:/usr/bin/)?env: ['‘]?(?P<t2>[\w.+-]+)\\?r['’]?: No such file`), when: exit("126", "127"), refine: firstLine,
@@ -318,6 +323,12 @@ func toolMissing(f *failure, x *finding) {
 		x.sentence = `The command "{cmd}" failed: "{tool}" is not there.`
 		x.next = pushAgain
 	}
+}
+
+// killed says whether a command ended by a signal that nothing but the kernel
+// sends, or make says so of what it ran.
+func killed(f *failure) bool {
+	return f.exit == "137" || f.exit == "-9" || re(`(?m)^make(?:\[\d+\])?: \*\*\* \[[^\]\n]*\] Killed$`).MatchString(f.stderr)
 }
 
 func commandTool(f *failure, _ *finding) { f.vars["tool"] = path.Base(f.vars["tool"]) }

@@ -157,7 +157,7 @@ func (c context) health(r orchestrator.Report) orchestrator.Cause {
 	m := c.masker(r.HealthDetail + r.AppLog + r.Stdout)
 	said := ofAgentItself.ReplaceAllString(r.AppLog, "")
 	line := telling(said, "")
-	f := &failure{module: "app", comment: r.HealthDetail, stderr: said, vars: vars{"app": c.app.Name, "detail": r.HealthDetail, "line": line, "step": c.app.Name, "name": c.app.Name, "cmd": c.app.Start, "path": c.app.Health}}
+	f := &failure{module: "app", comment: r.HealthDetail, stderr: said, vars: vars{"app": c.app.Name, "detail": r.HealthDetail, "line": line, "step": c.app.Name, "name": c.app.Name, "cmd": c.app.Start, "start": c.app.Start, "path": c.app.Health}}
 	what := "it was set up and started, but is not well"
 	switch {
 	case c.app.Health != "":
@@ -239,7 +239,12 @@ var healthRecords = []record{
 		}},
 	{code: "health_failed", who: developer, re: lazyregexp.New(`^there is nothing to start`), sentence: `{app} was set up, but nothing says how it is started.`, next: `Give its Makefile a target "run" or "start" and push, or ask ops to set its start command; then "berth env deploy NAME".`,
 		samples: []sample{{says: "there is nothing to start: the catalog has no start for this app, and its Makefile no target run or start", names: []string{"shop"}}}},
-	{code: "health_failed", who: developer, text: output, re: lazyregexp.New(`(?m)^(?:/bin/)?(?:ba|da)?sh: (?:line )?(?:\d+: )?(?:exec: )?(?P<cmd>[^\s:]+): (?:command )?(?:not found|[Pp]ermission denied)|^make: (?P<c2>[^\s:]+): No such file or directory`), when: func(f *failure) bool { return re(endedHow).MatchString(f.comment) }, refine: func(f *failure, _ *finding) { coalesce(f, "cmd", "c2") },
+	{code: "health_failed", who: developer, text: output, re: lazyregexp.New(`(?m)^(?:/bin/)?(?:ba|da)?sh: (?:line )?(?:\d+: )?(?:exec: )?(?P<cmd>[^\s:]+): (?:command )?(?:not found|[Pp]ermission denied)|^make: (?P<c2>[^\s:]+): (?:No such file or directory|Permission denied)`), when: func(f *failure) bool { return re(endedHow).MatchString(f.comment) }, refine: func(f *failure, x *finding) {
+		coalesce(f, "cmd", "c2")
+		if strings.Contains(f.vars["start"], f.vars["cmd"]) {
+			x.next = `Let the build install it, push, then "berth env deploy NAME"; if the start command is wrong, ask ops: it is in their catalog.`
+		}
+	},
 		sentence: `{app} could not be started: its start command needs "{cmd}", which is not on the server or can't be run.`, next: `Mend the start command, or let the build install what it needs; push, then "berth env deploy NAME".`,
 		samples: []sample{
 			{says: "the app ended with exit status 127 (6 times); nothing listened on port 41001", prints: "/bin/sh: 1: gunicorn: not found", names: []string{"gunicorn"}},

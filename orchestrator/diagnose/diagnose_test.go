@@ -334,6 +334,18 @@ func TestReport(t *testing.T) {
 	}
 }
 
+// A start command of the catalog is not the developer's to mend.
+func TestStartCommandOfOps(t *testing.T) {
+	t.Parallel()
+	r := orchestrator.Report{Later: true, HealthDetail: "the app ended with exit status 127 (3 times); nothing listened on port 41001", AppLog: "/bin/sh: 1: pyhton3: not found\n"}
+	for start, next := range map[string]string{"": "Mend the start command", "pyhton3 app.py": "if the start command is wrong, ask ops"} {
+		got := (&Diagnoser{}).Report(orchestrator.App{Name: "shop", Port: 8080, Start: start}, "main", r, orchestrator.Masker(nil, nil))
+		if len(got.Causes) != 1 || !strings.Contains(got.Causes[0].Sentence, `needs "pyhton3"`) || !strings.Contains(got.Causes[0].Next, next) {
+			t.Errorf("%q: %+v", start, got)
+		}
+	}
+}
+
 func TestCloudInit(t *testing.T) {
 	t.Parallel()
 	tests := []struct{ name, log, code string }{
