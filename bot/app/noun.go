@@ -214,7 +214,7 @@ func (s *session) list(ctx context.Context) error {
 	}
 	rows, err := s.client.Rows(ctx, s.text)
 	if err == nil {
-		s.console.Rows(rows)
+		s.console.Rows(rows, s.cmd.Mine)
 	}
 	return err
 }
@@ -309,6 +309,8 @@ func (s *session) show(a orchestrator.Answer) {
 	}
 	c := s.console
 	switch {
+	case a.Servers != nil && len(*a.Servers) == 0:
+		c.NoServers(s.cmd.App, s.cmd.Mine)
 	case a.Servers != nil:
 		c.Servers(*a.Servers)
 	case a.History != nil:

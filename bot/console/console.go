@@ -107,11 +107,11 @@ func (c *Console) table(header table.Row, rows []table.Row) {
 	}
 }
 
-// Rows prints a table of environments. There may be ten thousand of them, so
-// it does without the table writer's care for each cell.
-func (c *Console) Rows(all []wire.Row) {
+// Rows prints a table of environments, of all or of the caller's. There may be
+// ten thousand of them, so it does without the table writer's care for each cell.
+func (c *Console) Rows(all []wire.Row, mine bool) {
 	if len(all) == 0 {
-		fmt.Fprintln(c.Out, "There are no environments. Make one: berth env create NAME")
+		fmt.Fprintln(c.Out, none(mine)+" environments. Make one: berth env create NAME")
 		return
 	}
 	cells := make([][6]string, 0, len(all)+1)
@@ -144,10 +144,29 @@ func (c *Console) Rows(all []wire.Row) {
 	b.Flush()
 }
 
+func none(mine bool) string {
+	if mine {
+		return "You have no"
+	}
+	return "There are no"
+}
+
+// NoServers says that a list of servers is empty: of all or of one app's, of
+// everybody's or of the caller's.
+func (c *Console) NoServers(app string, mine bool) {
+	servers := " servers"
+	if app == "" {
+		app = "APP"
+	} else {
+		servers += " of " + app
+	}
+	fmt.Fprintln(c.Out, none(mine)+servers+". Make one: berth server create "+app+" BRANCH")
+}
+
 // Servers prints a table of servers.
 func (c *Console) Servers(all []orchestrator.Server) {
 	if len(all) == 0 {
-		fmt.Fprintln(c.Out, "There are no servers. Make one: berth server create APP BRANCH")
+		c.NoServers("", false)
 		return
 	}
 	var rows []table.Row
@@ -308,7 +327,7 @@ func commits(op orchestrator.Operation) string {
 // Tokens prints a table of API tokens.
 func (c *Console) Tokens(all []wire.Token) {
 	if len(all) == 0 {
-		fmt.Fprintln(c.Out, "There are no tokens. Make one: berth token create NAME")
+		fmt.Fprintln(c.Out, "There are no tokens. Make one: berth token create NAME --person WHO")
 		return
 	}
 	var rows []table.Row

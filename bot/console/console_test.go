@@ -187,6 +187,27 @@ func TestProgressWithoutATerminal(t *testing.T) {
 	}
 }
 
+// An empty list says of what it is: others may have what the caller has not.
+func TestEmptyLists(t *testing.T) {
+	t.Parallel()
+	var out strings.Builder
+	c := &Console{Out: &out}
+	c.Rows(nil, false)
+	c.Rows(nil, true)
+	c.NoServers("", false)
+	c.NoServers("web", false)
+	c.NoServers("", true)
+	want := `There are no environments. Make one: berth env create NAME
+You have no environments. Make one: berth env create NAME
+There are no servers. Make one: berth server create APP BRANCH
+There are no servers of web. Make one: berth server create web BRANCH
+You have no servers. Make one: berth server create APP BRANCH
+`
+	if out.String() != want {
+		t.Errorf("got\n%s", out.String())
+	}
+}
+
 func TestTablesLineUp(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer
@@ -194,7 +215,7 @@ func TestTablesLineUp(t *testing.T) {
 	c.Rows([]wire.Row{
 		{Name: "qa", Status: "ready", Owner: "名前@example.com", Target: "local", ExpiresAt: time.Unix(0, 0).Add(72*time.Hour - time.Second), Servers: "web=main"},
 		{Name: strings.Repeat("n", 32), Status: "deploying", Owner: "jo\x1b[31m", Target: "local", ExpiresAt: time.Unix(0, 0).Add(90 * time.Minute), Servers: "web=ünïcode"},
-	})
+	}, false)
 	text := ansi.Strip(out.String())
 	lines := strings.Split(strings.TrimSpace(text), "\n")
 	at := ansi.StringWidth(lines[0][:strings.Index(lines[0], "SERVERS")])

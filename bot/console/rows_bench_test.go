@@ -24,6 +24,6 @@ func BenchmarkRows(b *testing.B) {
 		if err != nil {
 			b.Fatal(err)
 		}
-		c.Rows(rows)
+		c.Rows(rows, false)
 	}
 }

@@ -151,14 +151,14 @@ func (a *API) actor(r *http.Request) (orchestrator.Actor, error) {
 	}
 	secret, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
 	if !ok {
-		return orchestrator.Actor{}, orchestrator.Errorf(orchestrator.CodeNotAllowed, "This Berth wants a token.").WithHint("set BERTH_TOKEN; ops make one with berth token create NAME")
+		return orchestrator.Actor{}, orchestrator.Errorf(orchestrator.CodeNotAllowed, "This Berth wants a token.").WithHint("set BERTH_TOKEN; ops make one with berth token create NAME --person WHO")
 	}
 	t, err := a.Tokens.TokenByHash(r.Context(), hashOf(secret))
 	if err != nil {
 		return orchestrator.Actor{}, err
 	}
 	if t.Revoked || t.Expired {
-		return orchestrator.Actor{}, orchestrator.Errorf(orchestrator.CodeNotAllowed, "This token is not known, or it has been revoked.").WithHint("ask ops for a new one (berth token create NAME)")
+		return orchestrator.Actor{}, orchestrator.Errorf(orchestrator.CodeNotAllowed, "This token is not known, or it has been revoked.").WithHint("ask ops for a new one (berth token create NAME --person WHO)")
 	}
 	actor := a.Person(t.Person)
 	actor.Ops = actor.Ops || t.Ops

@@ -122,7 +122,7 @@ func (p *people) judge(userID string, u *slackgo.User) known {
 	case u.Deleted:
 		k.refusal = orchestrator.Errorf(orchestrator.CodeNotAllowed, "Your account in Slack is deactivated, so Berth does nothing for it.").WithHint("ask an admin of the workspace")
 	case u.IsBot || u.IsWorkflowBot:
-		k.refusal = orchestrator.Errorf(orchestrator.CodeNotAllowed, "Berth takes commands from people, not from other apps.").WithHint("apps use the API with a token: ops make one with berth token create NAME")
+		k.refusal = orchestrator.Errorf(orchestrator.CodeNotAllowed, "Berth takes commands from people, not from other apps.").WithHint("apps use the API with a token: ops make one with berth token create NAME --person WHO")
 	case listed:
 	case guest:
 		k.refusal = orchestrator.Errorf(orchestrator.CodeNotAllowed, "Guests of this workspace cannot use Berth.").WithHint("ask ops to list you in the catalog: person \"NAME\" { slack = %q }", userID)

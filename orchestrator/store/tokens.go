@@ -94,7 +94,7 @@ func (s *Store) TokenByHash(ctx context.Context, hash string) (Token, error) {
 	}
 	if errors.Is(err, sql.ErrNoRows) || err == nil && t.RevokedAt != nil {
 		return t, orchestrator.Errorf(orchestrator.CodeNotAllowed, "Berth does not know this token, or it was revoked.").
-			WithHint("ask ops for a new one: berth token create NAME")
+			WithHint("ask ops for a new one: berth token create NAME --person WHO")
 	}
 	if err != nil {
 		return t, s.fail(err)
