@@ -90,7 +90,7 @@ func (s *Store) TokenByHash(ctx context.Context, hash string) (Token, error) {
 	t, err := scanToken(s.read.QueryRowContext(ctx, `SELECT `+tokenColumns+` FROM tokens WHERE hash = ?`, hash).Scan)
 	if err == nil && t.Expired(s.now()) {
 		return t, orchestrator.Errorf(orchestrator.CodeNotAllowed, "This token has expired, on %s.", t.ExpiresAt.UTC().Format("2 January 2006 at 15:04 UTC")).
-			WithHint("ask ops for a new one: berth token create NAME --ttl 30d")
+			WithHint("ask ops for a new one: berth token create NAME --person WHO --ttl 30d")
 	}
 	if errors.Is(err, sql.ErrNoRows) || err == nil && t.RevokedAt != nil {
 		return t, orchestrator.Errorf(orchestrator.CodeNotAllowed, "Berth does not know this token, or it was revoked.").
