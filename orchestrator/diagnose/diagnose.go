@@ -184,6 +184,9 @@ func (c context) health(r orchestrator.Report) orchestrator.Cause {
 		if line != "" {
 			found.sentence = `{app}: {what} ({detail}). Its last words: "{line}"`
 		}
+		if !r.Later && re(`^nothing listened on port \d+ within `).MatchString(r.HealthDetail) {
+			found.next = `If it only needs longer, ask ops for a longer health_timeout; else look` + strings.TrimPrefix(nextHealth, "Look")
+		}
 		if r.HealthDetail == "" {
 			found.sentence = strings.Replace(found.sentence, " ({detail})", "", 1)
 		}

@@ -334,6 +334,32 @@ func TestReport(t *testing.T) {
 	}
 }
 
+// What make prints of a command is not what the command said.
+func TestCommandThatSays(t *testing.T) {
+	t.Parallel()
+	for output, want := range map[string]string{
+		"test -f x || (echo \"check failed\" && false)\ncheck failed\n":                        "check failed",
+		"./build; echo 'the end: ERROR bad thing'; exit 1\nstep 1\nthe end: ERROR bad thing\n": "the end: ERROR bad thing",
+		"./check || (echo \"check failed\"; exit 1)\nother words\n":                            "./check || (echo \"check failed\"; exit 1)",
+	} {
+		if got := telling("make: *** [Makefile:2: build] Error 1\n", output); got != want {
+			t.Errorf("%q: %q", output, got)
+		}
+	}
+}
+
+// An app that lives and does not listen yet may only need longer.
+func TestSlowStart(t *testing.T) {
+	t.Parallel()
+	app := orchestrator.App{Name: "shop", Port: 8080}
+	for detail, slow := range map[string]bool{"nothing listened on port 41001 within 1m0s": true, "the app ended with exit status 3 (5 times); nothing listened on port 41001": false} {
+		got := (&Diagnoser{}).Report(app, "main", orchestrator.Report{Stdout: `{"local":{"cmd_|-a_|-a_|-run":{"result":true,"comment":"","__sls__":"app","__id__":"a"}}}`, HealthDetail: detail}, orchestrator.Masker(nil, nil))
+		if len(got.Causes) != 1 || strings.Contains(got.Causes[0].Next, "longer health_timeout") != slow || !strings.Contains(got.Causes[0].Next, "berth env logs") {
+			t.Errorf("%s: %+v", detail, got.Causes)
+		}
+	}
+}
+
 // A start command of the catalog is not the developer's to mend.
 func TestStartCommandOfOps(t *testing.T) {
 	t.Parallel()

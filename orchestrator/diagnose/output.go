@@ -145,6 +145,12 @@ func telling(stderr, stdout string) string {
 			}
 		}
 	}
+	// make prints a command before what the command says.
+	for _, said := range saying.FindAllStringSubmatch(line, -1) {
+		if words := said[1] + said[2]; at(lines(stdout), words) >= 0 || at(lines(stderr), words) >= 0 {
+			line = words
+		}
+	}
 	raw := line
 	line = strings.TrimSpace(prefixes.ReplaceAllString(line, ""))
 	for _, text := range []string{stderr, stdout} {
@@ -164,6 +170,7 @@ func telling(stderr, stdout string) string {
 }
 
 var (
+	saying    = lazyregexp.New(`\b(?:echo|printf) +(?:"([^"$]+)"|'([^']+)')`)
 	rejection = lazyregexp.New(`^UnhandledPromiseRejection: .* with the reason "(.+?)"\.?$`)
 	toAdd     = lazyregexp.New(`; to add(?: it)?:$`)
 	inFile    = lazyregexp.New(`^File "([^"]+)", line (\d+)`)
