@@ -145,6 +145,10 @@ func TestCheckListen(t *testing.T) {
 		{serveOptions{Listen: "10.0.0.5:1", TLSCA: "c"}, true, "--tls-ca"},
 		{serveOptions{Listen: "10.0.0.5:1", Secrets: secrets{SlackSigningSecret: "x"}}, true, "Slack would call Berth"},
 		{serveOptions{Listen: "10.0.0.5:1", Secrets: secrets{SlackSigningSecret: "x", SlackAppToken: "y"}}, true, ""},
+		{serveOptions{Listen: "127.0.0.1:0", PublicURL: "http://berth.example.com"}, false, "unencrypted"},
+		{serveOptions{Listen: "10.0.0.5:1", PublicURL: "http://10.0.0.9:80", BehindProxy: true}, false, "unencrypted"},
+		{serveOptions{Listen: "127.0.0.1:0", PublicURL: "http://127.0.0.1:0"}, false, ""},
+		{serveOptions{Listen: "10.0.0.5:1", PublicURL: "https://berth.example.com", BehindProxy: true}, false, ""},
 		{serveOptions{Listen: "nowhere"}, false, "no address"},
 	} {
 		err := checkListen(c.o)

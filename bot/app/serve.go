@@ -21,6 +21,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/berth-dev/berth/orchestrator"
+	"github.com/berth-dev/berth/orchestrator/agent"
 	"github.com/berth-dev/berth/orchestrator/catalog"
 	"github.com/berth-dev/berth/templates"
 )
@@ -168,6 +169,11 @@ func checkListen(o serveOptions) error {
 		return orchestrator.Errorf(orchestrator.CodeInvalidValue, "A certificate and its key go together.").WithHint("give both --tls-cert and --tls-key")
 	}
 	if !ownAuthority(o) {
+		if o.TLSCert == "" && o.PublicURL != "" {
+			if err := agent.CheckURL(o.PublicURL); err != nil {
+				return err // every agent would refuse it
+			}
+		}
 		return nil
 	}
 	if o.TLSCA != "" {

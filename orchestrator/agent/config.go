@@ -56,11 +56,12 @@ func (c config) check() error {
 			return err
 		}
 	}
-	return checkURL(c.Boot.URL)
+	return CheckURL(c.Boot.URL)
 }
 
-// checkURL refuses to carry a token and settings over an open network.
-func checkURL(address string) error {
+// CheckURL refuses an address of Berth over which an agent would carry its token
+// and its settings unencrypted beyond this machine.
+func CheckURL(address string) error {
 	u, err := url.Parse(address)
 	if err != nil || u.Host == "" || (u.Scheme != "https" && u.Scheme != "http") {
 		return orchestrator.Errorf(orchestrator.CodeInvalidValue, "Berth's address %q is not an http or https URL.", address)

@@ -126,7 +126,7 @@ func Restart(ctx context.Context, dir string) error {
 // Point tells the agent in dir, running or not, where Berth is now, and which
 // authority to believe it (PEM; empty: the machine's own).
 func Point(dir, url, ca string) error {
-	if err := checkURL(url); err != nil {
+	if err := CheckURL(url); err != nil {
 		return err
 	}
 	return rewrite(dir, func(c *config) bool { c.Boot.URL, c.Boot.CA = url, ca; return true })
