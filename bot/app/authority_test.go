@@ -150,6 +150,8 @@ func TestCheckListen(t *testing.T) {
 		{serveOptions{Listen: "127.0.0.1:0", PublicURL: "http://127.0.0.1:0"}, false, ""},
 		{serveOptions{Listen: "10.0.0.5:1", PublicURL: "https://berth.example.com", BehindProxy: true}, false, ""},
 		{serveOptions{Listen: "nowhere"}, false, "no address"},
+		{serveOptions{Listen: "127.0.0.1:22x"}, false, "no address"},
+		{serveOptions{Listen: "127.0.0.1:65536"}, false, "no address"},
 	} {
 		err := checkListen(c.o)
 		if (err != nil) != (c.want != "") || err != nil && !strings.Contains(err.Error(), c.want) {

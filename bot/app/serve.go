@@ -162,7 +162,8 @@ HTTP mode needs a certificate of a public authority; Socket Mode does not.`,
 
 // checkListen refuses an address, or a certificate, that nobody could use.
 func checkListen(o serveOptions) error {
-	if _, _, err := net.SplitHostPort(o.Listen); err != nil {
+	_, port, err := net.SplitHostPort(o.Listen)
+	if _, unknown := net.LookupPort("tcp", port); err != nil || unknown != nil {
 		return orchestrator.Errorf(orchestrator.CodeInvalidValue, "%q is no address to listen on.", o.Listen).WithHint("--listen 127.0.0.1:7878")
 	}
 	if (o.TLSCert == "") != (o.TLSKey == "") {

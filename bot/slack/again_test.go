@@ -270,6 +270,7 @@ func TestTooLate(t *testing.T) {
 func TestKilledAnswering(t *testing.T) {
 	t.Parallel()
 	o := newOffice(t, settings{stopped: true, speed: 4})
+	o.clock.Advance(-30 * time.Second) // clocks may be set back in between
 	stopped, kill := o.startVictim(victim{Points: []string{"after chat.postMessage#1"}})
 	if _, err := o.fake.User(maria).Message(o.ctx(), o.fake.IM(maria), "env list", ""); err != nil {
 		t.Fatal(err)

@@ -35,9 +35,10 @@ func (s *Slack) Deliver(ctx context.Context, key string) error {
 	if err != nil || !waiting {
 		return err
 	}
-	if s.tried.again(key) || d.ReceivedAt.Before(s.since) {
-		s.uncertain.again(key) // it may have been answered, and the process killed
+	if !s.fresh.has(key) {
+		s.uncertain.again(key) // it may have been answered, also by a process that was killed
 	}
+	s.fresh.forget(key)
 	if err := s.guarded(ctx, d); err != nil {
 		if s.Now().Sub(d.ReceivedAt) < giveUpAfter && (!refused(err) || fatal[errorCode(err)] != "") {
 			return err

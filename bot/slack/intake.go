@@ -107,6 +107,10 @@ func (s *Slack) keep(ctx context.Context, e envelope, key string) error {
 		sum := sha256.Sum256(e.payload)
 		key = hex.EncodeToString(sum[:])
 	}
-	_, err := s.Inbox.AcceptDelivery(ctx, orchestrator.Delivery{Key: Door + ":" + e.kind + ":" + key, Door: Door, Kind: e.kind, Body: e.payload, ReceivedAt: s.Now()})
+	d := orchestrator.Delivery{Key: Door + ":" + e.kind + ":" + key, Door: Door, Kind: e.kind, Body: e.payload, ReceivedAt: s.Now()}
+	fresh, err := s.Inbox.AcceptDelivery(ctx, d)
+	if fresh {
+		s.fresh.again(d.Key)
+	}
 	return err
 }

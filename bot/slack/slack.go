@@ -160,9 +160,8 @@ type Slack struct {
 	opened recent
 	// uncertain are the messages of which nobody knows whether they were posted.
 	uncertain recent
-	// tried are the deliveries that were begun since this door was made.
-	tried  recent
-	since  time.Time
+	// fresh are the deliveries that this process has accepted and not begun.
+	fresh  recent
 	beside beside
 	health health
 	self   self
@@ -222,8 +221,7 @@ func New(o Options) (*Slack, error) {
 	s.signatures = recent{ttl: 6 * time.Minute, now: o.Now}
 	s.opened = recent{ttl: giveUpAfter, now: o.Now}
 	s.uncertain = recent{ttl: giveUpAfter, now: o.Now}
-	s.tried = recent{ttl: giveUpAfter, now: o.Now}
-	s.since = o.Now()
+	s.fresh = recent{ttl: giveUpAfter, now: o.Now}
 	const notYet = "it has not been connected yet"
 	s.health.app = notYet
 	if mode == ModeSocket {
