@@ -228,13 +228,18 @@ func (s *Service) recallAll(ctx context.Context, all []Environment) error {
 	var own []*Diagnosis
 	for i := range all {
 		if d := all[i].Diagnosis; d != nil {
-			c := *d
-			c.Causes = slices.Clone(d.Causes)
-			all[i].Diagnosis = &c
-			own = append(own, &c)
+			all[i].Diagnosis = d.clone()
+			own = append(own, all[i].Diagnosis)
 		}
 	}
 	return s.recall(ctx, own...)
+}
+
+// clone is d with causes that recall may add to.
+func (d *Diagnosis) clone() *Diagnosis {
+	c := *d
+	c.Causes = slices.Clone(d.Causes)
+	return &c
 }
 
 // occurrences are the causes of a diagnosis that are to be remembered, each

@@ -1,7 +1,9 @@
 package orchestrator_test
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -87,7 +89,7 @@ func TestOneReasonForSeveralServers(t *testing.T) {
 func TestOneReasonForSeveralEnvironments(t *testing.T) {
 	w := newWorks(t)
 	w.x.Diagnoser, w.x.RetryAfter = away{"git.example.org", "retry"}, 0
-	s := &orchestrator.Service{Environments: w.Store, Operations: w.Store, Incidents: w.Store, Now: w.clock.Now}
+	s := &orchestrator.Service{Environments: w.Store, Live: w.Store, Operations: w.Store, Causes: w.Store, Incidents: w.Store, Now: w.clock.Now}
 	common := func(environment string) string {
 		t.Helper()
 		a, err := s.Do(t.Context(), orchestrator.Actor{Name: "maria"}, orchestrator.Command{Noun: orchestrator.NounEnv, Verb: orchestrator.VerbWhy, Environment: environment})
@@ -117,6 +119,9 @@ func TestOneReasonForSeveralEnvironments(t *testing.T) {
 			t.Errorf("%s: %q", e, got)
 		}
 	}
+	listedAlike(t, s, "")
+	listedAlike(t, s, "maria")
+	listedAlike(t, s, "nobody")
 	all, err := w.UntoldIncidents(t.Context(), true)
 	if err != nil || len(all) != 1 || !slices.Equal(all[0].Environments, []string{"one", "two", "three"}) {
 		t.Fatalf("%+v, %v", all, err)
@@ -216,5 +221,35 @@ func TestChronicle(t *testing.T) {
 	}
 	if said := turn(); said != "" {
 		t.Errorf("after its end: %s", said)
+	}
+}
+
+// listedAlike compares the two ways to list environments, those of owner only
+// unless it is empty.
+func listedAlike(t *testing.T, s *orchestrator.Service, owner string) {
+	t.Helper()
+	cmd := orchestrator.Command{Noun: orchestrator.NounEnv, Verb: orchestrator.VerbList, Mine: owner != ""}
+	a, err := s.Do(t.Context(), orchestrator.Actor{Name: owner}, cmd)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, err := json.Marshal(a.Environments)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := []byte{'['}
+	err = s.EachDetailed(t.Context(), owner, func(e *orchestrator.Environment) error {
+		if len(got) > 1 {
+			got = append(got, ',')
+		}
+		one, err := json.Marshal(e)
+		got = append(got, one...)
+		return err
+	})
+	if got = append(got, ']'); err != nil || !bytes.Equal(got, want) {
+		t.Errorf("one by one, %v:\n%s\nwhole:\n%s", err, got, want)
+	}
+	if owner != "nobody" && len(*a.Environments) == 0 {
+		t.Errorf("%q has none to compare", owner)
 	}
 }

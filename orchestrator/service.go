@@ -46,6 +46,14 @@ type Environments interface {
 	CountOwned(ctx context.Context, owner string) (int, error)
 }
 
+// Live reads all live environments without copying them: do must neither change
+// nor keep what it is given, whose servers lack what Hear sets.
+type Live interface {
+	EachEnvironment(ctx context.Context, owner string, do func(*Environment) error) error
+	// Hear sets when a server's agent was last heard and what that makes of it.
+	Hear(v *Server)
+}
+
 // Operations reads the history.
 type Operations interface {
 	Operation(ctx context.Context, id string) (Operation, error)
@@ -61,6 +69,7 @@ type SettingsReader func(path string) (raw []byte, values map[string]string, err
 type Service struct {
 	Submitter    Submitter
 	Environments Environments
+	Live         Live
 	Operations   Operations
 	// Events are what operations have told; nil: nobody asks for servers' steps.
 	Events interface {
@@ -172,6 +181,55 @@ func (s *Service) list(ctx context.Context, actor Actor, cmd Command) (Answer, e
 		}
 	}
 	return Answer{Servers: &servers}, nil
+}
+
+// EachEnvironment reads the live environments by name, those of owner only
+// unless it is empty, as they are stored.
+func (s *Service) EachEnvironment(ctx context.Context, owner string, do func(*Environment) error) error {
+	return s.Live.EachEnvironment(ctx, owner, do)
+}
+
+// EachDetailed calls do with each environment that a list has, until it gives
+// an error: a list of thousands need not be kept whole. What do is given holds
+// until it returns, and its Needs and diagnosis must not be changed.
+func (s *Service) EachDetailed(ctx context.Context, owner string, do func(*Environment) error) error {
+	// What is known of causes from before is asked for once for all.
+	known := map[*Diagnosis]*Diagnosis{}
+	var own []*Diagnosis
+	err := s.Live.EachEnvironment(ctx, owner, func(e *Environment) error {
+		if e.Diagnosis != nil {
+			d := e.Diagnosis.clone()
+			known[e.Diagnosis], own = d, append(own, d)
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	if err := s.recall(ctx, own...); err != nil {
+		return err
+	}
+	var e Environment
+	var servers []Server
+	return s.Live.EachEnvironment(ctx, owner, func(stored *Environment) error {
+		e = *stored
+		servers = append(servers[:0], stored.Servers...)
+		for i := range servers {
+			s.Live.Hear(&servers[i])
+		}
+		if stored.Servers != nil {
+			e.Servers = servers
+		}
+		if d := stored.Diagnosis; d != nil {
+			if e.Diagnosis = known[d]; e.Diagnosis == nil { // failed since
+				e.Diagnosis = d.clone()
+				if err := s.recall(ctx, e.Diagnosis); err != nil {
+					return err
+				}
+			}
+		}
+		return do(&e)
+	})
 }
 
 func (s *Service) show(ctx context.Context, cmd Command) (Answer, error) {

@@ -139,7 +139,7 @@ func newHouse(ctx context.Context, o serveOptions, ca string, source *catalog.So
 	h.store.SetEnqueue(h.jobs.Enqueue)
 	h.store.SetEnqueueDelivery(h.jobs.EnqueueDelivery)
 	h.service = &orchestrator.Service{
-		Submitter: h.store, Environments: h.store, Operations: h.store, Events: h.store, Causes: h.store, Incidents: h.store, Catalogs: source, Policy: policy.Rules{TeamsOf: h.teamsOf},
+		Submitter: h.store, Environments: h.store, Live: h.store, Operations: h.store, Events: h.store, Causes: h.store, Incidents: h.store, Catalogs: source, Policy: policy.Rules{TeamsOf: h.teamsOf},
 		Checker:  h.checker,
 		Settings: catalog.Settings, Able: h.able, Explain: executor.Explain, Evidence: executor.Evidence, NewID: newID, Now: now, Hide: diagnose.Hide, Canonical: bot.Canonical,
 	}
@@ -445,7 +445,7 @@ func (h *house) peers() peers {
 
 func (h *house) api() *httpapi.API {
 	return &httpapi.API{
-		Doer: h.service, Lister: h.store, Reader: reader{h.store, h.service}, Tokens: apiTokens{h.store}, Causes: h.service, Logs: h.logs, Names: h.names, Branches: h.branches, Reload: h.source.Reload, Person: h.personByName, Log: h.log,
+		Doer: h.service, Lister: h.service, Reader: reader{h.store, h.service}, Tokens: apiTokens{h.store}, Causes: h.service, Logs: h.logs, Names: h.names, Branches: h.branches, Reload: h.source.Reload, Person: h.personByName, Log: h.log,
 		State: h.state,
 		Parse: func(text string) (orchestrator.Command, error) {
 			p, err := bot.Parse(text)

@@ -38,7 +38,10 @@ type Doer interface {
 // Lister reads all environments, those of owner only unless it is empty; what
 // do is given must neither be changed nor kept.
 type Lister interface {
+	// EachEnvironment gives what is stored: without what the agents' silence and
+	// other failures make of it.
 	EachEnvironment(ctx context.Context, owner string, do func(*orchestrator.Environment) error) error
+	EachDetailed(ctx context.Context, owner string, do func(*orchestrator.Environment) error) error
 }
 
 // Reader is what the API reads beside commands.
@@ -215,45 +218,44 @@ func (a *API) command(w http.ResponseWriter, r *http.Request, actor orchestrator
 	if err != nil {
 		return err
 	}
-	if c.Form == wire.FormBrief && cmd.Noun == orchestrator.NounEnv && cmd.Verb == orchestrator.VerbList {
-		return a.brief(w, r, actor, cmd)
+	if c.Form != "" && cmd.Noun == orchestrator.NounEnv && cmd.Verb == orchestrator.VerbList {
+		return a.list(w, r, actor, cmd.Mine, c.Form)
 	}
 	answer, err := a.Doer.Do(r.Context(), actor, cmd)
 	if err != nil {
 		return err
 	}
 	if answer.Environments != nil {
-		// A client that has gone away is nobody's error.
-		switch c.Form {
-		case wire.FormBare:
-			w.Header().Set("Content-Type", "application/json")
-			_ = writeEnvironments(w, "", *answer.Environments, "\n")
-		default:
-			w.Header().Set("Content-Type", "application/json")
-			_ = writeEnvironments(w, `{"environments":`, *answer.Environments, "}\n")
-		}
+		w.Header().Set("Content-Type", "application/json")
+		_ = writeEnvironments(w, `{"environments":`, *answer.Environments, "}\n") // a client that has gone away is nobody's error
 		return nil
 	}
 	reply(w, http.StatusOK, answer)
 	return nil
 }
 
-// brief answers env list with what a table shows, for which no environment has
-// to be copied.
-func (a *API) brief(w http.ResponseWriter, r *http.Request, actor orchestrator.Actor, cmd orchestrator.Command) error {
+// list answers env list in one of its forms, for which no environment has to be
+// kept until all are there.
+func (a *API) list(w http.ResponseWriter, r *http.Request, actor orchestrator.Actor, mine bool, form string) error {
 	owner := ""
-	if cmd.Mine {
+	if mine {
 		owner = actor.Name
 	}
-	w.Header().Set("Content-Type", "text/tab-separated-values")
-	lines := rows{w: w}
+	each, kind := a.Lister.EachDetailed, "application/json"
+	whole := array{w: w}
+	add, end := whole.add, func() error { return whole.end("\n") }
+	if form == wire.FormBrief {
+		lines := rows{w: w}
+		each, kind, add, end = a.Lister.EachEnvironment, "text/tab-separated-values", lines.add, lines.flush
+	}
+	w.Header().Set("Content-Type", kind)
 	var gone error // a client that has gone away is nobody's error
-	err := a.Lister.EachEnvironment(r.Context(), owner, func(e *orchestrator.Environment) error {
-		gone = lines.add(e)
+	err := each(r.Context(), owner, func(e *orchestrator.Environment) error {
+		gone = add(e)
 		return gone
 	})
 	if err == nil {
-		gone = lines.flush()
+		gone = end()
 	}
 	if gone != nil {
 		return nil

@@ -21,22 +21,48 @@ const portion = 128 << 10
 // thousand are asked for interactively, and reflection takes most of the time
 // that they may take.
 func writeEnvironments(w io.Writer, before string, all []orchestrator.Environment, after string) error {
-	b := append(make([]byte, 0, portion+8<<10), before...)
-	b = append(b, '[')
+	out := array{w: w, before: before}
 	for i := range all {
-		if i > 0 {
-			b = append(b, ',')
-		}
-		b = appendEnvironment(b, &all[i])
-		if len(b) >= portion {
-			if _, err := w.Write(b); err != nil {
-				return err
-			}
-			b = b[:0]
+		if err := out.add(&all[i]); err != nil {
+			return err
 		}
 	}
-	b = append(append(b, ']'), after...)
-	_, err := w.Write(b)
+	return out.end(after)
+}
+
+// array writes environments as a JSON array, behind what is before it.
+type array struct {
+	w      io.Writer
+	before string
+	b      []byte
+	begun  bool
+}
+
+func (a *array) add(e *orchestrator.Environment) error {
+	if a.begun {
+		a.b = append(a.b, ',')
+	}
+	a.begin()
+	a.b = appendEnvironment(a.b, e)
+	if len(a.b) < portion {
+		return nil
+	}
+	_, err := a.w.Write(a.b)
+	a.b = a.b[:0]
+	return err
+}
+
+func (a *array) begin() {
+	if !a.begun {
+		a.begun = true
+		a.b = append(append(make([]byte, 0, portion+8<<10), a.before...), '[')
+	}
+}
+
+func (a *array) end(after string) error {
+	a.begin()
+	a.b = append(append(a.b, ']'), after...)
+	_, err := a.w.Write(a.b)
 	return err
 }
 

@@ -115,7 +115,7 @@ func (s *Store) one(ctx context.Context, q querier, where string, args ...any) (
 		return nil, err
 	}
 	for i := range all[0].Servers {
-		s.hear(&all[0].Servers[i])
+		s.Hear(&all[0].Servers[i])
 	}
 	return all[0], nil
 }
@@ -183,7 +183,7 @@ func (s *Store) Expired(ctx context.Context, now time.Time) ([]orchestrator.Envi
 			(SELECT 1 FROM operations d WHERE d.environment_id = e.id AND d.kind = 'destroy' AND d.status IN ('queued', 'running'))`, micros(now))
 		for _, e := range all {
 			for i := range e.Servers {
-				s.hear(&e.Servers[i])
+				s.Hear(&e.Servers[i])
 			}
 			out = append(out, *e)
 		}

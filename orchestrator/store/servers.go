@@ -73,7 +73,7 @@ func (s *Store) server(ctx context.Context, q querier, id string) (orchestrator.
 		return v, noServer(id)
 	}
 	v.Environment, v.Name = name, name+"/"+v.App
-	s.hear(&v)
+	s.Hear(&v)
 	return v, err
 }
 
@@ -344,8 +344,8 @@ func (g *sightings) all() map[string]time.Time {
 	return maps.Clone(g.last)
 }
 
-// hear sets when v's agent was last heard and what that makes of it.
-func (s *Store) hear(v *orchestrator.Server) { hear(v, s.seen.of(v.ID), s.now()) }
+// Hear sets when v's agent was last heard and what that makes of it.
+func (s *Store) Hear(v *orchestrator.Server) { hear(v, s.seen.of(v.ID), s.now()) }
 
 func hear(v *orchestrator.Server, heard, now time.Time) {
 	if !heard.IsZero() && (v.LastSeen == nil || heard.After(*v.LastSeen)) {
