@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/berth-dev/berth/bot/wire"
@@ -221,10 +222,19 @@ func moment(b []byte, name string, t *time.Time) []byte {
 	return append(b, '"')
 }
 
+// plain are the bytes that stand for themselves in a JSON string; a table, for
+// there are ten million of them in a long list.
+var plain = func() (t [256]bool) {
+	for c := ' '; c <= '~'; c++ {
+		t[c] = !strings.ContainsRune(`"\<>&`, c)
+	}
+	return t
+}()
+
 // appendString quotes plain ASCII itself and leaves the rest to encoding/json.
 func appendString(b []byte, s string) []byte {
 	for i := range len(s) {
-		if c := s[i]; c < ' ' || c > '~' || c == '"' || c == '\\' || c == '<' || c == '>' || c == '&' {
+		if !plain[s[i]] {
 			return other(b, s)
 		}
 	}
