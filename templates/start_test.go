@@ -24,6 +24,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/berth-dev/berth/testdata/executable"
 )
 
 // depot serves agents as Berth does, over TLS with an authority of its own.
@@ -112,12 +114,12 @@ func newMachine(t *testing.T, boot map[string]string) *machine {
 		mode os.FileMode
 	}{
 		"etc/berth/agent.json": {string(raw), 0o600}, "etc/berth/start.py": {text, 0o644},
-		"bin/systemctl": {"#!/bin/sh\necho \"systemctl $*\" >>" + m.root + "/calls\n", 0o755},
 	} {
 		if err := os.WriteFile(filepath.Join(m.root, name), []byte(f.text), f.mode); err != nil {
 			t.Fatal(err)
 		}
 	}
+	executable.Write(t, filepath.Join(m.root, "bin/systemctl"), "#!/bin/sh\necho \"systemctl $*\" >>"+m.root+"/calls\n")
 	return m
 }
 

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/berth-dev/berth/orchestrator"
+	"github.com/berth-dev/berth/testdata/executable"
 )
 
 // The starter recipe compiles with real Salt, and hostile values come out of
@@ -53,9 +54,7 @@ func TestStarterRecipe(t *testing.T) {
 			pwned := filepath.Join(dir, "pwned")
 			// In berth's place: it prints what it is called with, a line each.
 			probe := filepath.Join(dir, "it's berth")
-			if err := os.WriteFile(probe, []byte("#!/bin/sh\nfor word; do printf '<%s>\\n' \"$word\"; done\n"), 0o700); err != nil {
-				t.Fatal(err)
-			}
+			executable.Write(t, probe, "#!/bin/sh\nfor word; do printf '<%s>\\n' \"$word\"; done\n")
 			app := orchestrator.PillarApp{
 				Name: "web", Repository: "https://example.com/{{salt.cmd.run('touch " + pwned + "')}}\"'\n- x: 1 # ü 😀",
 				Branch: "{{salt.cmd.run('touch " + pwned + "')}}", Revision: strings.Repeat("a", 40), Checkout: filepath.Join(dir, "root", "app"), Port: 8080,

@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/berth-dev/berth/testdata/executable"
 )
 
 // program answers every question with the same diagnosis.
@@ -20,9 +22,7 @@ func program(t *testing.T, sentence string) string {
 	}
 	path := filepath.Join(t.TempDir(), "berth")
 	script := fmt.Sprintf("#!/bin/sh\ncat >/dev/null\n[ \"$SALT_EXIT\" = 2 ] && [ -f \"$SALT_STDERR\" ] || exit 1\ncat <<'E'\n%s\nE\n", answer)
-	if err := os.WriteFile(path, []byte(script), 0o755); err != nil {
-		t.Fatal(err)
-	}
+	executable.Write(t, path, script)
 	return path
 }
 

@@ -38,6 +38,7 @@ import (
 	"github.com/berth-dev/berth/orchestrator/agent"
 	"github.com/berth-dev/berth/orchestrator/branch/githubfake"
 	"github.com/berth-dev/berth/testdata/apps"
+	"github.com/berth-dev/berth/testdata/executable"
 )
 
 // berth is the program under test: the real one, built once. It has to be a
@@ -150,9 +151,7 @@ func TestOrdinaryUser(t *testing.T) {
 		t.Fatal(err)
 	}
 	program := filepath.Join(dir, "app.test")
-	if err := os.WriteFile(program, raw, 0o755); err != nil {
-		t.Fatal(err)
-	}
+	executable.Write(t, program, string(raw))
 	cmd := exec.CommandContext(t.Context(), program, "-test.run=^TestScripts$/^isolation$", "-test.v")
 	cmd.Env = append(os.Environ(), programVariable+"="+berth, "HOME="+dir, "TMPDIR="+dir)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uint32(uid), Gid: uint32(uid)}}

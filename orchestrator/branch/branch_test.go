@@ -21,6 +21,7 @@ import (
 
 	"github.com/berth-dev/berth/orchestrator"
 	"github.com/berth-dev/berth/orchestrator/branch/githubfake"
+	"github.com/berth-dev/berth/testdata/executable"
 )
 
 // A want is what a reference resolves to, or how it is refused.
@@ -228,9 +229,7 @@ func TestSSH(t *testing.T) {
 	script := filepath.Join(t.TempDir(), "ssh")
 	write := func(text string) {
 		t.Helper()
-		if err := os.WriteFile(script, []byte(text), 0o700); err != nil {
-			t.Fatal(err)
-		}
+		executable.Write(t, script, text)
 	}
 	t.Setenv("GIT_SSH_COMMAND", script)
 	write(sshScript)
@@ -296,6 +295,20 @@ func TestGitTroubles(t *testing.T) {
 	})
 }
 
+// TestGitDoesNotStart: git is there and the kernel starts it for nobody now.
+func TestGitDoesNotStart(t *testing.T) {
+	t.Parallel()
+	script := filepath.Join(t.TempDir(), "git")
+	executable.Write(t, script, "#!/bin/sh\n")
+	writer, err := os.OpenFile(script, os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer writer.Close()
+	_, err = New(Options{Git: script}).Resolve(context.Background(), app("https://git.example.com/acme/api"), "main")
+	refused(t, err, orchestrator.CodeGitUnreachable, "could not be started", "(text file busy)", "app api", "try again in a minute")
+}
+
 // TestTimeoutEndsHelpers: what git has started ends with it.
 func TestTimeoutEndsHelpers(t *testing.T) {
 	t.Parallel()
@@ -305,9 +318,7 @@ func TestTimeoutEndsHelpers(t *testing.T) {
 		t.Fatal(err)
 	}
 	// The helper holds the pipe open for as long as it lives.
-	if err := os.WriteFile(script, []byte("#!/bin/sh\nsleep 1000 > "+alive+" &\nwait\n"), 0o700); err != nil {
-		t.Fatal(err)
-	}
+	executable.Write(t, script, "#!/bin/sh\nsleep 1000 > "+alive+" &\nwait\n")
 	over := make(chan error, 1)
 	go func() {
 		pipe, err := os.Open(alive)
@@ -340,9 +351,7 @@ func TestPasswordIsNoArgument(t *testing.T) {
 	dir := t.TempDir()
 	script := filepath.Join(dir, "git")
 	text := fmt.Sprintf("#!/bin/sh\nprintf '%%s\\n' \"$@\" >> %s/args\nenv > %s/env\nexec %s \"$@\"\n", dir, dir, real)
-	if err := os.WriteFile(script, []byte(text), 0o700); err != nil {
-		t.Fatal(err)
-	}
+	executable.Write(t, script, text)
 	server := gitServer(t, "maria:hunter2")
 	want{ref: "commit:d", mark: "d"}.check(t, New(Options{Git: script}), app(strings.Replace(server.URL, "//", "//maria:hunter2@", 1)+"/acme/api.git"))
 	// A token in the place of the name, as some hosts take it.
@@ -405,9 +414,7 @@ func TestRedirectTakesNoPassword(t *testing.T) {
 func TestSSHCommandOfSettings(t *testing.T) {
 	dir := t.TempDir()
 	script, settings := filepath.Join(dir, "ssh"), filepath.Join(dir, "gitconfig")
-	if err := os.WriteFile(script, []byte(sshScript), 0o700); err != nil {
-		t.Fatal(err)
-	}
+	executable.Write(t, script, sshScript)
 	if err := os.WriteFile(settings, []byte("[core]\n\tsshCommand = "+script+"\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}

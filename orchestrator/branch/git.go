@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/url"
 	"os"
 	"os/exec"
@@ -424,8 +425,17 @@ func (e *gitError) explain(app orchestrator.App, repo repository) *orchestrator.
 	var start *exec.Error
 	var path *os.PathError
 	if errors.As(e.err, &start) || errors.As(e.err, &path) {
-		return orchestrator.Errorf(orchestrator.CodeGitUnreachable, "git could not be started where Berth runs, so the branch of app %s could not be checked.", app.Name).
-			WithHint("ops: install git, and see that it is in the PATH of berth serve")
+		if errors.Is(e.err, exec.ErrNotFound) || errors.Is(e.err, fs.ErrNotExist) || errors.Is(e.err, fs.ErrPermission) {
+			return orchestrator.Errorf(orchestrator.CodeGitUnreachable, "git could not be started where Berth runs, so the branch of app %s could not be checked.", app.Name).
+				WithHint("ops: install git, and see that it is in the PATH of berth serve")
+		}
+		// Too many processes, too little memory: it may pass.
+		reason := e.err
+		if path != nil {
+			reason = path.Err
+		}
+		return orchestrator.Errorf(orchestrator.CodeGitUnreachable, "git could not be started where Berth runs (%s), so the branch of app %s could not be checked.", reason, app.Name).
+			WithHint("try again in a minute; if it stays so, ops should look at what the machine that Berth runs on lacks")
 	}
 	for _, t := range troubles {
 		if t.pattern.MatchString(e.stderr) {

@@ -18,6 +18,7 @@ import (
 
 	"github.com/berth-dev/berth/orchestrator"
 	"github.com/berth-dev/berth/orchestrator/lazyregexp"
+	"github.com/cenkalti/backoff/v5"
 	"github.com/hashicorp/go-version"
 	"github.com/hashicorp/hc-install/product"
 	"github.com/hashicorp/hc-install/releases"
@@ -212,6 +213,20 @@ func probe(ctx context.Context, path string) (Binary, error) {
 	return Binary{Path: abs, Version: string(m[2]), OpenTofu: string(m[1]) == "OpenTofu"}, nil
 }
 
+// probeNew is probe for a program that this process has just written: a child
+// that was begun meanwhile has the file open for writing until it runs its own
+// program, and so long the kernel runs it for nobody (ETXTBSY). Refused, if
+// there is one, hears of each time.
+func probeNew(ctx context.Context, path string, refused backoff.Notify) (Binary, error) {
+	return backoff.Retry(ctx, func() (Binary, error) {
+		b, err := probe(ctx, path)
+		if err != nil && !errors.Is(err, syscall.ETXTBSY) {
+			err = backoff.Permanent(err)
+		}
+		return b, err
+	}, backoff.WithMaxElapsedTime(10*time.Second), backoff.WithNotify(refused))
+}
+
 // install downloads Terraform, or builds it, into Data/bin.
 func (o FindOptions) install(ctx context.Context, l limits) (Binary, error) {
 	bin := filepath.Join(o.Data, "bin")
@@ -242,7 +257,7 @@ func (o FindOptions) install(ctx context.Context, l limits) (Binary, error) {
 			return Binary{}, fmt.Errorf("it cannot be downloaded (%s) nor built (%s)", outOfReach(downloadErr), firstLine(err.Error()))
 		}
 	}
-	b, err := probe(ctx, filepath.Join(tmp, "terraform"))
+	b, err := probeNew(ctx, filepath.Join(tmp, "terraform"), nil)
 	if err != nil {
 		return Binary{}, fmt.Errorf("what was installed does not run: %w", err)
 	}

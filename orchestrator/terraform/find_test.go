@@ -13,6 +13,7 @@ import (
 
 	"github.com/berth-dev/berth/orchestrator"
 	"github.com/berth-dev/berth/orchestrator/terraform"
+	"github.com/berth-dev/berth/testdata/executable"
 )
 
 // versioned writes a program that answers `version` with what it is given: as
@@ -22,9 +23,7 @@ func versioned(t *testing.T, path, answer string) string {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(path, fmt.Appendf(nil, "#!/bin/sh\ncat <<'X'\n%s\nX\n", answer), 0o755); err != nil {
-		t.Fatal(err)
-	}
+	executable.Write(t, path, fmt.Sprintf("#!/bin/sh\ncat <<'X'\n%s\nX\n", answer))
 	return path
 }
 

@@ -11,10 +11,12 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
 	"github.com/berth-dev/berth/orchestrator"
+	"github.com/berth-dev/berth/testdata/executable"
 )
 
 func TestEvents(t *testing.T) {
@@ -522,4 +524,28 @@ func TestTidy(t *testing.T) {
 	tidies(2, plan, backup)
 	done()
 	tidies(0, backup)
+}
+
+// TestProbeNew: a program that somebody still has open for writing is tried
+// again until nobody has.
+func TestProbeNew(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "terraform")
+	executable.Write(t, path, "#!/bin/sh\necho Terraform v1.5.7\n")
+	writer, err := os.OpenFile(path, os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer writer.Close()
+	var refused []error
+	b, err := probeNew(t.Context(), path, func(err error, _ time.Duration) {
+		refused = append(refused, err)
+		writer.Close()
+	})
+	if err != nil || b.Version != "1.5.7" || len(refused) != 1 || !errors.Is(refused[0], syscall.ETXTBSY) {
+		t.Errorf("%+v, %v after %v", b, err, refused)
+	}
+	if _, err := probeNew(t.Context(), path+"-that-is-not", func(err error, _ time.Duration) { t.Errorf("tried again after %v", err) }); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("without a program: %v", err)
+	}
 }
