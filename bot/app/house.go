@@ -335,15 +335,15 @@ func (h *house) able(ctx context.Context, t orchestrator.Target) error {
 	if t.Module != "local" {
 		return nil
 	}
-	name := os.Getenv("BERTH_SALT_CALL")
-	if name == "" {
-		if _, err := exec.LookPath("salt-call"); err != nil {
-			return noSetup("Salt is missing: there is no salt-call on the PATH, and BERTH_SALT_CALL is not set")
-		}
-		return nil
+	named := os.Getenv("BERTH_SALT_CALL")
+	salt, found := agent.FindSaltCall(named)
+	if !found {
+		return noSetup("Salt is missing: there is no salt-call on the PATH, and BERTH_SALT_CALL is not set")
 	}
-	if _, err := exec.LookPath(name); err != nil {
-		return noSetup("Salt is missing: BERTH_SALT_CALL names %s, which cannot be run (%v)", name, reason(err))
+	if _, err := exec.LookPath(salt); err != nil && named != "" {
+		return noSetup("Salt is missing: BERTH_SALT_CALL names %s, which cannot be run (%v)", salt, reason(err))
+	} else if err != nil {
+		return noSetup("Salt is missing: %s cannot be run (%v)", salt, reason(err))
 	}
 	return nil
 }
