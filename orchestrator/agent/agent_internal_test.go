@@ -453,3 +453,43 @@ func TestSessionOutside(t *testing.T) {
 		t.Error("a process of the app's session is none of its own")
 	}
 }
+
+// An app that keeps ending is told to be unwell once, whatever its pace, and to
+// be well when it has run for a while; one that ends now and then stays well.
+func TestEndings(t *testing.T) {
+	t.Parallel()
+	start := time.Date(2026, 11, 24, 10, 0, 0, 0, time.UTC)
+	for _, c := range []struct {
+		every  time.Duration
+		turns  int // from well to unwell, until it ends no more
+		begins time.Duration
+	}{
+		{every: time.Second, turns: 1, begins: 5 * time.Second},
+		{every: 15 * time.Second, turns: 1, begins: 45 * time.Second},
+		{every: 97 * time.Second, turns: 1, begins: 295 * time.Second},
+		{every: 145 * time.Second, turns: 1, begins: 435 * time.Second},
+		{every: 155 * time.Second, turns: 0},
+		{every: time.Hour, turns: 0},
+	} {
+		var e endings
+		was, turns, now, ended := false, 0, start, 0
+		for ; now.Before(start.Add(3 * time.Hour)); now = now.Add(watchEvery) {
+			all := int(now.Sub(start) / c.every)
+			is := e.note(now, all-ended)
+			if ended = all; is == was {
+				continue
+			}
+			if was, turns = is, turns+1; turns == 1 && now.Sub(start) != c.begins {
+				t.Errorf("every %s: unwell after %s, want %s", c.every, now.Sub(start), c.begins)
+			}
+		}
+		if turns != c.turns {
+			t.Errorf("every %s: it turned %d times, want %d", c.every, turns, c.turns)
+		}
+		for calm := time.Duration(0); calm < endsWithin; calm += watchEvery {
+			if e.note(now.Add(calm), 0) && calm >= calmFor {
+				t.Errorf("every %s: still unwell after %s without an end", c.every, calm)
+			}
+		}
+	}
+}

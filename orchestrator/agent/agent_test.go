@@ -721,6 +721,37 @@ func TestAppFailsLater(t *testing.T) {
 	}
 }
 
+// An app that ends again and again is not well, though each time it is looked at
+// it answers.
+func TestAppKeepsEnding(t *testing.T) {
+	t.Parallel()
+	b := newBerth(t)
+	s := newServer(t, b)
+	r := newRepo(t)
+	commit := r.commit("main", map[string]string{"app.py": webApp, "version": "one", "builds": "none"})
+	b.want(orchestrator.Desired{Repository: "file://" + r.bare, Branch: "main", Commit: commit, Port: s.port},
+		orchestrator.Pillar{App: orchestrator.PillarApp{Start: "exec python3 app.py"}})
+	s.start()
+	if got := b.report(); !got.Healthy {
+		t.Fatalf("the first report: %+v", got)
+	}
+	for range 3 {
+		was := processesWith(t, s.dir, "app.py")
+		for _, pid := range was {
+			if err := syscall.Kill(pid, syscall.SIGTERM); err != nil {
+				t.Fatal(err)
+			}
+		}
+		eventually(t, "the app runs again", func() bool {
+			now := processesWith(t, s.dir, "app.py")
+			return len(now) > 0 && fmt.Sprint(now) != fmt.Sprint(was) && s.get("/version") == "one"
+		})
+	}
+	if got := b.report(); got.Healthy || !got.Later || !strings.HasPrefix(got.HealthDetail, "the app was ended by signal 15") || s.get("/version") != "one" {
+		t.Errorf("after three ends: %+v", got)
+	}
+}
+
 // A cancel while the app is waited for brings back what ran before, and what
 // becomes of that is told, also after a restart.
 func TestCancelInHealthWait(t *testing.T) {

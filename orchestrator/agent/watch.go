@@ -3,6 +3,10 @@ package agent
 import (
 	"context"
 	"crypto/rand"
+	"os/exec"
+	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/berth-dev/berth/orchestrator"
@@ -14,7 +18,39 @@ const (
 	// until Berth is told anew.
 	watchEvery = 5 * time.Second
 	watchTimes = 3
+	// tooOften is how often an app may not end within endsWithin, however well
+	// it answers in between, and calmFor how long it must then run without an
+	// end until it counts as well. With half of endsWithin, an app that ends at
+	// a steady pace is not told to be well and unwell in turn.
+	tooOften   = 3
+	endsWithin = 5 * time.Minute
+	calmFor    = endsWithin / 2
 )
+
+// endings are the times at which an app has ended lately.
+type endings struct {
+	at    []time.Time
+	often bool
+}
+
+// note takes how often the app has ended since it was looked at last, and
+// reports whether it does not stay up.
+func (e *endings) note(now time.Time, ends int) bool {
+	for range min(ends, tooOften) {
+		e.at = append(e.at, now)
+	}
+	e.at = slices.DeleteFunc(e.at, func(t time.Time) bool { return now.Sub(t) >= endsWithin })
+	switch {
+	case len(e.at) >= tooOften:
+		e.often = true
+	case len(e.at) == 0:
+		e.often = false
+	}
+	if e.often && now.Sub(e.at[len(e.at)-1]) >= calmFor {
+		*e = endings{}
+	}
+	return e.often
+}
 
 // health is what Berth knows of the app.
 type health struct {
@@ -50,26 +86,29 @@ func (a *agent) watchApp(d *orchestrator.Desired, p *app, told bool) {
 func (a *agent) lookAfter(ctx context.Context, d *orchestrator.Desired, p *app, told bool) {
 	began := time.Now()
 	// How often it had ended at the last look, and when it was well last.
-	seen, before, otherwise := 0, 0, 0
-	if p != nil {
-		_, seen, _ = p.state()
-		before = seen
-	}
+	seen, _ := a.ends(ctx, p, -1)
+	before, otherwise := seen, 0
+	var lately endings
 	for pause(ctx, watchEvery) == nil {
 		detail := ""
 		err := a.look(ctx, d, p, began)
 		if err != nil {
 			detail = err.Error()
 		}
-		if p != nil {
-			_, ends, last := p.state()
-			// Between two looks it may have ended and been started again.
-			if err != nil && ends > before || ends > seen {
-				detail = endedDetail(ends-before, last, detail)
-			}
-			if seen = ends; detail == "" {
-				before = ends
-			}
+		ends, last := a.ends(ctx, p, seen)
+		if seen < 0 || ends < seen { // started by hand, systemd counts anew
+			seen, before = ends, ends
+		}
+		often := lately.note(time.Now(), ends-seen)
+		switch {
+		// Between two looks it may have ended and been started again.
+		case err != nil && ends > before || ends > seen:
+			detail = endedDetail(max(ends-before, len(lately.at)), last, detail)
+		case often && err == nil:
+			detail = endedDetail(len(lately.at), last, "it was started again each time")
+		}
+		if seen = ends; detail == "" {
+			before = ends
 		}
 		if ctx.Err() != nil {
 			return
@@ -86,6 +125,27 @@ func (a *agent) lookAfter(ctx context.Context, d *orchestrator.Desired, p *app, 
 			a.log.Error("how the app is was not reported", "error", err)
 		}
 	}
+}
+
+// ends says how often the app has ended and been started again, before where
+// that is not known now, and how it ended last: of one that systemd keeps
+// running, just that it did.
+func (a *agent) ends(ctx context.Context, p *app, before int) (ends int, last string) {
+	if p != nil {
+		_, ends, last = p.state()
+		return ends, last
+	}
+	if !a.config.Systemd {
+		return max(before, 0), ""
+	}
+	out, err := exec.CommandContext(ctx, "systemctl", "show", "--property=NRestarts", "--value", unitName).Output()
+	if err == nil {
+		ends, err = strconv.Atoi(strings.TrimSpace(string(out)))
+	}
+	if err != nil {
+		ends = before
+	}
+	return ends, "ended"
 }
 
 // reportLater tells Berth that an app has become healthy or ceased to be.

@@ -204,7 +204,7 @@ const nextHealth = `Look at its output with "berth env logs NAME", mend the app,
 const (
 	nextReach = `Ask ops whether what it needs runs, and whether its setting has the right address; then "berth env retry NAME".`
 	// endedHow is how an agent says that an app ended.
-	endedHow = `^the app (?P<how>ended with exit status \d+|was ended by signal \d+)(?: \((?P<n>\d+) times\))?`
+	endedHow = `^the app (?P<how>ended(?: with exit status \d+)?|was ended by signal \d+)(?: \((?P<n>\d+) times\))?`
 )
 
 // healthRecords are why an app that was set up and started is not well. They
@@ -269,6 +269,7 @@ var healthRecords = []record{
 		samples: []sample{
 			{says: "the app ended with exit status 3 (7 times); nothing listened on port 41001", prints: "RuntimeError: no such table: orders", names: []string{"exit status 3", "7 times", "no such table: orders"}},
 			{says: "the app was ended by signal 11; nothing listened on port 41001", names: []string{"signal 11"}},
+			{says: "the app ended (4 times); it was started again each time", prints: "RuntimeError: no such table: orders", names: []string{"4 times", "no such table: orders"}},
 		}},
 	{code: "health_failed", who: developer, re: lazyregexp.New(`^nothing (?:listened|took a connection) on port (?P<port>\d+)`), when: elsewhere, sentence: `{app} runs, but listens on {where} instead of port {port}: it has to take its port from PORT.`, next: `Let the app listen on the port that the variable PORT has, push, then "berth env deploy NAME".`,
 		samples: []sample{
