@@ -1,6 +1,9 @@
 package orchestrator
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // Catalog is what ops allow to be built; package catalog reads it from
 // berth.hcl. Slices keep the file's order.
@@ -132,6 +135,22 @@ func (c *Catalog) Blueprint(name string) (Blueprint, bool) {
 // Size returns the named size.
 func (c *Catalog) Size(name string) (Size, bool) {
 	return byName(c.Sizes, name, func(s Size) string { return s.Name })
+}
+
+// StateVariables names the variables that reach the place of the states whatever
+// is worked on: those of the block state, and those that every target passes on.
+func (c *Catalog) StateVariables() []string {
+	out := slices.Clone(c.State.Environment)
+	if len(c.Targets) == 0 {
+		return out
+	}
+	for _, name := range c.Targets[0].Environment {
+		everywhere := !slices.ContainsFunc(c.Targets, func(t Target) bool { return !slices.Contains(t.Environment, name) })
+		if everywhere && !slices.Contains(out, name) {
+			out = append(out, name)
+		}
+	}
+	return out
 }
 
 func byName[T any](all []T, name string, key func(T) string) (T, bool) {

@@ -352,16 +352,18 @@ func stateChecks(ctx context.Context, c *orchestrator.Catalog, data string) []ch
 		Find:       terraform.FindOptions{Path: os.Getenv("BERTH_TERRAFORM"), Data: data, Offline: true},
 		Constraint: func() string { return c.Terraform }})
 	k := check{Name: "state", OK: true, Found: c.State.Where() + " can be written"}
-	if err := p.TryState(ctx, c.State); err != nil {
+	state := c.State
+	state.Environment = c.StateVariables()
+	if err := p.TryState(ctx, state); err != nil {
 		k.OK, k.Found, k.Next = false, c.State.Where()+" cannot be written: "+err.Error(), "look at the block state in the catalog and at the place itself"
 		var lacks []string
-		for _, name := range c.State.Environment {
+		for _, name := range state.Environment {
 			if os.Getenv(name) == "" {
 				lacks = append(lacks, name)
 			}
 		}
 		if len(lacks) > 0 {
-			k.Next = "not set, though the block state names it: " + strings.Join(lacks, ", ") + "; doctor and serve need it"
+			k.Next = "not set, though the catalog names it: " + strings.Join(lacks, ", ") + "; doctor and serve need it"
 		}
 		return []check{k}
 	}

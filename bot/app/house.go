@@ -68,7 +68,12 @@ type house struct {
 func newHouse(ctx context.Context, o serveOptions, ca string, source *catalog.Source, log *slog.Logger) (*house, error) {
 	h := &house{options: o, ca: ca, log: log, source: source}
 	h.recipes = newRecipes(filepath.Join(o.Data, "states"), log, source.Current, compiles)
-	source.Check = h.recipes.accept
+	source.Check = func(c *orchestrator.Catalog) error {
+		if err := catalog.CheckSettings(c); err != nil {
+			return err
+		}
+		return h.recipes.accept(c)
+	}
 	if os.Getuid() == 0 {
 		h.uidBase = firstAppUID
 	}

@@ -286,7 +286,10 @@ it, and, without --force, unless it is that of a run of Berth's which is dead.`,
 				if err != nil {
 					return err
 				}
-				if f, ok := cmd.InOrStdin().(*os.File); held.Text != "" && (!ok || !term.IsTerminal(int(f.Fd())) || asJSON) {
+				if held.Text == "" {
+					return terraform.NoLock() // nobody has said yes to one that comes now
+				}
+				if f, ok := cmd.InOrStdin().(*os.File); !ok || !term.IsTerminal(int(f.Fd())) || asJSON {
 					return orchestrator.Errorf(orchestrator.CodeConfirm, "Breaking a lock on the state of %s wants a yes, and there is no terminal to ask at.", name).
 						WithHint("berth state unlock %s --yes", name)
 				}
@@ -294,15 +297,13 @@ it, and, without --force, unless it is that of a run of Berth's which is dead.`,
 				if err := json.Unmarshal(held.Value, &l); err != nil {
 					return fmt.Errorf("reading whose lock it is: %w", err)
 				}
-				if held.Text != "" {
-					fmt.Fprintf(cmd.ErrOrStderr(), "%s\nIf that still works, two would write one state. Type the environment's name (%s) to break it: ", console.Clean(held.Text), name)
-					line, _ := bufio.NewReader(cmd.InOrStdin()).ReadString('\n') // what ends without a line end is an answer too
-					if strings.TrimSpace(line) != name {
-						return orchestrator.Errorf(orchestrator.CodeConfirm, "That was not %q: the lock is as it was.", name).WithHint("to break it without a question: berth state unlock %s --yes", name)
-					}
-					// That one, not another that may have come since.
-					q.Lock = l.ID
+				fmt.Fprintf(cmd.ErrOrStderr(), "%s\nIf that still works, two would write one state. Type the environment's name (%s) to break it: ", console.Clean(held.Text), name)
+				line, _ := bufio.NewReader(cmd.InOrStdin()).ReadString('\n') // what ends without a line end is an answer too
+				if strings.TrimSpace(line) != name {
+					return orchestrator.Errorf(orchestrator.CodeConfirm, "That was not %q: the lock is as it was.", name).WithHint("to break it without a question: berth state unlock %s --yes", name)
 				}
+				// That one, not another that may have come since.
+				q.Lock = l.ID
 			}
 			s, err := berth.State(cmd.Context(), name, q)
 			if err != nil {

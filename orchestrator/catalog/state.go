@@ -3,7 +3,6 @@ package catalog
 import (
 	"fmt"
 	"net/url"
-	"slices"
 	"strings"
 	"time"
 
@@ -64,20 +63,10 @@ func (l *loader) state(what string, b *hclsyntax.Block) {
 	}
 }
 
-// stateNeeds tells what the backend cannot do without. Variables reach it from
-// its own environment, and from that of the target that is worked on.
+// stateNeeds tells what the backend cannot do without.
 func (l *loader) stateNeeds(what string, place hcl.Range) {
 	s := l.cat.State
-	variables := slices.Clone(s.Environment)
-	for i, t := range l.cat.Targets {
-		if i == 0 {
-			variables = append(variables, t.Environment...)
-		}
-		variables = slices.DeleteFunc(variables, func(name string) bool {
-			return !slices.Contains(s.Environment, name) && !slices.Contains(t.Environment, name)
-		})
-	}
-	for _, n := range s.Lacks(variables) {
+	for _, n := range s.Lacks(l.cat.StateVariables()) {
 		names := strings.Join(n.Attributes, ", ")
 		if last := len(n.Attributes) - 1; last > 0 {
 			names = "one of " + strings.Join(n.Attributes[:last], ", ") + " and " + n.Attributes[last]

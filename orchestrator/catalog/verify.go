@@ -83,6 +83,14 @@ func Recipes(ctx context.Context, c *orchestrator.Catalog, known Known) error {
 	return err
 }
 
+// CheckSettings says what is wrong in the settings files of a catalog that is
+// good itself, if anything is.
+func CheckSettings(c *orchestrator.Catalog) error {
+	v := verifier{loader: &loader{path: c.File, cat: c}, values: map[string]map[string]string{}}
+	v.readSettings()
+	return v.err()
+}
+
 type verifier struct {
 	*loader
 	known    Known
@@ -112,8 +120,6 @@ func (v *verifier) people() {
 	}
 }
 
-// settings parses every settings file, and looks for needs that no environment
-// of a blueprint could meet.
 // userData checks the targets' templates of user-data.
 func (v *verifier) userData() {
 	for _, t := range v.cat.Targets {
@@ -126,7 +132,8 @@ func (v *verifier) userData() {
 	}
 }
 
-func (v *verifier) settings() {
+// readSettings parses every settings file.
+func (v *verifier) readSettings() {
 	for _, a := range v.cat.Apps {
 		if a.Settings == "" || settingsThere(a.Settings) != nil {
 			continue // Load has told
@@ -137,6 +144,17 @@ func (v *verifier) settings() {
 			continue
 		}
 		v.values[a.Name] = found
+	}
+}
+
+// settings parses every settings file, and looks for needs that no environment
+// of a blueprint could meet.
+func (v *verifier) settings() {
+	v.readSettings()
+	for _, a := range v.cat.Apps {
+		if _, read := v.values[a.Name]; !read {
+			continue
+		}
 		if info, err := os.Stat(a.Settings); err == nil && info.Mode().Perm()&0o004 != 0 && passable(a.Settings) {
 			v.warn(a.Settings, 1, "everybody on this machine can read these settings, the apps of servers included: chmod o-r %s.", a.Settings)
 		}

@@ -228,6 +228,11 @@ func (l *StateLock) match(f paths) error {
 	return nil
 }
 
+// NoLock says that there is no lock to break.
+func NoLock() *orchestrator.Error {
+	return orchestrator.Errorf(orchestrator.CodeNotFound, "Nobody holds a lock on this state.").WithHint("there is nothing to break")
+}
+
 // Unlock breaks the lock on the state of the workspace in dir: that with id, if
 // one is given. It never does while the run of Berth's that may have it lives,
 // and without force only when the lock's holder is dead beyond doubt.
@@ -247,7 +252,7 @@ func (p *Provisioner) Unlock(ctx context.Context, dir, id string, force bool) (S
 	}
 	switch {
 	case l == nil:
-		return StateLock{}, orchestrator.Errorf(orchestrator.CodeNotFound, "Nobody holds a lock on this state.").WithHint("there is nothing to break")
+		return StateLock{}, NoLock()
 	case b.Local() || b.Type == "pg":
 		return *l, orchestrator.Errorf(orchestrator.CodeState, "The state is %s; such a lock ends with the process that holds it, and cannot be broken.", *l).
 			WithHint("find that process and end it: for pg, pg_locks shows its connection (locktype advisory), and pg_terminate_backend ends it")
