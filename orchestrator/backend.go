@@ -44,6 +44,7 @@ const DefaultLockTimeout = 2 * time.Minute
 type backendKind struct {
 	at, form   string
 	more       []string
+	apart      []string
 	workspaces bool
 	refused    map[string]string
 	needs      []BackendNeed
@@ -63,8 +64,8 @@ type BackendNeed struct {
 // https://developer.hashicorp.com/terraform/language/backend.
 
 var backendKinds = map[string]backendKind{
-	"s3": {at: "key", form: "given/" + BackendID + "/terraform.tfstate",
-		refused: map[string]string{"access_key": "AWS_ACCESS_KEY_ID", "secret_key": "AWS_SECRET_ACCESS_KEY", "token": "AWS_SESSION_TOKEN", "sse_customer_key": "AWS_SSE_CUSTOMER_KEY"},
+	"s3": {at: "key", form: "given/" + BackendID + "/terraform.tfstate", apart: []string{"bucket"},
+		refused: map[string]string{"web_identity_token": "AWS_WEB_IDENTITY_TOKEN_FILE", "access_key": "AWS_ACCESS_KEY_ID", "secret_key": "AWS_SECRET_ACCESS_KEY", "token": "AWS_SESSION_TOKEN", "sse_customer_key": "AWS_SSE_CUSTOMER_KEY"},
 		needs: []BackendNeed{
 			{Attributes: []string{"bucket"}, Example: `bucket = "acme-terraform"`},
 			{Attributes: []string{"region"}, Variables: []string{"AWS_REGION", "AWS_DEFAULT_REGION"}, Example: `region = "eu-central-1"`},
@@ -83,10 +84,10 @@ var backendKinds = map[string]backendKind{
 			{Attributes: []string{"lock_address"}, Example: `lock_address = "https://states.example.com/berth/{id}/lock"`, If: "unlock_address"},
 		},
 		shared: map[string]string{"TF_HTTP_ADDRESS": "address", "TF_HTTP_LOCK_ADDRESS": "lock_address", "TF_HTTP_UNLOCK_ADDRESS": "unlock_address"}},
-	"gcs": {at: "prefix", form: "given/" + BackendID,
+	"gcs": {at: "prefix", form: "given/" + BackendID, apart: []string{"bucket"},
 		refused: map[string]string{"access_token": "GOOGLE_OAUTH_ACCESS_TOKEN", "encryption_key": "GOOGLE_ENCRYPTION_KEY"},
 		needs:   []BackendNeed{{Attributes: []string{"bucket"}, Example: `bucket = "acme-terraform"`}}},
-	"azurerm": {at: "key", form: "given/" + BackendID + ".tfstate",
+	"azurerm": {at: "key", form: "given/" + BackendID + ".tfstate", apart: []string{"container_name", "storage_account_name"},
 		refused: map[string]string{"access_key": "ARM_ACCESS_KEY", "sas_token": "ARM_SAS_TOKEN", "client_secret": "ARM_CLIENT_SECRET", "client_certificate_password": "ARM_CLIENT_CERTIFICATE_PASSWORD", "client_certificate": "ARM_CLIENT_CERTIFICATE", "oidc_token": "ARM_OIDC_TOKEN", "oidc_request_token": "ARM_OIDC_REQUEST_TOKEN"},
 		needs: []BackendNeed{
 			{Attributes: []string{"storage_account_name"}, Example: `storage_account_name = "acmeterraform"`},
@@ -94,7 +95,7 @@ var backendKinds = map[string]backendKind{
 		}},
 	"consul": {at: "path", form: "given/" + BackendID,
 		refused: map[string]string{"access_token": "CONSUL_HTTP_TOKEN", "http_auth": "CONSUL_HTTP_AUTH"}},
-	"kubernetes": {at: "secret_suffix", form: "given-" + BackendID,
+	"kubernetes": {at: "secret_suffix", form: "given-" + BackendID, apart: []string{"namespace"},
 		refused: map[string]string{"token": "KUBE_TOKEN", "password": "KUBE_PASSWORD", "client_key": "KUBE_CLIENT_KEY_DATA"},
 		// It reads ~/.kube/config only when told to.
 		needs: []BackendNeed{{Attributes: []string{"config_path", "config_paths", "in_cluster_config", "host"},
@@ -105,6 +106,13 @@ var backendKinds = map[string]backendKind{
 // that Berth does not know.
 var secretAttribute = lazyregexp.New(`(?i)passw|secret|token|access_key|private_key|client_key|encryption_key|credential`)
 
+// secretWithin is such a name within an attribute: of a setting in an object,
+// of a header, of a part of an address.
+var secretWithin = lazyregexp.New(`(?i)passw|secret|token|api-?key|access_key|private_key|client_key|encryption_key|credential|authorization|cookie|signature|^sig$`)
+
+// inFile is the name of a setting that says where a secret is.
+var inFile = lazyregexp.New(`(?i)[_-](file|path)s?$`)
+
 // RefusedAttribute reports whether a backend's attribute would be a secret in a
 // file, and the variable to give it by, where that is known.
 func (b Backend) RefusedAttribute(name string) (variable string, refused bool) {
@@ -113,7 +121,16 @@ func (b Backend) RefusedAttribute(name string) (variable string, refused bool) {
 		variable, refused = kind.refused[name]
 		return variable, refused
 	}
-	return "", secretAttribute.MatchString(name)
+	return "", secretAttribute.MatchString(name) && !inFile.MatchString(name)
+}
+
+// RefusedWithin is RefusedAttribute for what stands by a name within an
+// attribute's value.
+func (b Backend) RefusedWithin(name string) (variable string, refused bool) {
+	if variable, refused = backendKinds[b.Type].refused[name]; refused {
+		return variable, refused
+	}
+	return "", secretWithin.MatchString(name) && !inFile.MatchString(name)
 }
 
 // Lacks gives what the backend needs and has neither in its attributes nor by
@@ -147,6 +164,26 @@ func (b Backend) SharedBy(variable string) (attribute string, shared bool) {
 func (b Backend) Placed() bool {
 	_, known := backendKinds[b.Type]
 	return known || b.Local() || marked(b.Attributes)
+}
+
+// Unplaced names the attributes in which {id} lacks: it stands in another, so
+// that Berth adds no ID by itself, and all environments would have one state, or
+// one lock.
+func (b Backend) Unplaced() (attributes []string) {
+	kind := backendKinds[b.Type]
+	if kind.at == "" || !marked(b.Attributes) {
+		return nil
+	}
+	told := func(name string) bool { return marked(b.Attributes[name]) }
+	if !told(kind.at) && !slices.ContainsFunc(kind.apart, told) {
+		attributes = append(attributes, kind.at)
+	}
+	for _, name := range kind.more {
+		if given, ok := b.Attributes[name].(string); ok && given != "" && !told(name) {
+			attributes = append(attributes, name)
+		}
+	}
+	return attributes
 }
 
 func marked(v any) bool {

@@ -57,6 +57,13 @@ func (l *loader) state(what string, b *hclsyntax.Block) {
 	if !s.Placed() {
 		l.at(place, "%s: Berth does not know how this backend tells states apart. Write {id}, which becomes each environment's ID, into the attribute that does, such as path = \"berth/{id}\".", what)
 	}
+	for _, name := range s.Unplaced() {
+		where := place
+		if a := b.Body.Attributes[name]; a != nil {
+			where = a.Expr.Range()
+		}
+		l.at(where, "%s: %s would be one for all environments, since {id} stands elsewhere. Write {id} into %s too, or nowhere: then Berth adds each environment's ID.", what, name, name)
+	}
 	l.cat.State = s
 	if len(l.problems) == problems { // else what is wrong may be what lacks
 		l.refs = append(l.refs, func() { l.stateNeeds(what, place) })
@@ -129,7 +136,7 @@ func (l *loader) stateAttribute(s *orchestrator.Backend, what, name string, a *h
 	if !ok {
 		return
 	}
-	if variable := secretIn(s.Type, v); variable != "" {
+	if variable := secretIn(*s, v); variable != "" {
 		l.at(a.Expr.Range(), "%s: %s has a secret in it. Leave it out, give serve %s, and name that in environment = […].", what, name, variable)
 		return
 	}
@@ -139,20 +146,43 @@ func (l *loader) stateAttribute(s *orchestrator.Backend, what, name string, a *h
 }
 
 // secretIn finds, anywhere in a value, what only a secret looks like: the
-// password of an address or of a connection string, a key file's content.
-func secretIn(backend string, v cty.Value) (variable string) {
-	instead := map[string]string{"pg": "PG_CONN_STR", "http": "TF_HTTP_USERNAME and TF_HTTP_PASSWORD", "gcs": "GOOGLE_CREDENTIALS", "consul": "CONSUL_HTTP_TOKEN"}[backend]
+// password of an address or of a connection string, a key file's content, or
+// what goes by a secret's name.
+func secretIn(s orchestrator.Backend, v cty.Value) (variable string) {
+	instead := map[string]string{"pg": "PG_CONN_STR", "http": "TF_HTTP_USERNAME and TF_HTTP_PASSWORD", "gcs": "GOOGLE_CREDENTIALS", "consul": "CONSUL_HTTP_TOKEN"}[s.Type]
 	if instead == "" {
 		instead = "the backend's variable for it"
 	}
-	_ = cty.Walk(v, func(_ cty.Path, v cty.Value) (bool, error) {
+	named := func(name string) {
+		if own, refused := s.RefusedWithin(name); refused {
+			if variable = own; own == "" {
+				variable = instead
+			}
+		}
+	}
+	_ = cty.Walk(v, func(path cty.Path, v cty.Value) (bool, error) {
 		if v.IsNull() || v.Type() != cty.String {
 			return true, nil
 		}
+		for _, step := range path {
+			switch step := step.(type) {
+			case cty.GetAttrStep:
+				named(step.Name)
+			case cty.IndexStep:
+				if step.Key.Type() == cty.String {
+					named(step.Key.AsString())
+				}
+			}
+		}
 		text := v.AsString()
 		if u, err := url.Parse(text); err == nil && u.Scheme != "" {
-			if _, password := u.User.Password(); password || u.Query().Get("password") != "" || backend == "http" && u.User != nil {
+			if _, password := u.User.Password(); password || s.Type == "http" && u.User != nil {
 				variable = instead
+			}
+			for name, values := range u.Query() {
+				if strings.Join(values, "") != "" {
+					named(name)
+				}
 			}
 		} else if err != nil && strings.Contains(text, "://") && strings.Contains(text, "@") {
 			variable = instead // no address that can be judged

@@ -33,8 +33,18 @@ func TestStateNeeds(t *testing.T) {
 		`"azurerm" {}`:           {`needs storage_account_name. Expected: storage_account_name = "acmeterraform".`, `needs container_name.`},
 		`"consul" {}`:            nil, // on this machine, at its usual port
 		`"kubernetes" {}`:        {at + `state "kubernetes" needs one of config_path, config_paths, in_cluster_config and host. Expected: config_path = "/etc/berth/kube/config"; or give serve KUBE_CONFIG_PATH`},
-		`"kubernetes" { in_cluster_config = true }`: nil,
-		`"oss" { prefix = "{id}" }`:                 nil, // not known: Terraform says what lacks
+		`"kubernetes" { in_cluster_config = true }`:                                       nil,
+		`"oss" { prefix = "{id}" }`:                                                       nil, // not known: Terraform says what lacks
+		"\"oss\" {\n prefix = \"{id}\"\n shared_credentials_file = \"/etc/berth/oss\"\n}": nil, // only where it is
+		"\"s3\" {\n bucket = \"a\"\n region = \"b\"\n assume_role_with_web_identity = { web_identity_token_file = \"/run/token\" }\n}": nil,
+		// {id} that does not tell the states apart, or their locks.
+		"\"s3\" {\n bucket = \"a\"\n region = \"b\"\n assume_role = { session_name = \"berth-{id}\" }\n}": {at + `state "s3": key would be one for all environments, since {id} stands elsewhere. Write {id} into key too, or nowhere`},
+		"\"s3\" {\n bucket = \"berth-{id}\"\n region = \"b\"\n key = \"state\"\n}":                        nil,
+		"\"http\" {\n address = \"https://x/s\"\n lock_address = \"https://x/{id}\"\n unlock_address = \"https://x/{id}\"\n}": {
+			`berth.hcl:3: state "http": address would be one for all environments`},
+		"\"http\" {\n address = \"https://x/{id}\"\n lock_address = \"https://x/lock\"\n unlock_address = \"https://x/lock\"\n}": {
+			`berth.hcl:4: state "http": lock_address would be one for all environments`, `berth.hcl:5: state "http": unlock_address would be`},
+		"\"kubernetes\" {\n host = \"https://{id}.example.com\"\n}": {`secret_suffix would be one for all environments`},
 		// What is wrong already may be what lacks.
 		`"pg" { conn_str = "postgres://a:hunter2@db/x" }`: {`conn_str has a secret in it`},
 	} {

@@ -17,13 +17,14 @@ import (
 // to remove one or to say who holds its lock. The names are those of
 // https://developer.hashicorp.com/terraform/language/backend/http.
 type httpState struct {
-	get func(attribute string) string
-	env map[string]string
+	get     func(attribute string) string
+	headers map[string]any // OpenTofu's
 }
 
 func newHTTPState(b orchestrator.Backend, environmentID string, env map[string]string) httpState {
 	attributes, _ := b.For(environmentID)
-	return httpState{env: env, get: func(name string) string {
+	headers, _ := attributes["headers"].(map[string]any)
+	return httpState{headers: headers, get: func(name string) string {
 		if v, ok := attributes[name]; ok {
 			return fmt.Sprint(v)
 		}
@@ -37,6 +38,9 @@ func (s httpState) do(ctx context.Context, method, address, body string) (status
 	req, err := http.NewRequestWithContext(ctx, method, address, strings.NewReader(body))
 	if err != nil {
 		return 0, nil, err
+	}
+	for name, value := range s.headers {
+		req.Header.Set(name, fmt.Sprint(value))
 	}
 	if name := s.get("username"); name != "" {
 		req.SetBasicAuth(name, s.get("password"))

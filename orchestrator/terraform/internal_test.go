@@ -6,6 +6,8 @@ import (
 	"encoding/json"
 	"errors"
 	"io/fs"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -547,5 +549,25 @@ func TestProbeNew(t *testing.T) {
 	}
 	if _, err := probeNew(t.Context(), path+"-that-is-not", func(err error, _ time.Duration) { t.Errorf("tried again after %v", err) }); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("without a program: %v", err)
+	}
+}
+
+// What OpenTofu sends beside each request, Berth's own requests send too.
+func TestHeadersOfStates(t *testing.T) {
+	t.Parallel()
+	var seen []string
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		seen = append(seen, r.Method+" "+r.URL.Path+" "+r.Header.Get("X-Team"))
+	}))
+	defer server.Close()
+	b := orchestrator.Backend{Type: "http", Attributes: map[string]any{"address": server.URL, "lock_address": server.URL, "unlock_address": server.URL, "headers": map[string]any{"X-Team": "shop"}}}
+	if l, err := lockHTTP(t.Context(), b, "e1", nil); l != nil || err != nil {
+		t.Errorf("%v, %v", l, err)
+	}
+	if err := removeHTTP(t.Context(), b, "e1", nil); err != nil {
+		t.Error(err)
+	}
+	if want := []string{"LOCK /e1 shop", "UNLOCK /e1 shop", "DELETE /e1 shop"}; !slices.Equal(seen, want) {
+		t.Errorf("asked %q, want %q", seen, want)
 	}
 }
