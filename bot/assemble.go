@@ -404,12 +404,35 @@ func (p *parser) leftover(b *body, named int) {
 	if _, ref := linked(second); n == 1 && !partForm.MatchString(second.text) && ref == "" {
 		return // a blueprint
 	}
+	if first, ref := linked(b.words[named]); n == 2 && ref == "" && first == b.words[named].text {
+		switch last := b.words[named+1]; {
+		case !last.quoted && partForm.MatchString(last.text):
+			p.paired(b, named+1)
+			return
+		case !likeBranch(last):
+			return // a blueprint, and one word too many
+		case p.tooMany(b.words[named:]).Code == o.CodeGrammar:
+			p.correct(o.Errorf(o.CodeGrammar, "Berth does not know what %s means here: a branch is written APP=BRANCH.", show(last.text)), false)
+		}
+	}
+	if n == 3 && !likeBranch(b.words[named+2]) {
+		return // blueprint, app, and what is no branch
+	}
 	for _, keep := range []int{named, named + 1} {
 		if _, paired := pairs(without(b.words[keep:], pairNoise, 0)); paired || n == 1 {
 			p.paired(b, keep)
 			return
 		}
 	}
+}
+
+// usualBranches are branches whose names read like any other word.
+var usualBranches = set("main master trunk dev develop development devel next stable staging stage production prod release")
+
+// likeBranch says whether a word reads like a branch: any word may be one, but
+// after a blueprint most are something else.
+func likeBranch(w word) bool {
+	return w.quoted || usualBranches[lower(w.text)] || strings.ContainsFunc(w.text, func(r rune) bool { return !(r >= 'a' && r <= 'z' || r == '-') })
 }
 
 // blueprintNamed takes "blueprint shop", "the shop blueprint", blueprint=shop

@@ -11,6 +11,9 @@ import (
 // not: the canonical text of cmd with each near name in its place. It is empty
 // where more than one thing is wrong, or where no near name is known.
 func Corrected(e *o.Error, cmd o.Command) []string {
+	if len(e.All) > 0 {
+		return correctedAll(e.All, cmd)
+	}
 	put := replacement(e, cmd)
 	if put == nil {
 		return nil
@@ -22,6 +25,18 @@ func Corrected(e *o.Error, cmd o.Command) []string {
 		out = append(out, Canonical(c))
 	}
 	return out
+}
+
+// correctedAll puts the nearest name of each of several errors into cmd.
+func correctedAll(all []*o.Error, cmd o.Command) []string {
+	for _, e := range all {
+		put := replacement(e, cmd)
+		if put == nil || len(e.Suggestions) == 0 {
+			return nil
+		}
+		put(&cmd, e.Suggestions[0])
+	}
+	return []string{Canonical(cmd)}
 }
 
 // replacement puts a near name into a command, or is nil.
@@ -81,14 +96,16 @@ func putApp(cmd o.Command, app string) func(c *o.Command, name string) {
 	}
 }
 
-// wrongBranch is the key of the one branch that an error is about. An error
-// that came over the wire only says so in its message.
+// wrongBranch is the key of the one branch that an error is about. A Berth of
+// an older version only says so in the message.
 func wrongBranch(e *o.Error, cmd o.Command) (string, bool) {
 	if app := e.Subject.App; app != "" {
 		if _, ok := cmd.Branches[""]; ok && cmd.Noun == o.NounServer {
 			app = ""
 		}
-		return app, true
+		// Only a new environment takes branches from the catalog, in whose place
+		// one can be named; what runs keeps its own.
+		return app, named(cmd, app) || cmd.Verb == o.VerbCreate || cmd.Verb == o.VerbPlan
 	}
 	var found []string
 	for app, ref := range cmd.Branches {

@@ -304,6 +304,11 @@ func TestSentences(t *testing.T) {
 		{"grammar -> env create qa web=feature/login ttl=72h", []string{"please create a new environment called qa with web on feature/login for 3 days", "env create qa with web on branch feature/login for three days", "env create qa --web feature/login --ttl 3d", "env create qa --web=feature/login expires in 3 days"}},
 		{"grammar -> env create qa api=main web=feature/login", []string{"env create qa api@main web@feature/login", "env create qa api->main web->feature/login", "env create qa with api main and web feature/login", "env create qa --api main --web=feature/login"}},
 		{"grammar -> env create qa shop api=main", []string{"env create qa shop api main", "env create qa shop api@main", "env create qa using blueprint shop with api on main"}},
+		{"grammar -> env create qa web=main", []string{"env create qa web main"}},
+		{"grammar -> env create qa web=feature/login", []string{"env create qa web feature/login"}},
+		// A word after the blueprint is no branch of it.
+		{"grammar", []string{"env create qa shop extra", "env plan qa shop extra", "env create qa shop extra more"}},
+		{"grammar -> env create qa shop ttl=72h", []string{"env create qa shop 3d"}},
 		{"invalid_value -> env create qa api=main", []string{"env create qa api==main", "env create qa api:=main"}},
 		{"grammar -> env plan qa web=main", []string{"env create qa web=main --dry-run", "env create --plan qa web=main"}},
 		{"grammar -> env create qa ttl=24h", []string{"env create qa until tomorrow", "env create qa lasting a day", "create env qa lifetime 1d"}},

@@ -27,6 +27,8 @@ type Plan struct {
 	Size      string       `json:"size,omitempty"`
 	Lifetime  string       `json:"lifetime"`
 	Servers   []PlanServer `json:"servers"`
+	// Note says why env create would be refused now, and what to do.
+	Note string `json:"note,omitempty"`
 }
 
 // PlanServer is one server of a Plan.

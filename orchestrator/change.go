@@ -109,7 +109,14 @@ func (s *Service) deploy(ctx context.Context, actor Actor, cmd Command) (Answer,
 // when e was made, so its spelling is right.
 func (s *Service) branchGone(e Environment, err error) error {
 	var x *Error
-	if !errors.As(err, &x) || x.Code != CodeBranchNotFound || x.Subject.RenamedTo != "" {
+	if errors.As(err, &x) && len(x.All) > 0 {
+		var each []error
+		for _, one := range x.All {
+			each = append(each, s.branchGone(e, one))
+		}
+		return joinErrors(each)
+	}
+	if x == nil || x.Code != CodeBranchNotFound || x.Subject.RenamedTo != "" {
 		return err
 	}
 	i := slices.IndexFunc(e.Servers, func(v Server) bool { return v.App == x.Subject.App })

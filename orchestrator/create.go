@@ -17,13 +17,15 @@ type draft struct {
 	target    Target
 	size      string
 	lifetime  time.Duration
+	planned   bool  // is only to be shown
+	full      error // why a planned one could not be made now
 	apps      []App
 	refs      map[string]string
 }
 
 func (s *Service) draftEnvironment(ctx context.Context, actor Actor, cmd Command) (draft, error) {
 	c := s.Catalogs.Current()
-	d := draft{name: cmd.Environment, refs: cmd.Branches, size: cmd.Size}
+	d := draft{name: cmd.Environment, refs: cmd.Branches, size: cmd.Size, planned: cmd.Verb == VerbPlan}
 	b, err := chooseBlueprint(c, cmd.Blueprint)
 	if err != nil {
 		return d, err
@@ -106,8 +108,8 @@ func (s *Service) checkDraft(ctx context.Context, actor Actor, d draft, ttl time
 	if err != nil {
 		return d, err
 	}
-	if err := s.Policy.Quota(c, actor, n); err != nil {
-		return d, err
+	if d.full = s.Policy.Quota(c, actor, n); d.full != nil && !d.planned {
+		return d, d.full
 	}
 	return d, s.checkNeeds(d)
 }
@@ -254,10 +256,10 @@ func (s *Service) resolve(ctx context.Context, apps []App, refs map[string]strin
 	return changes, joinErrors(errs)
 }
 
-// joinErrors makes one error of several: the first one's code and hint, every
-// one's message.
+// joinErrors makes one error of several: the first one's code, every one's
+// message, and every one's hint with its app before it.
 func joinErrors(errs []error) error {
-	var first *Error
+	var all []*Error
 	for _, err := range errs {
 		if err == nil {
 			continue
@@ -266,17 +268,31 @@ func joinErrors(errs []error) error {
 		if !errors.As(err, &e) {
 			return err
 		}
-		if first == nil {
-			c := *e
-			first = &c
-		} else if e.Message != first.Message {
-			first.Message += " " + e.Message
+		if !slices.ContainsFunc(all, func(x *Error) bool { return x.Message == e.Message }) {
+			all = append(all, e)
 		}
 	}
-	if first == nil {
+	switch len(all) {
+	case 0:
 		return nil
+	case 1:
+		return all[0]
 	}
-	return first
+	joined := &Error{Code: all[0].Code, Hint: all[0].Hint, Cause: all[0].Cause, All: all}
+	var messages, hints []string
+	same := true
+	for _, e := range all {
+		messages = append(messages, e.Message)
+		same = same && e.Hint == joined.Hint
+		if e.Hint != "" {
+			hints = append(hints, e.Subject.App+": "+strings.TrimSuffix(e.Hint, "?"))
+		}
+	}
+	joined.Message = strings.Join(messages, " ")
+	if !same {
+		joined.Hint = strings.Join(hints, "; ")
+	}
+	return joined
 }
 
 func (s *Service) plan(ctx context.Context, actor Actor, cmd Command) (Answer, error) {
@@ -289,6 +305,13 @@ func (s *Service) plan(ctx context.Context, actor Actor, cmd Command) (Answer, e
 		return Answer{}, err
 	}
 	p := &Plan{Name: d.name, Blueprint: d.blueprint, Target: d.target.Name, Size: d.size, Lifetime: d.lifetime.String()}
+	if d.full != nil {
+		p.Note = "It could not be made now. " + d.full.Error()
+		var e *Error
+		if errors.As(d.full, &e) && e.Hint != "" {
+			p.Note += " Next: " + e.Hint
+		}
+	}
 	for i, c := range changes {
 		v := PlanServer{App: c.App, Branch: c.Branch, Commit: c.Commit}
 		for _, key := range sortedKeys(d.apps[i].Needs) {

@@ -53,15 +53,17 @@ type Error struct {
 	Suggestions []string `json:"suggestions,omitempty"`
 	// Subject is what the error is about, where a door can use it to offer the
 	// corrected command.
-	Subject Subject `json:"-"`
-	Cause   error   `json:"-"`
+	Subject Subject `json:"subject,omitzero"`
+	// All is each of the errors that this one tells at once, if it is several.
+	All   []*Error `json:"all,omitempty"`
+	Cause error    `json:"-"`
 }
 
 // Subject is the thing that an Error is about.
 type Subject struct {
-	App string // that is unknown, or whose branch was not found
+	App string `json:"app,omitempty"` // that is unknown, or whose branch was not found
 	// RenamedTo is what a branch is called now that is not found any more.
-	RenamedTo string
+	RenamedTo string `json:"renamed_to,omitempty"`
 }
 
 func (e *Error) Error() string { return e.Message }

@@ -2,6 +2,7 @@ package orchestrator_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"path/filepath"
@@ -25,6 +26,7 @@ type desk struct {
 	catalog  *orchestrator.Catalog
 	branches map[string]string // app/branch → commit
 	settings map[string]string
+	near     map[string][]string // of a missing branch
 }
 
 func (d *desk) Current() *orchestrator.Catalog { return d.catalog }
@@ -33,7 +35,11 @@ func (d *desk) Resolve(_ context.Context, a orchestrator.App, ref string) (orche
 	if c, ok := d.branches[a.Name+"/"+ref]; ok {
 		return orchestrator.Resolved{Branch: ref, Commit: c}, nil
 	}
-	return orchestrator.Resolved{}, orchestrator.Errorf(orchestrator.CodeBranchNotFound, "%s has no branch %s.", a.Name, ref)
+	e := orchestrator.Errorf(orchestrator.CodeBranchNotFound, "%s has no branch %s.", a.Name, ref).WithHint("check its spelling")
+	if e.Suggestions = d.near[ref]; len(e.Suggestions) > 0 {
+		e = e.WithHint("did you mean %s?", strings.Join(e.Suggestions, " or "))
+	}
+	return orchestrator.Resolved{}, e
 }
 
 func newDesk(t *testing.T) *desk {
@@ -240,6 +246,63 @@ func TestRefusals(t *testing.T) {
 	after, err := d.store.Unended(t.Context())
 	if err != nil || len(after) != len(before) {
 		t.Errorf("something was stored: %+v, %v", after, err)
+	}
+}
+
+// Several branches that are missing are each told with their own near names.
+func TestSeveralBranchesMissing(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	d.near = map[string][]string{"nope": {"node"}, "nada": {"nadir", "nado"}}
+	for _, test := range []struct{ text, hint string }{
+		{"env create qa web=nope api=nada", "api: did you mean nadir or nado; web: did you mean node"},
+		{"env create qa web=nope api=none", "api: check its spelling; web: did you mean node"},
+		{"env create qa web=null api=none", "check its spelling"},
+		{"env create qa web=nope", "did you mean node?"},
+	} {
+		_, err := d.ask(t, maria, test.text)
+		var e *orchestrator.Error
+		if !errors.As(err, &e) || e.Code != orchestrator.CodeBranchNotFound || e.Hint != test.hint {
+			t.Errorf("%s: %+v; want the hint %q", test.text, err, test.hint)
+			continue
+		}
+		raw, err := json.Marshal(e)
+		var wire orchestrator.Error
+		if err != nil || json.Unmarshal(raw, &wire) != nil || len(wire.All) != len(e.All) || wire.Subject != e.Subject {
+			t.Errorf("%s: over the wire it is %s, %v", test.text, raw, err)
+		}
+		for _, one := range wire.All {
+			if one.Subject.App == "" || !strings.Contains(e.Message, one.Message) {
+				t.Errorf("%s: %+v is not told whole", test.text, one)
+			}
+		}
+	}
+	d.must(t, maria, "env create calm web=feature/login api=feature/login")
+	d.end(t, "calm", orchestrator.OperationSucceeded, orchestrator.StatusReady)
+	delete(d.branches, "web/feature/login")
+	delete(d.branches, "api/feature/login")
+	_, err := d.ask(t, maria, "env deploy calm")
+	var e *orchestrator.Error
+	if !errors.As(err, &e) || !strings.Contains(e.Hint, "env deploy calm web=") || !strings.Contains(e.Hint, "env deploy calm api=") {
+		t.Errorf("branches that are gone: %+v", err)
+	}
+}
+
+// A plan changes nothing, so a full quota does not refuse it; it says so.
+func TestPlanAtFullQuota(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	d.catalog.Policy.EnvironmentsPerPerson = 1
+	if p := d.must(t, maria, "env plan qa").Plan; p.Note != "" {
+		t.Errorf("with room: %q", p.Note)
+	}
+	d.must(t, maria, "env create calm")
+	p := d.must(t, maria, "env plan qa").Plan
+	if len(p.Servers) != 2 || !strings.Contains(p.Note, "You have 1 environment already") || !strings.Contains(p.Note, "Next: ") {
+		t.Errorf("%+v", p)
+	}
+	if _, err := d.ask(t, maria, "env create qa"); code(err) != orchestrator.CodeQuota {
+		t.Errorf("a create: %v", err)
 	}
 }
 

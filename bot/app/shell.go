@@ -2,6 +2,7 @@ package app
 
 import (
 	"errors"
+	"slices"
 	"strings"
 
 	"github.com/berth-dev/berth/bot"
@@ -39,7 +40,7 @@ func forShell(err error) error {
 // the one that there is not.
 func corrected(err error, cmd orchestrator.Command) error {
 	var e *orchestrator.Error
-	if !errors.As(err, &e) || len(e.Suggestions) == 0 {
+	if !errors.As(err, &e) || len(e.Suggestions)+len(e.All) == 0 {
 		return err
 	}
 	var texts []string
@@ -51,6 +52,12 @@ func corrected(err error, cmd orchestrator.Command) error {
 	}
 	out := *e
 	out.Hint = didYouMean + strings.Join(texts, "   or: ")
+	if slices.ContainsFunc(e.All, func(x *orchestrator.Error) bool { return len(x.Suggestions) > 1 }) {
+		out.Hint = e.Hint + "; with the nearest of each: " + texts[0]
+	}
+	if _, forOps, ok := strings.Cut(e.Hint, "; ops: "); ok && len(e.All) == 0 {
+		out.Hint += "; ops: " + forOps
+	}
 	return &out
 }
 

@@ -63,10 +63,23 @@ func TestCorrected(t *testing.T) {
 	refused := func(code orchestrator.Code, message string, near ...string) error {
 		return &orchestrator.Error{Code: code, Message: message, Hint: "as it was", Suggestions: near}
 	}
+	missing := func(app, message string, near ...string) *orchestrator.Error {
+		return &orchestrator.Error{Code: orchestrator.CodeBranchNotFound, Message: message, Suggestions: near, Subject: orchestrator.Subject{App: app}}
+	}
+	several := func(all ...*orchestrator.Error) error {
+		return &orchestrator.Error{Code: orchestrator.CodeBranchNotFound, Message: "web and api.", Hint: "as it was", All: all}
+	}
+	web, api := missing("web", "web has no branch feature/logn.", "feature/login"), missing("api", "api has no branch man.", "main")
 	for _, tt := range []struct {
 		err  error
 		want string
 	}{
+		{several(web, api), "did you mean: berth env create qa shop api=main web=feature/login"},
+		{several(web, missing("api", "", "main", "man/x")), "as it was; with the nearest of each: berth env create qa shop api=main web=feature/login"},
+		{several(web, missing("api", "")), "as it was"},
+		// Whose branch it is stands beside the message, which may hold other branches' names.
+		{missing("web", "web has no branch feature/logn, but main.", "feature/login"), "did you mean: berth env create qa shop api=main web=feature/login"},
+		{&orchestrator.Error{Code: orchestrator.CodeBranchNotFound, Hint: "did you mean x?; ops: mend the catalog", Suggestions: []string{"x"}, Subject: orchestrator.Subject{App: "web"}}, "did you mean: berth env create qa shop api=main web=x; ops: mend the catalog"},
 		{refused(orchestrator.CodeBranchNotFound, "web has no branch feature/logn.", "feature/login"), "did you mean: berth env create qa shop api=main web=feature/login"},
 		{refused(orchestrator.CodeBranchNotFound, "web has no branch feature/logn.", "feature/login", "x$(id)"), "did you mean: berth env create qa shop api=main web=feature/login   or: berth env create qa shop api=main 'web=\"x$(id)\"'"},
 		{refused(orchestrator.CodeBranchNotFound, "web has no branch feature/logn. api has no branch main.", "feature/login"), "as it was"},
@@ -78,6 +91,11 @@ func TestCorrected(t *testing.T) {
 		if !errors.As(corrected(tt.err, cmd), &e) || e.Hint != tt.want {
 			t.Errorf("%v: the hint is %q, want %q", tt.err, e.Hint, tt.want)
 		}
+	}
+	again := orchestrator.Command{Noun: orchestrator.NounEnv, Verb: orchestrator.VerbRetry, Environment: "qa"}
+	gone := &orchestrator.Error{Code: orchestrator.CodeBranchNotFound, Hint: "as it was", Suggestions: []string{"main"}, Subject: orchestrator.Subject{App: "web"}}
+	if err := corrected(gone, again); err.(*orchestrator.Error).Hint != "as it was" {
+		t.Errorf("a retry takes no branches: %q", err.(*orchestrator.Error).Hint)
 	}
 	if cmd.Branches["web"] != "feature/logn" {
 		t.Error("the command itself was changed")

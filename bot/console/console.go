@@ -361,6 +361,9 @@ func (c *Console) Plan(p orchestrator.Plan) {
 	}
 	c.table(table.Row{"server", "branch", "revision", "needs"}, rows)
 	fmt.Fprintf(c.Out, "\nNothing has been changed.\n")
+	if p.Note != "" {
+		fmt.Fprintln(c.Out, Clean(p.Note))
+	}
 }
 
 // Log prints one line of what a server printed.

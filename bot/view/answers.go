@@ -35,6 +35,9 @@ func ErrorView(err error, typed o.Command) View {
 	}
 	if len(actions) > 0 {
 		actions[0].Style = StylePrimary
+		if len(e.All) > 0 { // the button has the nearest of each alone
+			v.Parts = append(v.Parts, Note{[]Span{commands("Next: " + e.Hint)}})
+		}
 		v.Parts = append(v.Parts, Note{[]Span{plain("Did you mean this?")}}, Actions{actions})
 		return v
 	}
@@ -580,6 +583,9 @@ func PlanView(p o.Plan) View {
 		l.Lines = append(l.Lines, Line{State: StateWaiting, Spans: spans})
 	}
 	v.Parts = append(v.Parts, l, Note{[]Span{plain("On " + p.Target + ", for " + lifetime(p.Lifetime) + ". Nothing has been changed.")}})
+	if p.Note != "" {
+		v.Parts = append(v.Parts, Note{[]Span{commands(p.Note)}})
+	}
 	return v
 }
 

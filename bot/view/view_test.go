@@ -76,6 +76,27 @@ func TestMistypedBranchIsAButton(t *testing.T) {
 	}
 }
 
+func TestSeveralMistypedBranchesAreOneButton(t *testing.T) {
+	t.Parallel()
+	p, err := bot.Parse("env create qa shop web=feature/logn api=mian")
+	if err != nil {
+		t.Fatal(err)
+	}
+	missing := func(app string, near ...string) *o.Error {
+		return &o.Error{Code: o.CodeBranchNotFound, Message: app + " has not.", Suggestions: near, Subject: o.Subject{App: app}}
+	}
+	e := o.Errorf(o.CodeBranchNotFound, "api has not. web has not.").WithHint("api: did you mean main or main2; web: did you mean feature/login")
+	e.All = []*o.Error{missing("api", "main", "main2"), missing("web", "feature/login")}
+	v := ErrorView(e, p.Command)
+	check(t, v)
+	if all := actions(v); len(all) != 1 || all[0].Command != "env create qa shop api=main web=feature/login" {
+		t.Errorf("%+v", all)
+	}
+	if shown := fmt.Sprint(v.Parts); !strings.Contains(shown, "main2") {
+		t.Errorf("the other near names are not shown: %s", shown)
+	}
+}
+
 func TestOtherErrors(t *testing.T) {
 	t.Parallel()
 	_, err := bot.Parse("env craete qa web=main")
@@ -187,6 +208,7 @@ func TestAnswers(t *testing.T) {
 		"server show qa/web": {Environment: &ready, Server: &ready.Servers[1]},
 		"env history qa":     {History: &[]o.Operation{{Actor: "maria", Text: "env create qa", Status: o.OperationSucceeded, CreatedAt: now}}},
 		"env plan qa":        {Plan: &o.Plan{Name: "qa", Target: "local", Lifetime: "72h", Servers: []o.PlanServer{{App: "web", Branch: "main", Commit: strings.Repeat("c", 40)}}}},
+		"env plan qb":        {Plan: &o.Plan{Name: "qb", Target: "local", Lifetime: "72h", Note: "It could not be made now. You have 3 environments already."}},
 		"env extend qa 1d":   {Environment: &ready},
 		"env rename qa qb":   {Environment: &ready},
 	} {
