@@ -223,18 +223,6 @@ func (s *Service) EnvironmentByID(ctx context.Context, id string) (Environment, 
 	return e, err
 }
 
-// recallAll is recall for a list, whose diagnoses others read too.
-func (s *Service) recallAll(ctx context.Context, all []Environment) error {
-	var own []*Diagnosis
-	for i := range all {
-		if d := all[i].Diagnosis; d != nil {
-			all[i].Diagnosis = d.clone()
-			own = append(own, all[i].Diagnosis)
-		}
-	}
-	return s.recall(ctx, own...)
-}
-
 // clone is d with causes that recall may add to.
 func (d *Diagnosis) clone() *Diagnosis {
 	c := *d

@@ -20,6 +20,20 @@ type oneCatalog struct{ orchestrator.Catalog }
 
 func (c *oneCatalog) Current() *orchestrator.Catalog { return &c.Catalog }
 
+// stored is a new store with maria's environment qa of these apps.
+func stored(t *testing.T, apps ...string) *store.Store {
+	t.Helper()
+	s, err := store.Open(t.Context(), store.Options{Path: filepath.Join(t.TempDir(), "berth.db")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.Close() })
+	if _, err := s.Submit(t.Context(), storetest.NewEnvironment("qa", "maria", apps...)); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
 // dying is a store whose process dies before it can change a server.
 type dying struct {
 	*store.Store
@@ -37,14 +51,7 @@ func (d *dying) SettleServer(ctx context.Context, id string, f func(*orchestrato
 // app that fails later, or is well again, changes what is shown.
 func TestReports(t *testing.T) {
 	t.Parallel()
-	s, err := store.Open(t.Context(), store.Options{Path: filepath.Join(t.TempDir(), "berth.db")})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer s.Close()
-	if _, err := s.Submit(t.Context(), storetest.NewEnvironment("qa", "maria", "web")); err != nil {
-		t.Fatal(err)
-	}
+	s := stored(t, "web")
 	const id, operation = "s-qa-web", "o-qa"
 	desired, err := json.Marshal(orchestrator.Desired{Generation: 1, ServerID: id, Operation: operation})
 	if err != nil {
@@ -146,14 +153,7 @@ func (k *kept) Append(_, _ string, lines []orchestrator.Progress) error {
 // changed, not for every line; and also while they cannot be read.
 func TestProgressMasks(t *testing.T) {
 	t.Parallel()
-	s, err := store.Open(t.Context(), store.Options{Path: filepath.Join(t.TempDir(), "berth.db")})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer s.Close()
-	if _, err := s.Submit(t.Context(), storetest.NewEnvironment("qa", "maria", "web")); err != nil {
-		t.Fatal(err)
-	}
+	s := stored(t, "web")
 	file := filepath.Join(t.TempDir(), "web.env")
 	written := time.Now().Add(-time.Hour)
 	write := func(secret string, at time.Time) {
@@ -210,14 +210,7 @@ func TestProgressMasks(t *testing.T) {
 // that belongs to the operation that makes it.
 func TestFirstMinute(t *testing.T) {
 	t.Parallel()
-	s, err := store.Open(t.Context(), store.Options{Path: filepath.Join(t.TempDir(), "berth.db")})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer s.Close()
-	if _, err := s.Submit(t.Context(), storetest.NewEnvironment("qa", "maria", "web")); err != nil {
-		t.Fatal(err)
-	}
+	s := stored(t, "web")
 	fleet := &orchestrator.Fleet{Records: s, Environments: s, Operations: s, Events: s, Catalogs: &oneCatalog{orchestrator.Catalog{Apps: []orchestrator.App{{Name: "web"}}}}, Watcher: s, Logs: &kept{}, Now: time.Now}
 	told := func(generation int, step string) bool {
 		t.Helper()
@@ -265,14 +258,7 @@ func TestFirstMinute(t *testing.T) {
 // Who asks for one environment is told what its servers are at.
 func TestSteps(t *testing.T) {
 	t.Parallel()
-	s, err := store.Open(t.Context(), store.Options{Path: filepath.Join(t.TempDir(), "berth.db")})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer s.Close()
-	if _, err := s.Submit(t.Context(), storetest.NewEnvironment("qa", "maria", "api", "web")); err != nil {
-		t.Fatal(err)
-	}
+	s := stored(t, "api", "web")
 	event := func(server, step, text string) orchestrator.Event {
 		return orchestrator.Event{OperationID: "o-qa", At: time.Now(), Server: server, Step: step, Text: text}
 	}

@@ -4,13 +4,10 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"path/filepath"
 	"testing"
 	"time"
 
 	"github.com/berth-dev/berth/orchestrator"
-	"github.com/berth-dev/berth/orchestrator/store"
-	"github.com/berth-dev/berth/orchestrator/store/storetest"
 )
 
 type oneLogin struct{ asked []string }
@@ -24,14 +21,7 @@ func (l *oneLogin) Login(_ context.Context, a orchestrator.App, repository, _ st
 // besides, at its newest state; for nothing else.
 func TestServerLogin(t *testing.T) {
 	t.Parallel()
-	s, err := store.Open(t.Context(), store.Options{Path: filepath.Join(t.TempDir(), "berth.db")})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer s.Close()
-	if _, err := s.Submit(t.Context(), storetest.NewEnvironment("qa", "maria", "web")); err != nil {
-		t.Fatal(err)
-	}
+	s := stored(t, "web")
 	const id, own, glass, other = "s-qa-web", "https://github.com/acme/web", "https://github.com/acme/glass", "https://github.com/acme/api"
 	logins := &oneLogin{}
 	app := orchestrator.App{Name: "web", Repository: own, Submodules: []string{glass}}

@@ -158,12 +158,23 @@ func (s *Service) list(ctx context.Context, actor Actor, cmd Command) (Answer, e
 	if cmd.Mine {
 		owner = actor.Name
 	}
+	if cmd.Noun == NounEnv {
+		all := []Environment{}
+		err := s.EachDetailed(ctx, owner, func(e *Environment) error {
+			kept := *e
+			kept.Servers = slices.Clone(e.Servers)
+			if e.Operation != nil {
+				operation := *e.Operation
+				kept.Operation = &operation
+			}
+			all = append(all, kept)
+			return nil
+		})
+		return Answer{Environments: &all}, err
+	}
 	all, err := s.Environments.Environments(ctx, owner)
 	if err != nil {
 		return Answer{}, err
-	}
-	if cmd.Noun == NounEnv {
-		return Answer{Environments: &all}, s.recallAll(ctx, all)
 	}
 	// An app may have servers that the catalog no longer has.
 	if runs := slices.ContainsFunc(all, func(e Environment) bool { return hasApp(e, cmd.App) }); cmd.App != "" && !runs {

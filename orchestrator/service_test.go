@@ -68,7 +68,7 @@ func newDesk(t *testing.T) *desk {
 	})
 	d.store = s
 	n := 0
-	d.Service = &orchestrator.Service{Submitter: s, Environments: s, Operations: s, Catalogs: d, Policy: policy.Rules{}, Checker: d,
+	d.Service = &orchestrator.Service{Submitter: s, Environments: s, Live: s, Operations: s, Catalogs: d, Policy: policy.Rules{}, Checker: d,
 		Settings:  func(string) ([]byte, map[string]string, error) { return nil, d.settings, nil },
 		Canonical: bot.Canonical, Now: func() time.Time { return d.now },
 		NewID: func(prefix string) string { n++; return fmt.Sprintf("%s%d", prefix, n) }}

@@ -251,7 +251,7 @@ func slackDoor(told string) (err error) {
 	s.SetEnqueueDelivery(j.EnqueueDelivery)
 	now := func() time.Time { return time.Now().UTC() }
 	var ids atomic.Int64
-	service := &orchestrator.Service{Submitter: s, Environments: s, Operations: s, Catalogs: stubs{}, Policy: policy.Rules{}, Checker: stubs{},
+	service := &orchestrator.Service{Submitter: s, Environments: s, Live: s, Operations: s, Catalogs: stubs{}, Policy: policy.Rules{}, Checker: stubs{},
 		Settings:  func(string) ([]byte, map[string]string, error) { return nil, nil, nil },
 		Canonical: bot.Canonical, Now: now, NewID: func(prefix string) string { return fmt.Sprint(prefix, ids.Add(1)) }}
 	if here, err = slack.New(slack.Options{BotToken: d.Bot, AppToken: d.App, APIURL: d.API, Doer: service, Inbox: s, Cards: s, Reader: s, Directory: stubs{},

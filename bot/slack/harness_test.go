@@ -253,7 +253,7 @@ func (o *office) open(overHTTP bool) {
 	n := 0
 	var ids sync.Mutex
 	run := fmt.Sprint(time.Now().UnixNano())
-	o.service = &orchestrator.Service{Submitter: s, Environments: s, Operations: s, Catalogs: o, Policy: policy.Rules{TeamsOf: func(name string) []string { return door.TeamsOf(name) }}, Checker: o,
+	o.service = &orchestrator.Service{Submitter: s, Environments: s, Live: s, Operations: s, Catalogs: o, Policy: policy.Rules{TeamsOf: func(name string) []string { return door.TeamsOf(name) }}, Checker: o,
 		Settings:  func(string) ([]byte, map[string]string, error) { return nil, nil, nil },
 		Evidence:  o.evidence,
 		Canonical: bot.Canonical, Now: o.now, NewID: func(prefix string) string {
