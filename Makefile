@@ -24,7 +24,7 @@ SOURCES   := ./bot/app ./modules . ./bot/... ./orchestrator/... ./templates/... 
 # read the text that they are given; of what races, this hides only that somebody
 # writes a slice of bytes while one reads it.
 UNWATCHED := $(foreach package,modernc.org/sqlite/lib modernc.org/libc/... modernc.org/memory regexp/...,-gcflags=$(package)=-race=false)
-TOOLS     := ./.ci/setup ./.ci/demo ./.ci/bench ./.ci/score ./.ci/corpus ./testdata/apps ./testdata/browser ./testdata/awsfake ./testdata/executable ./testdata/hcloudfake ./testdata/mirror ./testdata/machines
+TOOLS     := ./.ci/setup ./.ci/demo ./.ci/bench ./.ci/score ./.ci/corpus ./testdata/apps ./testdata/browser ./testdata/awsfake ./testdata/executable ./testdata/hcloudfake ./testdata/mirror ./testdata/machines ./testdata/ports
 
 help: ## List the targets
 	@.ci/check || true

@@ -5,8 +5,11 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"io/fs"
+	"os"
 	"os/exec"
 	"path"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -157,6 +160,28 @@ func TestPackages(t *testing.T) {
 		}
 		if slices.Contains(vague, path.Base(p.ImportPath)) || slices.Contains(vague, p.Name) {
 			t.Errorf("%s is named after nothing", p.ImportPath)
+		}
+	}
+}
+
+// Tests in folders that ./... does not reach (testdata, .ci) run only when the
+// Makefile names the folder.
+func TestEverythingIsTested(t *testing.T) {
+	t.Parallel()
+	makefile, err := os.ReadFile("Makefile")
+	if err != nil {
+		t.Fatal(err)
+	}
+	named := strings.Fields(string(makefile))
+	for _, root := range []string{".ci", "testdata"} {
+		err := filepath.WalkDir(root, func(name string, e fs.DirEntry, err error) error {
+			if err == nil && strings.HasSuffix(name, "_test.go") && !slices.Contains(named, "./"+filepath.ToSlash(filepath.Dir(name))) {
+				t.Errorf("the Makefile does not name ./%s, which has tests", filepath.Dir(name))
+			}
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
 		}
 	}
 }

@@ -39,6 +39,7 @@ import (
 	"github.com/berth-dev/berth/orchestrator/branch/githubfake"
 	"github.com/berth-dev/berth/testdata/apps"
 	"github.com/berth-dev/berth/testdata/executable"
+	"github.com/berth-dev/berth/testdata/ports"
 )
 
 // berth is the program under test: the real one, built once. It has to be a
@@ -113,7 +114,7 @@ func TestScripts(t *testing.T) {
 		// its stop ends the script, and well.
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
 			"serve": cmdServe, "halt": cmdHalt, "get": cmdGet, "field": cmdField, "push": cmdPush, "processes": cmdProcesses,
-			"crash": cmdCrash, "await": cmdAwait, "empty": cmdEmpty, "settled": cmdSettled, "tty": cmdTTY, "session": cmdSession, "status": cmdStatus, "paste": cmdPaste, "valid": cmdValid, "certify": cmdCertify, "until": cmdUntil, "github": cmdGitHub, "private": cmdPrivate,
+			"crash": cmdCrash, "await": cmdAwait, "empty": cmdEmpty, "settled": cmdSettled, "tty": cmdTTY, "session": cmdSession, "status": cmdStatus, "paste": cmdPaste, "valid": cmdValid, "certify": cmdCertify, "until": cmdUntil, "github": cmdGitHub, "private": cmdPrivate, "port": cmdPort,
 		},
 		RequireExplicitExec: true,
 		Condition: func(name string) (bool, error) {
@@ -513,6 +514,14 @@ func cmdAwait(ts *testscript.TestScript, _ bool, args []string) {
 			ts.Fatalf("%s does not come", args[0])
 		}
 	}
+}
+
+// cmdPort keeps a port of this machine for the script, and names it: port NAME.
+func cmdPort(ts *testscript.TestScript, _ bool, args []string) {
+	port, free, err := ports.Reserve()
+	ts.Check(err)
+	ts.Defer(free)
+	ts.Setenv(args[0], strconv.Itoa(port))
 }
 
 // cmdStatus runs a program that has to end with this exit status: status N

@@ -218,7 +218,9 @@ func TestCheckoutOfAnother(t *testing.T) {
 	}
 	a := &agent{dir: t.TempDir()}
 	private := filepath.Join(a.dir, "private")
-	if err := os.MkdirAll(a.checkout(), 0o755); err != nil {
+	head := filepath.Join(private, "HEAD")
+	// All but this one file is everybody's to read.
+	if err := errors.Join(os.MkdirAll(a.checkout(), 0o755), os.Chmod(a.dir, 0o755), os.Chmod(filepath.Dir(a.dir), 0o755)); err != nil {
 		t.Fatal(err)
 	}
 	git := func(args ...string) string {
@@ -231,12 +233,12 @@ func TestCheckoutOfAnother(t *testing.T) {
 	}
 	git("init", "-q", "--bare")
 	commit := git("commit-tree", git("hash-object", "-t", "tree", "-w", os.DevNull), "-m", "x")
-	if err := errors.Join(os.WriteFile(filepath.Join(private, "HEAD"), []byte(commit+"\n"), 0o600), os.Symlink(private, filepath.Join(a.checkout(), ".git")),
+	if err := errors.Join(os.WriteFile(head, []byte(commit+"\n"), 0o644), os.Chmod(head, 0o600), os.Symlink(private, filepath.Join(a.checkout(), ".git")),
 		os.WriteFile(filepath.Join(a.dir, "gitconfig"), []byte("[safe]\n\tdirectory = *\n"), 0o644)); err != nil {
 		t.Fatal(err)
 	}
-	if head := a.head(t.Context()); head != commit {
-		t.Errorf("of root's own checkout it is %q, want %s", head, commit)
+	if got := a.head(t.Context()); got != commit {
+		t.Errorf("of root's own checkout it is %q, want %s", got, commit)
 	}
 	if err := os.Lchown(filepath.Join(a.dir, "root"), 3_999_999, 3_999_999); err != nil {
 		t.Fatal(err)
@@ -244,8 +246,14 @@ func TestCheckoutOfAnother(t *testing.T) {
 	if as := a.owner(); as == nil || as.Uid != 3_999_999 || as.Gid != 3_999_999 || len(as.Groups) > 0 {
 		t.Errorf("git would run as %+v", as)
 	}
-	if head := a.head(t.Context()); head != "" {
-		t.Errorf("what only root may read is told: %s", head)
+	if got := a.head(t.Context()); got != "" {
+		t.Errorf("what only root may read is told: %s", got)
+	}
+	if err := os.Chmod(head, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if got := a.head(t.Context()); got != commit {
+		t.Errorf("of what its user may read it is %q, want %s", got, commit)
 	}
 }
 

@@ -26,6 +26,7 @@ import (
 	"github.com/berth-dev/berth/orchestrator"
 	"github.com/berth-dev/berth/orchestrator/agent"
 	"github.com/berth-dev/berth/templates"
+	"github.com/berth-dev/berth/testdata/ports"
 )
 
 // The test binary is the berth program too: `agent run` is what Start starts.
@@ -346,12 +347,11 @@ type server struct {
 
 func newServer(t *testing.T, b *berth) *server {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	port, free, err := ports.Reserve()
 	if err != nil {
 		t.Fatal(err)
 	}
-	port := l.Addr().(*net.TCPAddr).Port
-	l.Close()
+	t.Cleanup(free)
 	s := &server{t: t, berth: b, dir: filepath.Join(t.TempDir(), "s1"), port: port}
 	s.options = agent.StartOptions{Dir: s.dir, SaltCall: saltCall(t), Boot: orchestrator.Boot{ServerID: "s1", URL: b.url, Token: b.token, SaltVersion: "3008.3"}}
 	t.Cleanup(func() {

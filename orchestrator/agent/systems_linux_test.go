@@ -19,6 +19,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/fsnotify/fsnotify"
+
 	"github.com/berth-dev/berth/orchestrator"
 	"github.com/berth-dev/berth/orchestrator/diagnose"
 	"github.com/berth-dev/berth/orchestrator/diagnose/diagnosetest"
@@ -226,13 +228,10 @@ func (c systemCase) play(image, disk string) (played, error) {
 		if err := holder.Start(); err != nil {
 			return played{}, err
 		}
-		for over := time.Now().Add(heldWithin); ; time.Sleep(20 * time.Millisecond) { // another program's, which cannot tell
-			if _, err := os.Stat("/srv/held"); err == nil {
-				break
-			}
-			if time.Now().After(over) {
-				return played{}, fmt.Errorf("nothing is held")
-			}
+		over, cancel := context.WithTimeout(context.Background(), heldWithin)
+		err := appears(over, "/srv/held")
+		if cancel(); err != nil {
+			return played{}, fmt.Errorf("nothing is held: %w", err)
 		}
 	}
 	if c.version == "" {
@@ -297,6 +296,30 @@ func (c systemCase) play(image, disk string) (played, error) {
 	return got, nil
 }
 
+// appears waits until a file is there, which a shell makes.
+func appears(ctx context.Context, path string) error {
+	watcher, err := fsnotify.NewWatcher()
+	if err != nil {
+		return err
+	}
+	defer watcher.Close()
+	if err := watcher.Add(filepath.Dir(path)); err != nil {
+		return err
+	}
+	for {
+		if _, err := os.Stat(path); err == nil {
+			return nil
+		}
+		select {
+		case <-watcher.Events:
+		case err := <-watcher.Errors:
+			return err
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
 // ofNoRun takes out of a log what is this run's alone.
 func ofNoRun(log string) string {
 	return regexp.MustCompile(`(?m)^time=\S+`).ReplaceAllString(log, "time=2026-11-28T10:00:00.000Z")
@@ -349,12 +372,8 @@ func (c systemCase) serve() error {
 				case !strings.HasSuffix(r.URL.Path, end):
 				case status == 0:
 					_ = os.WriteFile("/srv/held", nil, 0o644)
-					for r.Context().Err() == nil {
-						if _, err := os.Stat("/srv/go"); err == nil {
-							files.ServeHTTP(w, r)
-							return
-						}
-						time.Sleep(20 * time.Millisecond) // a shell's file, which cannot tell
+					if appears(r.Context(), "/srv/go") == nil {
+						files.ServeHTTP(w, r)
 					}
 					return
 				default:
