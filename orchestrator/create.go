@@ -104,11 +104,7 @@ func (s *Service) checkDraft(ctx context.Context, actor Actor, d draft, ttl time
 	} else if !isCode(err, CodeNotFound) {
 		return d, err
 	}
-	n, err := s.Environments.CountOwned(ctx, actor.Name)
-	if err != nil {
-		return d, err
-	}
-	if d.full = s.Policy.Quota(c, actor, n); d.full != nil && !d.planned {
+	if d.full = s.quota(ctx, actor); d.full != nil && !(d.planned && isCode(d.full, CodeQuota)) {
 		return d, d.full
 	}
 	return d, s.checkNeeds(d)
@@ -351,7 +347,23 @@ func (s *Service) create(ctx context.Context, actor Actor, cmd Command, d draft)
 	for i, c := range changes {
 		sub.Servers = append(sub.Servers, s.newServer(e, d.apps[i], c))
 	}
+	// While the branches were asked for, another of the same person's commands
+	// may have taken the last place of the quota.
+	s.creating.Lock()
+	defer s.creating.Unlock()
+	if err := s.quota(ctx, actor); err != nil {
+		return Answer{}, err
+	}
 	return s.submit(ctx, sub)
+}
+
+// quota refuses another environment to who has as many as the policy allows.
+func (s *Service) quota(ctx context.Context, actor Actor) error {
+	n, err := s.Environments.CountOwned(ctx, actor.Name)
+	if err != nil {
+		return err
+	}
+	return s.Policy.Quota(s.Catalogs.Current(), actor, n)
 }
 
 func (s *Service) newServer(e Environment, a App, c Change) Server {

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"sort"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -103,6 +104,10 @@ type Service struct {
 	Hide func(text string) string
 	// Canonical gives a command's canonical text, for the history.
 	Canonical func(Command) string
+
+	// creating is held from the count of a person's environments until the new
+	// one is stored.
+	creating sync.Mutex
 }
 
 // Do runs one command for actor: reads answer at once, changes are accepted

@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -286,6 +288,52 @@ func TestSeveralBranchesMissing(t *testing.T) {
 	if !errors.As(err, &e) || !strings.Contains(e.Hint, "env deploy calm web=") || !strings.Contains(e.Hint, "env deploy calm api=") {
 		t.Errorf("branches that are gone: %+v", err)
 	}
+}
+
+// Commands that come at the same time do not pass the quota together.
+func TestQuotaAtOnce(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	var ids atomic.Int64
+	d.NewID = func(prefix string) string { return fmt.Sprintf("%sx%d", prefix, ids.Add(1)) }
+	d.catalog.Policy.EnvironmentsPerPerson = 2
+	const all = 6
+	var arrived sync.WaitGroup
+	arrived.Add(all)
+	d.Checker = together{d, &arrived}
+	errs := make(chan error, all)
+	for i := range all {
+		go func() {
+			p, err := bot.Parse(fmt.Sprintf("server create api main name=one-%d", i))
+			if err == nil {
+				_, err = d.Do(t.Context(), maria, p.Command)
+			}
+			errs <- err
+		}()
+	}
+	made := 0
+	for range all {
+		if err := <-errs; err == nil {
+			made++
+		} else if code(err) != orchestrator.CodeQuota {
+			t.Error(err)
+		}
+	}
+	if made != 2 {
+		t.Errorf("%d environments were made where 2 are allowed", made)
+	}
+}
+
+// together answers when everybody has asked.
+type together struct {
+	orchestrator.Checker
+	arrived *sync.WaitGroup
+}
+
+func (c together) Resolve(ctx context.Context, a orchestrator.App, ref string) (orchestrator.Resolved, error) {
+	c.arrived.Done()
+	c.arrived.Wait()
+	return c.Checker.Resolve(ctx, a, ref)
 }
 
 // A plan changes nothing, so a full quota does not refuse it; it says so.
