@@ -30,6 +30,7 @@ import (
 
 	"github.com/berth-dev/berth/orchestrator"
 	"github.com/berth-dev/berth/templates"
+	"github.com/berth-dev/berth/testdata/executable"
 )
 
 func TestSaltStep(t *testing.T) {
@@ -499,5 +500,36 @@ func TestEndings(t *testing.T) {
 				t.Errorf("every %s: still unwell after %s without an end", c.every, calm)
 			}
 		}
+	}
+}
+
+// Of an app that systemd keeps running, systemd knows how often it has ended; a
+// moment in which it does not say so counts for nothing.
+func TestEndsOfUnit(t *testing.T) {
+	bin := t.TempDir()
+	says := filepath.Join(bin, "says")
+	executable.Write(t, filepath.Join(bin, "systemctl"), `#!/bin/sh
+test "$*" = "show --property=NRestarts --value berth-app" && cat '`+says+`'
+`)
+	t.Setenv("PATH", bin+string(os.PathListSeparator)+os.Getenv("PATH"))
+	a := &agent{config: config{Systemd: true}}
+	for _, c := range []struct {
+		said *string
+		want int
+	}{{new("4\n"), 4}, {new("0\n"), 0}, {new("\n"), 7}, {nil, 7}} {
+		if c.said == nil {
+			if err := os.Remove(says); err != nil {
+				t.Fatal(err)
+			}
+		} else if err := os.WriteFile(says, []byte(*c.said), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if got, how := a.ends(t.Context(), nil, 7); got != c.want || how != "ended" {
+			t.Errorf("%v: %d, %q; want %d", c.said, got, how, c.want)
+		}
+	}
+	a.config.Systemd = false
+	if got, _ := a.ends(t.Context(), nil, -1); got != 0 {
+		t.Errorf("nothing supervises it, and it has ended %d times", got)
 	}
 }
