@@ -2,6 +2,9 @@ package templates
 
 import (
 	"bufio"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
@@ -61,8 +64,16 @@ func UserDataFrom(path string, b orchestrator.Boot) (string, error) {
 // CheckTemplate says what is wrong with a template of ops' own, as it would be
 // for a server that pins Berth's own authority.
 func CheckTemplate(path string) error {
-	_, err := UserDataFrom(path, orchestrator.Boot{ServerID: "svalidatevalidate", URL: "https://berth.validate.example.com:7878", Token: strings.Repeat("VALIDATE", 4), SaltVersion: "3008.3",
-		CA: "-----BEGIN CERTIFICATE-----\n" + strings.Repeat(strings.Repeat("Validate", 8)+"\n", 9) + "-----END CERTIFICATE-----\n"})
+	// Like a real one's, the token and the certificate can't be packed: else the
+	// size would be found too small.
+	const der, token = 448, 32
+	noise := make([]byte, der+token)
+	for i := 0; i < len(noise); i += sha256.Size {
+		sum := sha256.Sum256([]byte{byte(i / sha256.Size)})
+		copy(noise[i:], sum[:])
+	}
+	ca := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: noise[:der]})
+	_, err := UserDataFrom(path, orchestrator.Boot{ServerID: "s7dk3mq4x2p5w", URL: "https://berth.validate.example.com:7878", Token: base64.RawURLEncoding.EncodeToString(noise[der:]), SaltVersion: "3008.3", CA: string(ca)})
 	return err
 }
 
@@ -92,7 +103,7 @@ func fill(text string, values map[string]string) (string, error) {
 // checkForm checks that rendered user-data is what cloud-init reads, that it
 // writes Berth's two files, and that something in it runs the second.
 func checkForm(text string, files map[string]string) error {
-	configs, all, err := configs(text)
+	configs, runs, err := configs(text)
 	if err != nil {
 		return err
 	}
@@ -119,10 +130,22 @@ func checkForm(text string, files map[string]string) error {
 			return fmt.Errorf("its write_files make no %s", path)
 		}
 	}
-	if strings.Count(all, StartFile) < 2 { // once where it is written
+	if !runs {
 		return fmt.Errorf("nothing in it runs %s; its runcmd should end with: [python3, %s]", StartFile, StartFile)
 	}
 	return nil
+}
+
+// mentions counts the values of a document, not its comments, that hold text.
+func mentions(n *yaml.Node, text string) int {
+	count := 0
+	if n.Kind == yaml.ScalarNode && strings.Contains(n.Value, text) {
+		count++
+	}
+	for _, c := range n.Content {
+		count += mentions(c, text)
+	}
+	return count
 }
 
 // private says whether write_files lets nobody but root read a file.
@@ -141,49 +164,63 @@ type templated struct {
 }
 
 // configs reads the cloud-configs of user-data: one that is one, or the parts of
-// a MIME message. all is the text of all parts.
-func configs(text string) (configs []templated, all string, err error) {
+// a MIME message. runs says whether anything but where it is written, and no
+// comment, names Berth's start script.
+func configs(text string) (configs []templated, runs bool, err error) {
 	read := func(part string) error {
-		all += part
 		if !strings.HasPrefix(part, strings.TrimSpace(header)) {
-			return nil // a script, or what else cloud-init takes
+			for line := range strings.Lines(part) { // a script, or what else cloud-init takes
+				runs = runs || strings.Contains(line, StartFile) && !strings.HasPrefix(strings.TrimSpace(line), "#")
+			}
+			return nil
 		}
 		var c templated
 		if err := yaml.Unmarshal([]byte(part), &c); err != nil {
 			return fmt.Errorf("it is no valid cloud-config: %s", strings.ReplaceAll(strings.TrimPrefix(err.Error(), "yaml: "), "\n", " "))
 		}
 		configs = append(configs, c)
+		var whole yaml.Node
+		if err := yaml.Unmarshal([]byte(part), &whole); err != nil {
+			return err // just now there was none
+		}
+		named := mentions(&whole, StartFile)
+		for _, f := range c.WriteFiles {
+			if f.Path == StartFile {
+				named--
+			}
+		}
+		runs = runs || named > 0
 		return nil
 	}
 	if strings.HasPrefix(text, strings.TrimSpace(header)) {
 		err := read(text)
-		return configs, all, err
+		return configs, runs, err
 	}
 	message, err := mail.ReadMessage(bufio.NewReader(strings.NewReader(text)))
 	if err != nil {
-		return nil, "", errors.New("it begins neither with #cloud-config nor as a MIME message")
+		return nil, false, errors.New("it begins neither with #cloud-config nor as a MIME message")
 	}
 	kind, params, err := mime.ParseMediaType(message.Header.Get("Content-Type"))
 	if err != nil || !strings.HasPrefix(kind, "multipart/") {
-		return nil, "", errors.New("it begins neither with #cloud-config nor as a MIME message of several parts")
+		return nil, false, errors.New("it begins neither with #cloud-config nor as a MIME message of several parts")
 	}
 	for r := multipart.NewReader(message.Body, params["boundary"]); ; {
 		part, err := r.NextPart()
 		if errors.Is(err, io.EOF) {
-			return configs, all, nil
+			return configs, runs, nil
 		}
 		if err != nil {
-			return nil, "", fmt.Errorf("its MIME parts cannot be read: %w", err)
+			return nil, false, fmt.Errorf("its MIME parts cannot be read: %w", err)
 		}
 		body, err := io.ReadAll(part)
 		if err != nil {
-			return nil, "", fmt.Errorf("its MIME parts cannot be read: %w", err)
+			return nil, false, fmt.Errorf("its MIME parts cannot be read: %w", err)
 		}
 		if encoding := part.Header.Get("Content-Transfer-Encoding"); encoding != "" && !slices.Contains([]string{"7bit", "8bit"}, strings.ToLower(encoding)) {
-			return nil, "", fmt.Errorf("a MIME part has the transfer encoding %s, in which no placeholder can stand; write it as it is (7bit)", encoding)
+			return nil, false, fmt.Errorf("a MIME part has the transfer encoding %s, in which no placeholder can stand; write it as it is (7bit)", encoding)
 		}
 		if err := read(strings.TrimLeft(string(body), "\r\n")); err != nil {
-			return nil, "", err
+			return nil, false, err
 		}
 	}
 }

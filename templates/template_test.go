@@ -1,6 +1,8 @@
 package templates_test
 
 import (
+	cryptorand "crypto/rand"
+	"encoding/pem"
 	"errors"
 	"os"
 	"path/filepath"
@@ -82,6 +84,8 @@ func TestTemplateRefuses(t *testing.T) {
 		"open to everybody":    {change(`    permissions: "0600"`+"\n", ""), `needs permissions: "0600"`},
 		"more in the file":     {change(`{{ berth.boot }}"`, `{{ berth.boot }}AAAA"`), "must hold its placeholder and nothing else"},
 		"never run":            {change("  - [python3, /etc/berth/start.py]\n", ""), "nothing in it runs /etc/berth/start.py"},
+		"run in a comment":     {change("  - [python3, /etc/berth/start.py]", "  # - [python3, /etc/berth/start.py]"), "nothing in it runs /etc/berth/start.py"},
+		"run in no script":     {strings.Replace(ofMIME(change("  - [python3, /etc/berth/start.py]\n", "")), "echo ours\n\n--", "# python3 /etc/berth/start.py\n\n--", 1), "nothing in it runs /etc/berth/start.py"},
 		"a script":             {"#!/bin/sh\necho {{ berth.boot }} {{ berth.start }}\n", "begins neither with #cloud-config nor as a MIME message"},
 		"another MIME form":    {"Content-Type: text/plain\n\n{{ berth.boot }} {{ berth.start }}\n", "begins neither with #cloud-config"},
 		"MIME in base64":       {strings.Replace(ofMIME(ownTemplate), "7bit", "base64", 1), "transfer encoding base64"},
@@ -95,6 +99,32 @@ func TestTemplateRefuses(t *testing.T) {
 	}
 	if err := templates.CheckTemplate("/nowhere/user-data.yaml"); err == nil || !strings.Contains(err.Error(), "/nowhere/user-data.yaml cannot be read (no such file or directory)") {
 		t.Errorf("no file: %v", err)
+	}
+}
+
+// What validate takes, a server's own token and a certificate of Berth's do not
+// make too large.
+func TestTemplateSize(t *testing.T) {
+	t.Parallel()
+	der := make([]byte, 420)
+	_, _ = cryptorand.Read(der) // never fails
+	b := orchestrator.Boot{ServerID: "s7dk3mq4x2abcdef", URL: "https://berth.validate.example.com:7878", Token: cryptorand.Text(), SaltVersion: "3008.3",
+		CA: string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))}
+	bare, err := templates.UserDataFrom(save(t, ownTemplate), b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// As much of ops' own as fits beside that, byte for byte.
+	room := templates.MaxUserData - len(bare) - len("# \n")
+	if text, err := templates.UserDataFrom(save(t, ownTemplate+"# "+strings.Repeat("x", room)+"\n"), b); err != nil || len(text) != templates.MaxUserData {
+		t.Errorf("%d bytes: %v", len(text), err)
+	}
+	tooLong := save(t, ownTemplate+"# "+strings.Repeat("x", room+1)+"\n")
+	if _, err := templates.UserDataFrom(tooLong, b); err == nil || !strings.Contains(err.Error(), "16385 bytes") {
+		t.Errorf("a byte too much: %v", err)
+	}
+	if err := templates.CheckTemplate(tooLong); err == nil {
+		t.Error("validate takes a template with which no server can be made")
 	}
 }
 

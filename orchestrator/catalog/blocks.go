@@ -282,6 +282,15 @@ func (l *loader) target(what string, b *hclsyntax.Block) {
 	l.cat.Targets = append(l.cat.Targets, t)
 }
 
+// hasTerraform says whether a folder can be a module: Terraform reads *.tf and
+// *.tf.json.
+func hasTerraform(dir string) bool {
+	return slices.ContainsFunc([]string{"*.tf", "*.tf.json"}, func(pattern string) bool {
+		files, _ := filepath.Glob(filepath.Join(dir, pattern)) // the pattern is valid
+		return len(files) > 0
+	})
+}
+
 // modulePath makes a local module absolute; everything else is a built-in name
 // or a source that Terraform understands.
 func (l *loader) modulePath(s string, rng hcl.Range) string {
@@ -293,7 +302,7 @@ func (l *loader) modulePath(s string, rng hcl.Range) string {
 		dir := l.resolve(s)
 		if info, err := os.Stat(dir); err != nil || !info.IsDir() {
 			l.at(rng, "module: there is no folder %s.", dir)
-		} else if files, _ := filepath.Glob(filepath.Join(dir, "*.tf")); len(files) == 0 {
+		} else if !hasTerraform(dir) {
 			l.at(rng, "module: the folder %s has no .tf file.", dir)
 		}
 		return dir

@@ -62,7 +62,7 @@ func (v *verifier) modules() {
 				}
 			}
 		case filepath.IsAbs(t.Module):
-			if found, _ := filepath.Glob(filepath.Join(t.Module, "*.tf*")); len(found) > 0 { // else Load has told
+			if hasTerraform(t.Module) { // else Load has told
 				v.contract(t, os.DirFS(t.Module), t.Module)
 			}
 		}

@@ -69,6 +69,7 @@ func TestModuleContract(t *testing.T) {
 		"good, built in":    {builtin(`variables = { region = "eu-central-1", ingress = ["10.0.0.0/8"] }`), nil},
 		"good, local":       {map[string]string{"berth.hcl": local}, nil},
 		"types of any kind": {own(without("map(object({\n    id        = string\n    app       = string\n    port      = number\n    user_data = string\n    needed_by = list(string)\n    variables = optional(object({\n      type = optional(string, \"s\")\n      disk = optional(number)\n    }), {})\n  }))", "any"), zone+"\n}\nsize \"big\" {\n ours = { anything = 1 }"), nil},
+		"good, in JSON":     {map[string]string{"m/main.tf.json": `{"variable": {"environment_id": {}, "servers": {}, "tags": {}}, "output": {"servers": {"value": {}}}}`, "berth.hcl": "target \"ours\" {\n module = \"./m\"\n}\n"}, nil},
 		"unknown variable":  {own(ours, `variables = { zone = "a", zoness = [] }`), []string{`berth.hcl:3: variables: the module "./m" has no variable "zoness". Did you mean "zones"`}},
 		"unknown, built in": {builtin(`variables = { regoin = "eu-central-1" }`), []string{`berth.hcl:3: variables: the module "aws" has no variable "regoin". Did you mean "region"?`}},
 		"needed variable":   {own(ours, ""), []string{`berth.hcl:2: module: ./m needs the variable "zone" (Where the machines are). Add it`}},

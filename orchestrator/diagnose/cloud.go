@@ -285,7 +285,7 @@ func moduleSource(f *failure, _ *finding) {
 	} else if m := re(`(?:module|for) "([\w.-]+)"`).FindStringSubmatch(text + " " + f.vars["snippet"]); m != nil {
 		f.vars["from"] = ` (the part "` + m[1] + `")`
 	}
-	for _, p := range []string{`(?:fatal|error|remote): [^:].*$`, `lstat .*$`, `bad response code: \d+`, `could not be read.*$`} {
+	for _, p := range []string{`(?:fatal|error|remote): [^:].*$`, `lstat .*$`, `subdir "[^"]+" not found`, `bad response code: \d+`, `could not be read.*$`} {
 		l := first(f.comment, `(?m)`+p)
 		if l == "" {
 			l = first(text, p)

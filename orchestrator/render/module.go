@@ -9,13 +9,14 @@ import (
 	"io/fs"
 	"maps"
 	"os"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
 
 	"github.com/berth-dev/berth/orchestrator"
 	"github.com/hashicorp/hcl/v2"
-	"github.com/hashicorp/hcl/v2/hclsyntax"
+	"github.com/hashicorp/hcl/v2/hclparse"
 	"github.com/zclconf/go-cty/cty"
 )
 
@@ -83,12 +84,15 @@ func resolve(t orchestrator.Target, opt Options) (source, error) {
 	}
 	defer root.Close()
 	files := root.FS()
-	outside, err := reachesOutside(files)
+	outside, err := linksOutside(files)
+	if err == nil && !outside {
+		outside, err = callsOutside(files)
+	}
 	if err != nil {
 		return source{}, err
 	}
 	if outside {
-		// Its own modules are beside it: only in place does it work.
+		// Files of its own are beside it: only in place does it work.
 		lock, err := fs.ReadFile(files, lockFile)
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return source{}, err
@@ -98,39 +102,105 @@ func resolve(t orchestrator.Target, opt Options) (source, error) {
 	return copied(files)
 }
 
-// reachesOutside reports whether a module at the root of files calls one
-// beside itself.
-func reachesOutside(files fs.FS) (bool, error) {
-	names, err := fs.Glob(files, "*.tf")
-	if err != nil {
-		return false, err
-	}
-	for _, name := range names {
-		data, err := fs.ReadFile(files, name)
+// notCopied are folders that Terraform and git leave in a module's.
+var notCopied = []string{".terraform", ".git"}
+
+// linksOutside reports whether a link in a module's folder leads out of it, or
+// to a folder, so that copying its files would not give the same module.
+func linksOutside(files fs.FS) (outside bool, err error) {
+	err = fs.WalkDir(files, ".", func(name string, d fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case d.IsDir() && slices.Contains(notCopied, d.Name()):
+			return fs.SkipDir
+		case d.Type()&fs.ModeSymlink == 0:
+			return nil
+		}
+		to, err := fs.Stat(files, name)
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil // an editor's lock is such a link
+		}
+		if err != nil || to.IsDir() {
+			outside = true
+			return fs.SkipAll
+		}
+		return nil
+	})
+	return outside, err
+}
+
+// callsOutside reports whether a module at the root of files calls one beside
+// itself, by itself or through a module within it.
+func callsOutside(files fs.FS) (bool, error) {
+	seen := map[string]bool{}
+	for todo := []string{"."}; len(todo) > 0; {
+		dir := todo[0]
+		todo = todo[1:]
+		if seen[dir] {
+			continue
+		}
+		seen[dir] = true
+		called, err := calls(files, dir)
 		if err != nil {
 			return false, err
 		}
-		f, diags := hclsyntax.ParseConfig(data, name, hcl.InitialPos)
-		if diags.HasErrors() {
-			return false, &orchestrator.Error{Code: orchestrator.CodeInvalidCatalog, Cause: diags,
-				Message: fmt.Sprintf("The target's module has an error: %s.", strings.TrimRight(diags[0].Error(), ".")),
-				Hint:    "Mend the module; `terraform validate` in its folder shows all of its errors."}
-		}
-		for _, block := range f.Body.(*hclsyntax.Body).Blocks {
-			a := block.Body.Attributes["source"]
-			if block.Type != "module" || a == nil {
-				continue
-			}
-			v, diags := a.Expr.Value(nil)
-			if diags.HasErrors() || v.IsNull() || v.Type() != cty.String {
-				continue // Terraform says so better
-			}
-			if strings.HasPrefix(v.AsString(), "../") {
+		for _, at := range called {
+			to := path.Join(dir, at)
+			if !filepath.IsLocal(to) {
 				return true, nil
 			}
+			todo = append(todo, to)
 		}
 	}
 	return false, nil
+}
+
+// calls are the local sources of the modules that the files in dir call.
+func calls(files fs.FS, dir string) ([]string, error) {
+	var local []string
+	parser := hclparse.NewParser()
+	for _, kind := range []struct {
+		pattern string
+		parse   func([]byte, string) (*hcl.File, hcl.Diagnostics)
+	}{{"*.tf", parser.ParseHCL}, {"*.tf.json", parser.ParseJSON}} {
+		names, err := fs.Glob(files, path.Join(dir, kind.pattern))
+		if err != nil {
+			return nil, err
+		}
+		for _, name := range names {
+			data, err := fs.ReadFile(files, name)
+			if errors.Is(err, fs.ErrNotExist) {
+				continue // a link to nothing
+			}
+			if err != nil {
+				return nil, err
+			}
+			f, diags := kind.parse(data, name)
+			if diags.HasErrors() {
+				return nil, &orchestrator.Error{Code: orchestrator.CodeInvalidCatalog, Cause: diags,
+					Message: fmt.Sprintf("The target's module has an error: %s.", strings.TrimRight(diags[0].Error(), ".")),
+					Hint:    "Mend the module; `terraform validate` in its folder shows all of its errors."}
+			}
+			// What else is wrong, Terraform says better.
+			content, _, _ := f.Body.PartialContent(&hcl.BodySchema{Blocks: []hcl.BlockHeaderSchema{{Type: "module", LabelNames: []string{"name"}}}})
+			for _, block := range content.Blocks {
+				attributes, _, _ := block.Body.PartialContent(&hcl.BodySchema{Attributes: []hcl.AttributeSchema{{Name: "source"}}})
+				a := attributes.Attributes["source"]
+				if a == nil {
+					continue
+				}
+				v, diags := a.Expr.Value(nil)
+				if diags.HasErrors() || v.IsNull() || v.Type() != cty.String {
+					continue
+				}
+				if s := v.AsString(); strings.HasPrefix(s, "./") || strings.HasPrefix(s, "../") {
+					local = append(local, s)
+				}
+			}
+		}
+	}
+	return local, nil
 }
 
 // copied reads a module's files, without what Terraform and git leave there.
@@ -142,10 +212,17 @@ func copied(files fs.FS) (source, error) {
 		}
 		name := d.Name()
 		if d.IsDir() {
-			if path != "." && slices.Contains([]string{".terraform", ".git"}, name) {
+			if path != "." && slices.Contains(notCopied, name) {
 				return fs.SkipDir
 			}
 			return nil
+		}
+		if d.Type()&fs.ModeSymlink != 0 {
+			to, err := fs.Stat(files, path)
+			if err != nil {
+				return nil // to nothing; linksOutside has seen the rest
+			}
+			d = fs.FileInfoToDirEntry(to)
 		}
 		if !d.Type().IsRegular() || strings.HasSuffix(name, ".tfstate") || strings.HasSuffix(name, ".tfstate.backup") {
 			return nil

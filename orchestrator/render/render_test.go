@@ -6,6 +6,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -255,6 +256,39 @@ func TestOwnModule(t *testing.T) {
 	code, _ := os.ReadFile(filepath.Join(dir, "main.tf"))
 	if len(copies()) != 0 || !strings.Contains(string(code), filepath.Join(catalog, "beside")) {
 		t.Errorf("a module that needs its neighbours was copied:\n%s", code)
+	}
+	// So does one that reaches its neighbours by a module within it, in Terraform's
+	// other syntax, or by a link; what stays within is copied.
+	write("deep/main.tf", "module \"x\" {\n  source = \"./sub\"\n}\n")
+	write("deep/sub/main.tf", "module \"x\" {\n  source = \"../../mine\"\n}\n")
+	write("json/main.tf.json", `{"module": {"x": {"source": "./sub/../../mine"}}}`)
+	write("linked/main.tf", "# linked\n")
+	write("folder/main.tf", "# linked\n")
+	write("folder/real/x.tf", "")
+	write("within/main.tf", "module \"x\" {\n  source = \"./sub\"\n}\n")
+	write("within/sub/main.tf", "module \"x\" {\n  source = \"../other\"\n}\n")
+	write("within/other/main.tf", "module \"x\" {\n  source = \"../sub\"\n}\n")
+	write("within/other/x.tf", "")
+	for link, to := range map[string]string{"linked/more.tf": "../mine/main.tf", "folder/link": "real", "within/more.tf": "other/x.tf", "within/.#main.tf": "me@here.1"} {
+		if err := os.Symlink(to, filepath.Join(catalog, link)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, module := range []string{"deep", "json", "linked", "folder"} {
+		if err := render1("./" + module); err != nil {
+			t.Errorf("%s: %v", module, err)
+			continue
+		}
+		code, _ := os.ReadFile(filepath.Join(dir, "main.tf"))
+		if len(copies()) != 0 || !strings.Contains(string(code), filepath.Join(catalog, module)) {
+			t.Errorf("%s was copied without what it needs:\n%s", module, code)
+		}
+	}
+	if err := render1("./within"); err != nil {
+		t.Error(err)
+	}
+	if got := copies(); !slices.ContainsFunc(got, func(name string) bool { return filepath.Base(name) == "more.tf" }) || len(got) != 4 { // main.tf, more.tf, other, sub
+		t.Errorf("copied %v", got)
 	}
 	w := workspace("api", "x")
 	w.Target.Module, w.Target.Version = "registry.example.com/acme/servers/aws", "1.2.3"

@@ -70,10 +70,18 @@ func inputs(dir string) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
+	asJSON, err := filepath.Glob(filepath.Join(dir, "*.tf.json"))
+	if err != nil {
+		return nil, err
+	}
 	var names []string
 	parser := hclparse.NewParser()
-	for _, file := range files {
-		f, diags := parser.ParseHCLFile(file)
+	for _, file := range append(files, asJSON...) {
+		parse := parser.ParseHCLFile
+		if filepath.Ext(file) == ".json" {
+			parse = parser.ParseJSONFile
+		}
+		f, diags := parse(file)
 		if diags.HasErrors() {
 			return nil, diags
 		}
@@ -99,7 +107,7 @@ func lists(dir string) []string {
 		return nil
 	}
 	var out []string
-	for _, pattern := range []string{"*.tf", "*/*.tf"} {
+	for _, pattern := range []string{"*.tf", "*.tf.json", "*/*.tf", "*/*.tf.json"} {
 		files, _ := filepath.Glob(filepath.Join(module, lookFolder, pattern))
 		for _, file := range files {
 			if folder := filepath.Dir(file); !slices.Contains(out, folder) {
