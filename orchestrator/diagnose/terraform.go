@@ -79,9 +79,7 @@ func terraform(log, stderr []byte, exit int) orchestrator.Diagnosis {
 		l = bytes.TrimSpace(l)
 		var e event
 		if !bytes.HasPrefix(l, []byte("{")) || json.Unmarshal(l, &e) != nil || e.Level == "" && e.Type == "" {
-			if len(l) > 0 {
-				text = append(text, string(l))
-			}
+			text = append(text, string(l)) // empty ones too: they end a summary and a snippet
 			continue
 		}
 		began = true
