@@ -248,15 +248,44 @@ func (s *Service) EachDetailed(ctx context.Context, owner string, do func(*Envir
 	})
 }
 
+// explain says of each failed server why it failed, also of one that the last
+// operation that failed had nothing to do with.
+func (s *Service) explain(ctx context.Context, e *Environment) error {
+	if e.Status != StatusFailed || s.Explain == nil {
+		return nil
+	}
+	part := *e
+	if e.Diagnosis != nil {
+		said := func(v Server) bool {
+			return slices.ContainsFunc(e.Diagnosis.Causes, func(c Cause) bool { return c.Server == v.Name || slices.Contains(c.Servers, v.Name) })
+		}
+		part.Servers = slices.DeleteFunc(slices.Clone(e.Servers), func(v Server) bool {
+			return v.Status != StatusFailed || e.Operation == nil || len(e.Operation.Apps) == 0 || slices.Contains(e.Operation.Apps, v.App) || said(v)
+		})
+		if len(part.Servers) == 0 {
+			return nil
+		}
+	}
+	d, err := s.Explain(ctx, part)
+	if err != nil || d == nil {
+		return err
+	}
+	if e.Diagnosis != nil {
+		more := *d
+		d = e.Diagnosis.clone()
+		d.add(more)
+	}
+	e.Diagnosis = d
+	return nil
+}
+
 func (s *Service) show(ctx context.Context, cmd Command) (Answer, error) {
 	e, err := s.Environments.Environment(ctx, cmd.Environment)
 	if err != nil {
 		return Answer{}, err
 	}
-	if e.Status == StatusFailed && e.Diagnosis == nil && s.Explain != nil {
-		if e.Diagnosis, err = s.Explain(ctx, e); err != nil {
-			return Answer{}, err
-		}
+	if err := s.explain(ctx, &e); err != nil {
+		return Answer{}, err
 	}
 	if err := s.recall(ctx, e.Diagnosis); err != nil {
 		return Answer{}, err

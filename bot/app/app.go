@@ -61,7 +61,7 @@ func run(ctx context.Context, args []string, in io.Reader, out, errw io.Writer) 
 		e = misused(root, args, err)
 	}
 	if slices.Contains(args, "--json") {
-		writeJSON(out, map[string]any{"error": e})
+		writeJSON(out, map[string]any{"error": refusal(e)})
 	} else {
 		console.New(out, errw).Error(e)
 	}
@@ -337,4 +337,18 @@ func connect(data string) *client.Client {
 // interruptible ends with SIGINT, so that a client can say what goes on.
 func interruptible(ctx context.Context) (context.Context, context.CancelFunc) {
 	return signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
+}
+
+// refusal is e as --json shows it: several errors as one, with the near names of
+// each, and nothing that is for the offer of a corrected command alone.
+func refusal(e *orchestrator.Error) *orchestrator.Error {
+	shown := orchestrator.Error{Code: e.Code, Message: e.Message, Hint: e.Hint, Suggestions: e.Suggestions}
+	for _, one := range e.All {
+		for _, name := range one.Suggestions {
+			if !slices.Contains(shown.Suggestions, name) {
+				shown.Suggestions = append(slices.Clip(shown.Suggestions), name)
+			}
+		}
+	}
+	return &shown
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -65,18 +66,43 @@ func load(ctx context.Context, q querier, whole bool, where string, args ...any)
 	}
 	err = each(ctx, q, func(scan func(...any) error) error {
 		var id, doc string
-		if err := scan(&id, &doc); err != nil {
+		var kind orchestrator.Kind
+		if err := scan(&id, &kind, &doc); err != nil {
 			return err
 		}
 		if e := byID[id]; e != nil && troubled(e) {
 			err := json.Unmarshal([]byte(doc), &e.Diagnosis)
 			e.Diagnosis.Name(e.Name)
+			if mends(kind) {
+				over(e)
+			}
 			return err
 		}
 		return nil
-	}, `SELECT e.id, o.diagnosis FROM environments e JOIN operations o ON o.id = e.failed_operation_id
+	}, `SELECT e.id, o.kind, o.diagnosis FROM environments e JOIN operations o ON o.id = e.failed_operation_id
 		WHERE o.diagnosis IS NOT NULL AND `+where, args...)
 	return all, err
+}
+
+// over takes out of e's diagnosis what is only about servers that are ready
+// since, or gone: what still is wrong may have failed at another time.
+func over(e *orchestrator.Environment) {
+	d := e.Diagnosis
+	if d == nil {
+		return
+	}
+	holds := func(name string) bool {
+		return slices.ContainsFunc(e.Servers, func(v orchestrator.Server) bool {
+			return v.Name == name && v.Status != orchestrator.StatusReady
+		})
+	}
+	had := len(d.Causes)
+	d.Causes = slices.DeleteFunc(d.Causes, func(c orchestrator.Cause) bool {
+		return c.Server != "" && !holds(c.Server) && !slices.ContainsFunc(c.Servers, holds)
+	})
+	if had > 0 && len(d.Causes) == 0 {
+		e.Diagnosis = nil
+	}
 }
 
 // troubled reports whether something of e has failed, so that the last

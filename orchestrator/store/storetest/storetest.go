@@ -38,6 +38,7 @@ func Run(t *testing.T, open Open) {
 		"destroy":                testDestroy,
 		"cancel":                 testCancel,
 		"diagnosis":              testDiagnosis,
+		"diagnosis holds":        testDiagnosisHolds,
 		"listing":                testListing,
 		"rename and extend":      testRelabel,
 		"expiry":                 testExpired,
@@ -646,6 +647,50 @@ func testDiagnosis(t *testing.T, open Open) {
 	if e := environment(t, s, "qa"); e.Status != orchestrator.StatusFailed || e.Diagnosis != nil {
 		t.Errorf("%s with the diagnosis %+v", e.Status, e.Diagnosis)
 	}
+}
+
+// testDiagnosisHolds: an environment's diagnosis is about what still is wrong.
+func testDiagnosisHolds(t *testing.T, open Open) {
+	s := open(t, store.Options{})
+	submit(t, s, NewEnvironment("qa", "maria", "api", "web"))
+	set := func(app string, status orchestrator.Status) {
+		t.Helper()
+		if _, err := s.UpdateServer(t.Context(), "s-qa-"+app, func(v *orchestrator.Server) error { v.Status = status; return nil }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	set("api", orchestrator.StatusFailed)
+	set("web", orchestrator.StatusFailed)
+	d := &orchestrator.Diagnosis{Outcome: orchestrator.OutcomeFailed, Total: 3, Causes: []orchestrator.Cause{
+		{Code: "build_failed", Who: "developer", Server: "qa/api"}, {Code: "command_failed", Who: "developer", Server: "qa/web"},
+		{Code: "disk_full", Who: "ops", Server: "qa/api", Servers: []string{"qa/api", "qa/web"}}}}
+	if err := s.End(t.Context(), orchestrator.Ending{OperationID: "o-qa", Status: orchestrator.OperationFailed, At: Start, Environment: orchestrator.StatusFailed, Diagnosis: d}); err != nil {
+		t.Fatal(err)
+	}
+	codes := func(want ...string) {
+		t.Helper()
+		all, err := s.Environments(t.Context(), "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range append(all, environment(t, s, "qa")) {
+			var got []string
+			if e.Diagnosis != nil {
+				for _, c := range e.Diagnosis.Causes {
+					got = append(got, c.Code)
+				}
+			}
+			if !slices.Equal(got, want) {
+				t.Errorf("causes %v, want %v", got, want)
+			}
+		}
+	}
+	codes("build_failed", "command_failed", "disk_full")
+	set("web", orchestrator.StatusReady)
+	codes("build_failed", "disk_full")
+	set("api", orchestrator.StatusReady)
+	set("web", orchestrator.StatusFailed)
+	codes("command_failed", "disk_full")
 }
 
 func testListing(t *testing.T, open Open) {
