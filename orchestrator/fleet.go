@@ -36,7 +36,9 @@ type Fleet struct {
 	Environments Environments
 	Operations   Operations
 	Events       interface {
-		AddEvents(ctx context.Context, events []Event) error
+		// AddSteps appends to the course of operations what is not above most
+		// events of one operation and server; the rest is left out.
+		AddSteps(ctx context.Context, events []Event, most int) error
 	}
 	Diagnoser Diagnoser
 	Catalogs  Catalogs
@@ -88,6 +90,10 @@ func (f *Fleet) Next(ctx context.Context, serverID string, after int) (*Desired,
 	}
 }
 
+// maxSteps is how many steps of a server one operation keeps: more than recipes
+// have, and not as many as a server could send that somebody has taken over.
+const maxSteps = 5000
+
 // Progress takes what a server says while it works: steps become events of
 // the operation that asked for the generation, output goes to the log.
 func (f *Fleet) Progress(ctx context.Context, serverID string, lines []Progress) error {
@@ -117,7 +123,7 @@ func (f *Fleet) Progress(ctx context.Context, serverID string, lines []Progress)
 	for i := range events {
 		events[i].OperationID = operation
 	}
-	return f.Events.AddEvents(ctx, events)
+	return f.Events.AddSteps(ctx, events, maxSteps)
 }
 
 // operation is the one that waits for a server: that of its generation, before

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -246,6 +247,13 @@ func TestFirstMinute(t *testing.T) {
 	}
 	if told(0, "configuring") {
 		t.Error("a step of no generation is told")
+	}
+	// One that tells without end is not listened to for ever.
+	if err := fleet.Progress(t.Context(), "s-qa-web", slices.Repeat([]orchestrator.Progress{{Generation: 1, At: time.Now(), Step: "configuring"}}, 6000)); err != nil {
+		t.Fatal(err)
+	}
+	if told(1, "configuring") {
+		t.Error("the course of an operation grows without end")
 	}
 	if _, err := s.UpdateServer(t.Context(), "s-qa-web", func(v *orchestrator.Server) error { v.Status = orchestrator.StatusReady; return nil }); err != nil {
 		t.Fatal(err)

@@ -51,15 +51,27 @@ type Agents struct {
 	sums checksums
 }
 
+// routes are those that only a server's own key opens.
+func (a *Agents) routes() map[string]signedHandler {
+	return map[string]signedHandler{
+		"GET " + agent.PathDesired:             a.desired,
+		"GET " + agent.PathStates + "{digest}": a.states,
+		"POST " + agent.PathCredential:         a.credential,
+		"POST " + agent.PathProgress:           a.progress,
+		"POST " + agent.PathReport:             a.report,
+	}
+}
+
 // Handler gives the routes below /agent/v1/.
-func (a *Agents) Handler() http.Handler {
+func (a *Agents) Handler() http.Handler { return a.serve(a.routes()) }
+
+func (a *Agents) serve(routes map[string]signedHandler) http.Handler {
 	mux := http.NewServeMux()
+	for pattern, h := range routes {
+		mux.Handle(pattern, a.signed(h))
+	}
+	// These two are for machines that have no key yet.
 	mux.HandleFunc("POST "+agent.PathEnroll, a.enroll)
-	mux.Handle("GET "+agent.PathDesired, a.signed(a.desired))
-	mux.Handle("GET "+agent.PathStates+"{digest}", a.signed(a.states))
-	mux.Handle("POST "+agent.PathCredential, a.signed(a.credential))
-	mux.Handle("POST "+agent.PathProgress, a.signed(a.progress))
-	mux.Handle("POST "+agent.PathReport, a.signed(a.report))
 	mux.HandleFunc("GET "+agent.PathBinary+"{name}", a.binary)
 	return mux
 }
@@ -208,8 +220,8 @@ func (a *Agents) credential(w http.ResponseWriter, r *http.Request, serverID str
 
 func (a *Agents) progress(w http.ResponseWriter, r *http.Request, serverID string, body []byte) {
 	var lines []orchestrator.Progress
-	if err := json.Unmarshal(body, &lines); err != nil {
-		http.Error(w, "not a list of progress lines", http.StatusBadRequest)
+	if json.Unmarshal(body, &lines) != nil || boundLines(lines) != nil {
+		http.Error(w, errProgress.Error(), http.StatusBadRequest)
 		return
 	}
 	a.done(w, r, a.Fleet.Progress(r.Context(), serverID, lines))
@@ -217,8 +229,8 @@ func (a *Agents) progress(w http.ResponseWriter, r *http.Request, serverID strin
 
 func (a *Agents) report(w http.ResponseWriter, r *http.Request, serverID string, body []byte) {
 	var report orchestrator.Report
-	if err := json.Unmarshal(body, &report); err != nil {
-		http.Error(w, "not a report", http.StatusBadRequest)
+	if json.Unmarshal(body, &report) != nil || boundReport(&report) != nil {
+		http.Error(w, errReport.Error(), http.StatusBadRequest)
 		return
 	}
 	a.done(w, r, a.Fleet.Report(r.Context(), serverID, report))

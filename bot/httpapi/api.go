@@ -101,22 +101,43 @@ func WithActor(ctx context.Context, a orchestrator.Actor) context.Context {
 	return context.WithValue(ctx, actorKey{}, a)
 }
 
+// route is what one pattern of the API does, and whether for ops alone.
+type route struct {
+	pattern string
+	ops     bool
+	do      handler
+}
+
+func (a *API) routes() []route {
+	return []route{
+		{"POST /api/v1/commands", false, a.command},
+		{"GET /api/v1/operations/{id}", false, a.operation},
+		{"GET /api/v1/environments/{name}/logs", false, a.logs},
+		{"POST /api/v1/environments/{name}/state", true, a.state},
+		{"GET /api/v1/names", false, a.names},
+		{"GET /api/v1/apps/{app}/branches", false, a.branches},
+		{"GET /api/v1/tokens", true, a.listTokens},
+		{"POST /api/v1/tokens", true, a.createToken},
+		{"DELETE /api/v1/tokens/{id}", true, a.revokeToken},
+		{"GET /api/v1/causes", false, a.listCauses},
+		{"GET /api/v1/causes/{fingerprint}", false, a.showCause},
+		{"PUT /api/v1/causes/{fingerprint}/note", false, a.noteCause},
+		{"POST /api/v1/reload", true, a.reload},
+	}
+}
+
 // Handler gives the routes below /api/v1/.
-func (a *API) Handler() http.Handler {
+func (a *API) Handler() http.Handler { return a.serve(a.routes()) }
+
+func (a *API) serve(routes []route) http.Handler {
 	mux := http.NewServeMux()
-	mux.Handle("POST /api/v1/commands", a.as(a.command))
-	mux.Handle("GET /api/v1/operations/{id}", a.as(a.operation))
-	mux.Handle("GET /api/v1/environments/{name}/logs", a.as(a.logs))
-	mux.Handle("POST /api/v1/environments/{name}/state", a.ops(a.state))
-	mux.Handle("GET /api/v1/names", a.as(a.names))
-	mux.Handle("GET /api/v1/apps/{app}/branches", a.as(a.branches))
-	mux.Handle("GET /api/v1/tokens", a.ops(a.listTokens))
-	mux.Handle("POST /api/v1/tokens", a.ops(a.createToken))
-	mux.Handle("DELETE /api/v1/tokens/{id}", a.ops(a.revokeToken))
-	mux.Handle("GET /api/v1/causes", a.as(a.listCauses))
-	mux.Handle("GET /api/v1/causes/{fingerprint}", a.as(a.showCause))
-	mux.Handle("PUT /api/v1/causes/{fingerprint}/note", a.as(a.noteCause))
-	mux.Handle("POST /api/v1/reload", a.ops(a.reload))
+	for _, r := range routes {
+		do := r.do
+		if r.ops {
+			do = ops(do)
+		}
+		mux.Handle(r.pattern, a.as(do))
+	}
 	return mux
 }
 
@@ -136,13 +157,14 @@ func (a *API) as(h handler) http.Handler {
 	})
 }
 
-func (a *API) ops(h handler) http.Handler {
-	return a.as(func(w http.ResponseWriter, r *http.Request, actor orchestrator.Actor) error {
+// ops refuses everybody else.
+func ops(h handler) handler {
+	return func(w http.ResponseWriter, r *http.Request, actor orchestrator.Actor) error {
 		if !actor.Ops {
 			return orchestrator.Errorf(orchestrator.CodeNotAllowed, "Only ops may do this.").WithHint("ask somebody in ops")
 		}
 		return h(w, r, actor)
-	})
+	}
 }
 
 func (a *API) actor(r *http.Request) (orchestrator.Actor, error) {

@@ -500,6 +500,37 @@ func (s *Store) AddEvents(ctx context.Context, events []orchestrator.Event) erro
 	})
 }
 
+// AddSteps appends to the course of operations what servers say of their own
+// work, all or none but for what would be above most events of one operation and
+// server.
+func (s *Store) AddSteps(ctx context.Context, events []orchestrator.Event, most int) error {
+	if len(events) == 0 {
+		return nil
+	}
+	return s.change(ctx, func(c *change) error {
+		type course struct{ operation, server string }
+		room := map[course]int{}
+		for _, e := range events {
+			of := course{e.OperationID, e.Server}
+			if _, known := room[of]; !known {
+				var there int
+				if err := c.QueryRowContext(ctx, `SELECT count(*) FROM events WHERE operation_id = ? AND server = ?`, e.OperationID, e.Server).Scan(&there); err != nil {
+					return err
+				}
+				room[of] = most - there
+			}
+			if room[of] <= 0 {
+				continue
+			}
+			room[of]--
+			if err := insertEvent(ctx, c, e); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
 // Events gives an operation's events after a sequence number (0: all), in the
 // order in which they were written.
 func (s *Store) Events(ctx context.Context, operationID string, afterSeq int64) ([]orchestrator.Event, error) {

@@ -872,6 +872,26 @@ func testEvents(t *testing.T, open Open) {
 	if err != nil || len(all) != 3 {
 		t.Errorf("%+v, %v", all, err)
 	}
+	// A server that tells without end fills its own course alone.
+	step := func(server, text string) orchestrator.Event {
+		return orchestrator.Event{OperationID: "o-qa", At: Start, Server: server, Step: "configuring", Text: text}
+	}
+	for range 2 {
+		if err := s.AddSteps(t.Context(), []orchestrator.Event{step("qa/web", "a"), step("qa/web", "b"), step("qa/web", "c"), step("qa/api", "d")}, 3); err != nil {
+			t.Fatal(err)
+		}
+	}
+	all, err = s.Events(t.Context(), "o-qa", 0)
+	said := ""
+	for _, e := range all[3:] {
+		said += e.Text
+	}
+	if err != nil || said != "abdd" {
+		t.Errorf("%q, %v", said, err)
+	}
+	if err := s.AddSteps(t.Context(), []orchestrator.Event{step("qa/db", "e"), {OperationID: "o-none", Step: "x"}}, 3); err == nil {
+		t.Error("a step of no operation was written")
+	}
 }
 
 func testWatch(t *testing.T, open Open) {
