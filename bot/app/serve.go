@@ -20,6 +20,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
 
+	"github.com/berth-dev/berth/bot/httpapi"
 	"github.com/berth-dev/berth/orchestrator"
 	"github.com/berth-dev/berth/orchestrator/agent"
 	"github.com/berth-dev/berth/orchestrator/catalog"
@@ -334,7 +335,7 @@ func (h *house) serve(ctx context.Context, listener net.Listener, url string) er
 	// A request must not outlive the shutdown: long polls end with base.
 	base, endPolls := context.WithCancel(context.Background())
 	defer endPolls()
-	public := &http.Server{Handler: h.public(), ReadHeaderTimeout: 10 * time.Second, BaseContext: func(net.Listener) context.Context { return base }}
+	public := &http.Server{Handler: httpapi.Hurry(2*time.Minute, h.public()), ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 3 * time.Minute, BaseContext: func(net.Listener) context.Context { return base }}
 	private := &http.Server{Handler: h.private(), ReadHeaderTimeout: 10 * time.Second, ConnContext: h.peers().context, BaseContext: func(net.Listener) context.Context { return base }}
 	go func() {
 		if h.tls != nil {
