@@ -76,6 +76,8 @@ func cmdPrivate(ts *testscript.TestScript, _ bool, args []string) {
 		h.Trust(args[1])
 	case "revoke":
 		h.RevokeReading()
+	case "tire":
+		h.RevokeBeforeLarge()
 	case "lack":
 		h.Lack(true)
 	case "suspend":

@@ -155,25 +155,18 @@ func (a *agent) fill(ctx context.Context, d *orchestrator.Desired, m mirror, log
 	if err := m.make(commit); err != nil {
 		return problemf("The server's folder cannot be written: %v.", err)
 	}
+	l := &loggedIn{a: a, d: d, m: m, login: login}
 	fetch := func(what ...string) (string, error) {
-		return a.withLogin(ctx, m.dir, login, append([]string{"fetch", "--quiet", "--force", "--no-recurse-submodules", "--no-write-fetch-head", "--", login.Repository}, what...)...)
+		return l.git(ctx, func(login *orchestrator.Login) []string {
+			return append([]string{"fetch", "--quiet", "--force", "--no-recurse-submodules", "--no-write-fetch-head", "--", login.Repository}, what...)
+		})
 	}
 	said, err := fetch("+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*")
-	if err != nil && login.Password != "" && passwordRefused.MatchString(said) && ctx.Err() == nil {
-		// It may have been taken back before its time.
-		sum := sha256.Sum256([]byte(login.Password))
-		again, e := a.login(ctx, d, m.ask, hex.EncodeToString(sum[:]))
-		if e != nil {
-			return e
-		}
-		if again != nil && again.Password != login.Password {
-			login = again
-			said, err = fetch("+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*")
-		}
-	}
 	switch {
 	case err != nil && ctx.Err() != nil:
 		return problemf("The code of %s was not fetched: something newer is to be done.", withoutLogin(m.address))
+	case l.refused != nil:
+		return l.refused
 	case err != nil:
 		return problem{text: fmt.Sprintf("git could not fetch %s with the login that Berth gave it.", withoutLogin(m.address)), said: said}
 	}
@@ -185,13 +178,45 @@ func (a *agent) fill(ctx context.Context, d *orchestrator.Desired, m mirror, log
 			return nil // gone since it was checked: git says so when it is checked out
 		}
 	}
-	if err := a.fetchLarge(ctx, m, login, commit); err != nil {
+	if err := a.fetchLarge(ctx, l, commit); err != nil {
 		return err
 	}
 	if err := m.note(commit); err != nil {
 		return problemf("The server's folder cannot be written: %v.", err)
 	}
 	return nil
+}
+
+// loggedIn is work at a mirror with a login, which may end before the work does:
+// a token lives for an hour, a large clone takes its time, and a host may take a
+// token back.
+type loggedIn struct {
+	a     *agent
+	d     *orchestrator.Desired
+	m     mirror
+	login *orchestrator.Login
+	// refused is why Berth gave no other login.
+	refused error
+}
+
+// git runs git with the login, and once more with another one where the host
+// takes it no more.
+func (l *loggedIn) git(ctx context.Context, args func(*orchestrator.Login) []string) (said string, err error) {
+	said, err = l.a.withLogin(ctx, l.m.dir, l.login, args(l.login)...)
+	if err == nil || l.login.Password == "" || !passwordRefused.MatchString(said) || ctx.Err() != nil {
+		return said, err
+	}
+	sum := sha256.Sum256([]byte(l.login.Password))
+	again, e := l.a.login(ctx, l.d, l.m.ask, hex.EncodeToString(sum[:]))
+	if e != nil {
+		l.refused = e
+		return said, err
+	}
+	if again == nil || again.Password == l.login.Password {
+		return said, err
+	}
+	l.login = again
+	return l.a.withLogin(ctx, l.m.dir, l.login, args(l.login)...)
 }
 
 func (a *agent) contains(ctx context.Context, m mirror, commit string) bool {
@@ -206,15 +231,22 @@ func (a *agent) largeFiles(ctx context.Context, dir, commit string) bool {
 }
 
 // fetchLarge fetches a commit's large files, which are not in git itself.
-func (a *agent) fetchLarge(ctx context.Context, m mirror, login *orchestrator.Login, commit string) error {
+func (a *agent) fetchLarge(ctx context.Context, l *loggedIn, commit string) error {
+	m := l.m
 	if !a.largeFiles(ctx, m.dir, commit) {
 		return nil
 	}
 	if !hasLFS() {
 		return problemf("The code of %s has large files in Git LFS, and git-lfs is not installed on this server.", withoutLogin(m.address))
 	}
-	a.stream.add("configuring", "", "fetching large files from "+hostOf(login.Repository))
-	if said, err := a.withLogin(ctx, m.dir, login, "-c", "remote.origin.url="+login.Repository, "lfs", "fetch", "origin", commit); err != nil {
+	a.stream.add("configuring", "", "fetching large files from "+hostOf(l.login.Repository))
+	said, err := l.git(ctx, func(login *orchestrator.Login) []string {
+		return []string{"-c", "remote.origin.url=" + login.Repository, "lfs", "fetch", "origin", commit}
+	})
+	switch {
+	case err != nil && l.refused != nil:
+		return l.refused
+	case err != nil:
 		return problem{text: fmt.Sprintf("git could not fetch the large files (Git LFS) of %s.", withoutLogin(m.address)), said: said}
 	}
 	return nil
@@ -226,7 +258,7 @@ func hasLFS() bool {
 }
 
 // passwordRefused is what git says when a host did not take a password.
-var passwordRefused = lazyregexp.New(`Authentication failed|returned error: 40[13]`)
+var passwordRefused = lazyregexp.New(`Authentication failed|returned error: 40[13]|Authorization error|Authentication required|told us to quit`)
 
 // make begins a mirror, or brings back what its configuration has to be.
 func (m mirror) make(commit string) error {

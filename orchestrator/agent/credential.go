@@ -45,6 +45,10 @@ func showLogin(login *orchestrator.Login) (*os.File, [][2]string, error) {
 		f.Close()
 		return nil, nil, err
 	}
+	if _, err := f.Seek(0, io.SeekStart); err != nil { // see refusedAt
+		f.Close()
+		return nil, nil, err
+	}
 	helper := "!'" + strings.ReplaceAll(self, "'", `'\''`) + "' agent credential"
 	// The empty helper takes those of git's own settings out.
 	settings := [][2]string{{"credential.helper", ""}}
@@ -60,11 +64,17 @@ func showLogin(login *orchestrator.Login) (*os.File, [][2]string, error) {
 	return f, settings, nil
 }
 
+// refusedAt is the place in shownDescriptor, which all that have inherited it
+// share, once a host has refused the login. git-lfs would show the same one
+// again for ever.
+const refusedAt = 1
+
 // Credential is `berth agent credential`, git's helper: it answers action get
 // with the login of the agent that has started git, if that is for the address
-// that git asks about. See git-credential(1) and gitcredentials(7).
+// that git asks about. After the host has refused it (erase), git is told to
+// give up. See git-credential(1) and gitcredentials(7).
 func Credential(action string, in io.Reader, out io.Writer) error {
-	if action != "get" {
+	if action != "get" && action != "erase" {
 		return nil // nothing is kept
 	}
 	asked := map[string]string{}
@@ -78,6 +88,16 @@ func Credential(action string, in io.Reader, out io.Writer) error {
 	}
 	if login.Password == "" || !isFor(login.Repository, asked["protocol"], asked["host"], asked["path"]) {
 		return nil
+	}
+	if action == "erase" {
+		if asked["password"] == login.Password {
+			_, err = unix.Seek(shownDescriptor, refusedAt, io.SeekStart)
+		}
+		return err
+	}
+	if at, err := unix.Seek(shownDescriptor, 0, io.SeekCurrent); err == nil && at == refusedAt {
+		_, err := fmt.Fprint(out, "quit=1\n")
+		return err
 	}
 	_, err = fmt.Fprintf(out, "username=%s\npassword=%s\n", login.Username, login.Password)
 	return err

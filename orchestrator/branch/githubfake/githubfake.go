@@ -85,6 +85,7 @@ type Hub struct {
 	removed   map[string]bool // repositories that the app was taken from
 	lacking   bool
 	suspended bool
+	tiring    bool // see RevokeBeforeLarge
 	presented []string
 	large     map[string]string // files, by the key of their address
 }
@@ -146,6 +147,14 @@ func (h *Hub) RevokeReading() {
 	for i, g := range h.grants {
 		h.grants[i].Revoked = g.Revoked || len(g.Permissions) > 0
 	}
+}
+
+// RevokeBeforeLarge has tokens of servers end between a clone and what comes
+// after it, as in a clone that takes long: once, when large files are asked for.
+func (h *Hub) RevokeBeforeLarge() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.tiring = true
 }
 
 // Install puts the app on a repository again that was made with it, or takes it
@@ -577,6 +586,15 @@ func (h *Hub) serveGit(w http.ResponseWriter, r *http.Request) {
 	name := parts[0] + "/" + strings.TrimSuffix(parts[1], ".git")
 	i := slices.IndexFunc(h.Repositories, func(repo Repository) bool { return strings.EqualFold(repo.Name, name) })
 	_, token, shown := r.BasicAuth()
+	if strings.HasPrefix(parts[2], "info/lfs/") {
+		h.mu.Lock()
+		tired := h.tiring
+		h.tiring = false
+		h.mu.Unlock()
+		if tired {
+			h.RevokeReading()
+		}
+	}
 	in := i >= 0 && (!shown || h.allowed(token)) && h.sees(token, h.Repositories[i]) && !h.lacks(token)
 	if shown {
 		h.mu.Lock()
