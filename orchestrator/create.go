@@ -1,8 +1,10 @@
 package orchestrator
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"sync"
@@ -107,7 +109,23 @@ func (s *Service) checkDraft(ctx context.Context, actor Actor, d draft, ttl time
 	if d.full = s.quota(ctx, actor); d.full != nil && !(d.planned && isCode(d.full, CodeQuota)) {
 		return d, d.full
 	}
-	return d, s.checkNeeds(d)
+	return d, s.checkNeeds(d, func(needed []string) string {
+		// What is needed comes from the catalog's branches.
+		whole := Command{Noun: NounEnv, Verb: VerbCreate, Environment: d.name, Branches: map[string]string{}, TTL: ttl, Size: d.size, Target: target}
+		all := map[string]string{}
+		for _, a := range d.apps {
+			all[a.Name] = ""
+			whole.Branches[a.Name] = plainRef(cmp.Or(d.refs[a.Name], a.Branch))
+		}
+		for _, app := range needed {
+			all[app] = ""
+		}
+		var ok bool
+		if whole.Blueprint, ok = blueprintOf(c, all); !ok {
+			return ""
+		}
+		return "berth " + s.Canonical(whole)
+	})
 }
 
 func (s *Service) able(ctx context.Context, t Target) error {
@@ -167,56 +185,101 @@ func checkSize(c *Catalog, name string) error {
 	return unknown(CodeSizeUnknown, "size", name, names(c.Sizes, func(z Size) string { return z.Name }))
 }
 
-// checkNeeds refuses an app whose need neither the set nor its settings meet.
-func (s *Service) checkNeeds(d draft) error {
+// checkNeeds refuses the apps with needs that neither the set nor their
+// settings meet. alone is the command that makes a lone server with everything
+// that it needs, where a blueprint has it.
+func (s *Service) checkNeeds(d draft, alone func(needed []string) string) error {
+	var errs []error
 	for _, a := range d.apps {
-		key, err := s.unmet(a, func(app string) bool {
+		keys, err := s.unmet(a, func(app string) bool {
 			_, ok := byName(d.apps, app, func(x App) string { return x.Name })
 			return ok
 		})
 		if err != nil {
 			return err
 		}
-		if key == "" {
+		if len(keys) == 0 {
 			continue
 		}
-		other := "an environment that has one (env=NAME)"
+		var ways []string
 		if d.blueprint != "" {
-			other = "another blueprint"
+			ways = append(ways, "take another blueprint")
+		} else {
+			needed := neededApps(a, keys)
+			if command := alone(needed); command != "" {
+				ways = append(ways, command)
+			}
+			ways = append(ways, "take an environment that has "+oneOr(len(needed), "one", "them")+" (env=NAME)")
 		}
-		return Errorf(CodeNeedsUnmet, "%s needs the address of %s (%s): %s would have no %s, and the settings of %s name none.", a.Name, a.Needs[key], key, d.name, a.Needs[key], a.Name).
-			WithHint("take %s, or ask ops to put %s into the settings of %s", other, key, a.Name)
+		errs = append(errs, needsUnmet(a, keys, d.name+" would have", ways))
 	}
-	return nil
+	return joinErrors(errs)
 }
 
 // needsMet refuses an app on an environment that there is, when neither that
 // nor the app's settings meet its needs.
 func (s *Service) needsMet(a App, e Environment) error {
-	key, err := s.unmet(a, func(app string) bool { return hasApp(e, app) })
-	if err != nil || key == "" {
+	keys, err := s.unmet(a, func(app string) bool { return hasApp(e, app) })
+	if err != nil || len(keys) == 0 {
 		return err
 	}
-	branch := "BRANCH"
-	if need, ok := s.Catalogs.Current().App(a.Needs[key]); ok && need.Branch != "" {
-		branch = plainRef(need.Branch)
+	var commands []string
+	for _, app := range neededApps(a, keys) {
+		branch := "BRANCH"
+		if need, ok := s.Catalogs.Current().App(app); ok && need.Branch != "" {
+			branch = plainRef(need.Branch)
+		}
+		commands = append(commands, fmt.Sprintf("berth server create %s %s env=%s", app, branch, e.Name))
 	}
-	return Errorf(CodeNeedsUnmet, "%s needs the address of %s (%s): %s has no %s, and the settings of %s name none.", a.Name, a.Needs[key], key, e.Name, a.Needs[key], a.Name).
-		WithHint("berth server create %s %s env=%s, or ask ops to put %s into the settings of %s", a.Needs[key], branch, e.Name, key, a.Name)
+	return needsUnmet(a, keys, e.Name+" has", []string{strings.Join(commands, ", then ")})
 }
 
-// unmet is the first need of an app that neither has nor its settings meet.
-func (s *Service) unmet(a App, has func(app string) bool) (key string, err error) {
+// needsUnmet says which needs of an app nothing meets, and the ways out; that
+// through its settings is always there.
+func needsUnmet(a App, keys []string, lacks string, ways []string) *Error {
+	var addresses, none []string
+	for _, app := range neededApps(a, keys) {
+		its := slices.DeleteFunc(slices.Clone(keys), func(key string) bool { return a.Needs[key] != app })
+		addresses = append(addresses, app+" ("+list(its)+")")
+		none = append(none, "no "+app)
+	}
+	e := Errorf(CodeNeedsUnmet, "%s needs the %s of %s: %s %s, and the settings of %s name none.",
+		a.Name, oneOr(len(addresses), "address", "addresses"), list(addresses), lacks, list(none), a.Name).
+		WithHint("%s, or ask ops to put %s into the settings of %s", strings.Join(ways, ", or "), list(keys), a.Name)
+	e.Subject.App = a.Name
+	return e
+}
+
+func oneOr(n int, one, more string) string {
+	if n == 1 {
+		return one
+	}
+	return more
+}
+
+// neededApps are the apps that an app's needs name, each once.
+func neededApps(a App, keys []string) []string {
+	var apps []string
+	for _, key := range keys {
+		if !slices.Contains(apps, a.Needs[key]) {
+			apps = append(apps, a.Needs[key])
+		}
+	}
+	return apps
+}
+
+// unmet are an app's needs that neither has nor its settings meet.
+func (s *Service) unmet(a App, has func(app string) bool) (keys []string, err error) {
 	values, err := s.settingsOf(a)
 	if err != nil {
-		return "", err
+		return nil, err
 	}
 	for _, key := range sortedKeys(a.Needs) {
 		if values[key] == "" && !has(a.Needs[key]) {
-			return key, nil
+			keys = append(keys, key)
 		}
 	}
-	return "", nil
+	return keys, nil
 }
 
 func (s *Service) settingsOf(a App) (map[string]string, error) {

@@ -373,6 +373,43 @@ func TestAppOfAnotherBlueprint(t *testing.T) {
 	}
 }
 
+// All the needs that are not met are told at once, with the command that makes
+// the server together with what it needs.
+func TestUnmetNeeds(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	d.must(t, maria, "server create api main name=calm")
+	d.catalog.Apps = append(d.catalog.Apps, orchestrator.App{Name: "db", Branch: "main"}, orchestrator.App{Name: "jobs", Branch: "main"})
+	needs := map[string]string{"A_URL": "db", "B_URL": "jobs", "C_URL": "db", "API_URL": "api"}
+	d.catalog.Apps[1].Needs = needs
+	says := func(text, message, hint string) {
+		t.Helper()
+		var e *orchestrator.Error
+		if _, err := d.ask(t, maria, text); code(err) != orchestrator.CodeNeedsUnmet || !errors.As(err, &e) || e.Message != message || e.Hint != hint {
+			t.Errorf("%s: %v\n%#v", text, err, e)
+		}
+	}
+	const message = "web needs the addresses of api (API_URL), db (A_URL and C_URL) and jobs (B_URL): try-it would have no api, no db and no jobs, and the settings of web name none."
+	const ways = "take an environment that has them (env=NAME), or ask ops to put API_URL, A_URL, B_URL and C_URL into the settings of web"
+	says("server create web feature/login name=try-it ttl=1d", message, ways)
+	d.catalog.Blueprints = append(d.catalog.Blueprints, orchestrator.Blueprint{Name: "full", Apps: []string{"api", "db", "jobs", "web"}})
+	says("server create web feature/login name=try-it ttl=1d", message, "berth env create try-it full web=feature/login ttl=24h, or "+ways)
+	says("server create web main env=calm",
+		"web needs the addresses of db (A_URL and C_URL) and jobs (B_URL): calm has no db and no jobs, and the settings of web name none.",
+		"berth server create db main env=calm, then berth server create jobs main env=calm, or ask ops to put A_URL, B_URL and C_URL into the settings of web")
+	d.settings["A_URL"], d.settings["C_URL"] = "https://db.example.com", "https://db.example.com"
+	says("server create web main env=calm",
+		"web needs the address of jobs (B_URL): calm has no jobs, and the settings of web name none.",
+		"berth server create jobs main env=calm, or ask ops to put B_URL into the settings of web")
+	says("env create qa shop",
+		"web needs the address of jobs (B_URL): qa would have no jobs, and the settings of web name none.",
+		"take another blueprint, or ask ops to put B_URL into the settings of web")
+	d.catalog.Apps[0].Needs = map[string]string{"JOBS": "jobs"}
+	says("env create qa shop",
+		"api needs the address of jobs (JOBS): qa would have no jobs, and the settings of api name none. web needs the address of jobs (B_URL): qa would have no jobs, and the settings of web name none.",
+		"api: take another blueprint, or ask ops to put JOBS into the settings of api; web: take another blueprint, or ask ops to put B_URL into the settings of web")
+}
+
 // A need that the environment cannot meet keeps the settings' own value.
 func TestNeedFromSettings(t *testing.T) {
 	t.Parallel()

@@ -174,6 +174,8 @@ func (c context) health(r orchestrator.Report) orchestrator.Cause {
 	f.vars["what"] = what
 	found := match(healthRecords, f)
 	if r.PortTaken {
+		// How often the app ended for it would leave no room for it.
+		f.vars["detail"] = r.HealthDetail[max(0, strings.Index(r.HealthDetail, "port ")):]
 		found = &finding{code: "port_in_use", who: retry, sentence: `{app} could not start: {detail}.`, next: `"berth env retry NAME" gives it another port.`}
 		if r.Later {
 			found.sentence = `{app} is not well any more: {detail}.`
