@@ -168,6 +168,7 @@ var templateRecords = []record{
 		samples: []sample{
 			{step: fileStep, says: "Unable to manage file: Jinja syntax error: Unexpected end of template. Jinja was looking for the following tags: 'elif' or 'else' or 'endif'.; line 2\n\n---\nx", names: []string{"/etc/billing/app.toml", "Unexpected end of template", "line 2"}},
 			{step: fileStep, says: "Unable to manage file: Jinja error: integer division or modulo by zero\nTraceback (most recent call last):\n  File \"x\", line 1, in y\nZeroDivisionError: integer division or modulo by zero\n\n; line 1\n\n---\nx", names: []string{"/etc/billing/app.toml", "division"}},
+			{step: fileStep, says: "Unable to manage file: Jinja error: billing/head.toml\nTraceback (most recent call last):\n  File \"x\", line 1, in y\njinja2.exceptions.TemplateNotFound: billing/head.toml\n\n; line 1\n\n---\nx", names: []string{"/etc/billing/app.toml", `includes "billing/head.toml"`, "missing"}},
 		}},
 	{code: "recipe_error", who: ops, in: "file", re: lazyregexp.New(`(?i)(?:Failed to render|template) .*error|Unable to manage file: (?:Mako|Undefined)|Problem running salt function in Jinja template: (?P<reason>[^\n]+?)(?:; line (?P<ln>\d+)|$|\n)`), sentence: `The template of "{name}" has an error: {line}{at}`, next: askOpsRecipe, refine: func(f *failure, x *finding) {
 		commentLine(f, x)
@@ -260,6 +261,9 @@ func withLine(f *failure, x *finding) {
 // jinjaError takes the reason out of a template's error.
 func jinjaError(f *failure, x *finding) {
 	atLine(f, x)
+	if strings.Contains(f.comment, "TemplateNotFound") {
+		f.vars["reason"] = missingInclude(f.vars["reason"])
+	}
 	if ln := first(f.comment, `(?m)^; line \d+`); f.vars["at"] == "" && ln != "" {
 		f.vars["at"] = " (" + strings.TrimPrefix(ln, "; ") + ")"
 	}

@@ -245,7 +245,7 @@ func slsName(f *failure, _ *finding) {
 	f.vars["sls"] = strings.Trim(f.vars["sls"], `'"`)
 	f.vars["rec"] = ""
 	if f.vars["sls"] != "" {
-		f.vars["rec"] = ` "` + f.vars["sls"] + `"`
+		f.vars["rec"] = ` "` + recipeName(f.vars["sls"]) + `"`
 	}
 }
 
@@ -302,7 +302,7 @@ func reasonOf(reason string) string {
 	}
 	head := strings.TrimSpace(strings.SplitN(reason, "\n", 2)[0])
 	if strings.Contains(reason, "TemplateNotFound") {
-		return fmt.Sprintf(`it includes "%s", which is missing`, re(`^(?:Jinja error: )?`).ReplaceAllString(head, "")) + at
+		return missingInclude(strings.TrimPrefix(head, "Jinja error: ")) + at
 	}
 	if strings.HasPrefix(head, "Traceback") {
 		head = lastException(reason)
@@ -331,6 +331,11 @@ func reasonOf(reason string) string {
 		head = "it has a key that can't be one; braces may need quotation marks around them"
 	}
 	return shorten(oneLine(head), limits["reason"]-len(at)) + at
+}
+
+// missingInclude is the reason where an included file is not there.
+func missingInclude(file string) string {
+	return fmt.Sprintf(`it includes "%s", which is missing`, sourceName(file))
 }
 
 // settingsReason takes the reason from standard error: the result hides it.

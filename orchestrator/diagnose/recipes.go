@@ -54,6 +54,19 @@ var startRecords = []record{
 		samples: []sample{{step: "cmd.run make", says: "Parallel cache failure"}, {step: "cmd.run make", says: "Parallel process failed to return"}}},
 }
 
+// How Salt asks whether a step is to run: call and _run_check_function in
+// salt/state.py, of 3006 and 3008. Only frames of the loader after it mean that
+// the function itself was not reached.
+const (
+	guarded     = `(?s)An exception occurred in this state: Traceback.*, in _run_check_(?P<guard>unless|onlyif|creates)\n`
+	lazyFrames  = `(?:  File "[^"\n]*\blazy\.py", line \d+, in \w+\n[^\n]*\n(?:[ ~^]+\n)?)+`
+	guardCalled = guarded + `.*, in _run_check_function\n[^\n]*\n(?:[ ~^]+\n)?` + lazyFrames
+
+	guardSample = "An exception occurred in this state: Traceback (most recent call last):\n  File \"/opt/salt/salt/state.py\", line 1300, in _run_check_unless\n    result = self._run_check_function(entry)\n             ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^\n  File \"/opt/salt/salt/state.py\", line 1171, in _run_check_function\n    return self.functions[fun](*cdata[\"args\"], **cdata[\"kwargs\"])\n           ~~~~~~~~~~~~~~^^^^^\n"
+	lazySample  = "  File \"/opt/salt/salt/loader/lazy.py\", line 519, in __getitem__\n    _ = super().__getitem__(item)  # try to get the item from the dictionary\n        ^^^^^^^^^^^^^^^^^^^^^^^^^\n  File \"/opt/salt/salt/utils/lazy.py\", line 104, in __getitem__\n    raise KeyError(key)\n"
+	runSample   = "  File \"/opt/salt/salt/loader/lazy.py\", line 1505, in _run_as\n    ret = _func_or_method(*args, **kwargs)\n          ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^\n"
+)
+
 // exceptionRecords are exceptions of a state: the last line tells which.
 var exceptionRecords = []record{
 	{code: "disk_full", who: ops, re: lazyregexp.New(`(?s)Traceback.*(?:No space left|ENOSPC|Errno 28|Disk quota)`), sentence: `The server's disk is full: the step "{step}" could not go on.`, next: nextDisk,
@@ -68,6 +81,26 @@ var exceptionRecords = []record{
 		samples: []sample{{step: "module.run build", says: "An exception occurred in this state: Traceback (most recent call last):\n  File \"x.py\", line 1, in y\nsalt.exceptions.CommandExecutionError: Specified cwd '/srv/none' either not absolute or does not exist\n", names: []string{"/srv/none"}}}},
 	{code: "path_missing", who: ops, in: "file ini key_value augeas acl host cron", re: lazyregexp.New(`(?s)An exception occurred in this state: .*\[Errno 2\] No such file or directory: '(?P<path>/[^'\n]+)'`), sentence: `"{path}" can't be written or read: it, or its folder, does not exist on the server (step "{step}").`, next: askOpsRecipe, subject: "{path}",
 		samples: []sample{{step: "ini.options_present /srv/no/x.ini", says: "An exception occurred in this state: Traceback (most recent call last):\n  File \"x.py\", line 1, in y\nFileNotFoundError: [Errno 2] No such file or directory: '/srv/no/x.ini'\n", names: []string{"/srv/no/x.ini"}}}},
+	{code: "state_module_missing", who: ops, re: lazyregexp.New(guardCalled + `KeyError: (?:'(?P<fn>[^'\n]+)'|"The key '(?P<f2>[^'\n]+)' should contain a)`), refine: unknownGuard,
+		sentence: `The recipe "{recipe}" asks "{fn}" whether to run its step "{step}" ({guard}), and this server does not know it.`, next: askOpsRecipe, subject: "{fn} {recipe}",
+		samples: []sample{
+			{step: "cmd.run make", says: guardSample + lazySample + "KeyError: 'shop.built'\n", names: []string{`"shop.built"`, `"shop"`, "unless"}},
+			{step: "cmd.run make", says: guardSample + lazySample + "KeyError: \"The key 'built' should contain a '.'\"\n", names: []string{`"built"`, `"shop"`}},
+			{step: "cmd.run make", says: guardSample + lazySample + "KeyError: 'The key must be a string.'\n", names: []string{"no function's name", `"shop"`}, code: "recipe_error"},
+		}},
+	{code: "recipe_error", who: ops, re: lazyregexp.New(guardCalled + `TypeError: (?:\w+\.)*(?P<fn>\w+)\(\) (?P<why>(?:got|missing|takes)\b[^\n]+)`), refine: guardArgs,
+		sentence: `The recipe "{recipe}" asks "{fn}" wrongly whether to run its step "{step}" ({guard}): {why}.`, next: askOpsRecipe,
+		samples: []sample{
+			{step: "cmd.run make", says: guardSample + runSample + "TypeError: file_exists() got an unexpected keyword argument 'pathh'\n", names: []string{`"file_exists"`, `does not take "pathh"`, `"shop"`}},
+			{step: "cmd.run make", says: guardSample + runSample + "TypeError: contains() missing 2 required positional arguments: 'path' and 'text'\n", names: []string{`"contains"`, `lacks "path", "text"`}},
+			{step: "cmd.run make", says: guardSample + runSample + "TypeError: version() takes 0 positional arguments but 1 was given\n", names: []string{`"version"`, "takes 0 positional arguments but 1 was given"}},
+		}},
+	{code: "salt_exception", who: ops, re: lazyregexp.New(guarded), refine: guardBroke,
+		sentence: `The recipe "{recipe}" asks whether to run its step "{step}" ({guard}), and that ended with an error: {line}`, next: askOpsRecipe,
+		samples: []sample{{step: "file.managed /srv/a", says: guardSample + runSample + "  File \"/opt/salt/salt/modules/file.py\", line 2644, in replace\n    raise SaltInvocationError(f\"File not found: {path}\")\nsalt.exceptions.SaltInvocationError: File not found: /srv/b\n", names: []string{"/srv/b", `"shop"`, "unless"}}}},
+	{code: "state_module_missing", who: ops, re: lazyregexp.New(`(?s)Traceback.*\n` + lazyFrames + `KeyError: '(?P<fn>\w+\.\w+)'`),
+		sentence: `The recipe's step "{step}" needs "{fn}", which this server does not know.`, next: askOps, subject: "{fn}",
+		samples: []sample{{step: "shop.deployed x", says: "An exception occurred in this state: Traceback (most recent call last):\n  File \"shop.py\", line 2, in deployed\n    return __salt__[\"shop.build\"](name)\n" + lazySample + "KeyError: 'shop.build'\n", names: []string{`"shop.build"`}}}},
 	{code: "salt_exception", who: ops, re: lazyregexp.New(`(?s)An exception occurred in this state: .*|^Traceback \(most recent call last\)`), refine: exceptionLine,
 		sentence: `The recipe's step "{step}" broke while it ran: {line}`, next: askOpsRecipe,
 		samples: []sample{{step: "shop.deployed x", says: "An exception occurred in this state: Traceback (most recent call last):\n  File \"shop.py\", line 2, in deployed\n    raise RuntimeError('no licence left')\nRuntimeError: no licence left\n", names: []string{"no licence left"}}, {step: "shop.deployed x", says: "An exception occurred in this state:   + Exception Group Traceback (most recent call last):\n  |   File \"shop.py\", line 7, in deployed\n  | ExceptionGroup: two things went wrong (2 sub-exceptions)\n  +-+---------------- 1 ----------------\n    | ValueError: no licence left\n    +---------------- 2 ----------------\n    | KeyError: 'x'\n    +------------------------------------\n", names: []string{"two things went wrong", "no licence left"}}, {step: "shop.deployed x", says: "An exception occurred in this state: Malformed state return. Data must be a dictionary type.", names: []string{"must be a dictionary"}}}},
@@ -203,4 +236,35 @@ func firstFn(f *failure, _ *finding) { coalesce(f, "fn", "f2", "f3", "f4", "f5")
 func exceptionLine(f *failure, _ *finding) {
 	f.vars["line"] = strings.TrimPrefix(lastException(f.comment), "An exception occurred in this state: ")
 	f.vars["line"] = strings.ReplaceAll(f.vars["line"], "Malformed state return", "malformed answer")
+}
+
+// inRecipe leaves out the recipe's name where Salt does not tell it.
+func inRecipe(f *failure, x *finding) {
+	if f.vars["recipe"] == "" {
+		x.sentence = strings.Replace(x.sentence, `The recipe "{recipe}"`, "The recipe", 1)
+	}
+}
+
+func unknownGuard(f *failure, x *finding) {
+	inRecipe(f, x)
+	if coalesce(f, "fn", "f2") == "The key must be a string." {
+		x.code, x.subject = "recipe_error", ""
+		x.sentence = strings.Replace(x.sentence, `asks "{fn}" whether to run its step "{step}" ({guard}), and this server does not know it.`, `does not rightly say what to ask whether to run its step "{step}" ({guard}): it is no function's name.`, 1)
+	}
+}
+
+func guardArgs(f *failure, x *finding) {
+	inRecipe(f, x)
+	why := f.vars["why"]
+	f.vars["why"] = "it " + why
+	if m := re(`^got an unexpected keyword argument '([^'\n]+)'`).FindStringSubmatch(why); m != nil {
+		f.vars["why"] = `it does not take "` + m[1] + `"`
+	} else if _, args, ok := strings.Cut(why, ": "); ok && strings.HasPrefix(why, "missing ") {
+		f.vars["why"] = "it lacks " + strings.NewReplacer(", and ", ", ", " and ", ", ", "'", `"`).Replace(args)
+	}
+}
+
+func guardBroke(f *failure, x *finding) {
+	inRecipe(f, x)
+	exceptionLine(f, x)
 }

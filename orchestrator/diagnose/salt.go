@@ -145,7 +145,7 @@ func (s *saltRun) states(name string, v salt.Server) {
 		c := &s.found[at[i]]
 		c.total = reach.Total
 		for _, k := range reach.First {
-			c.blocked = append(c.blocked, s.masker.name(v.States[k].Key()))
+			c.blocked = append(c.blocked, s.masker.name(v.States[k].Place()))
 		}
 	}
 }
@@ -242,7 +242,7 @@ func (s *saltRun) root(name string, root salt.Root) said {
 	if unknown {
 		x, logged = match(families, f), tail(s.stderr)
 	}
-	where := root.Name
+	where := root.State.Place()
 	if root.State.Module == "no" { // "No States": not a step of any recipe
 		where = ""
 	}
@@ -350,11 +350,7 @@ func (s *saltRun) failure(st salt.State) (*failure, masker) {
 		f.comment = ""
 	}
 	m := s.context.masker(strings.Join([]string{st.Name, st.ID, st.Comment, f.stderr, s.stderr}, "\n"))
-	id := st.ID
-	if st.Function == "mod_watch" { // Salt's own name for what acts at the end
-		id = strings.TrimPrefix(id, "listener_")
-	}
-	f.vars = vars{"step": id, "recipe": st.SLS, "name": st.Name, "fullcmd": st.Name, "cmd": command(st.Name), "module": st.Module, "function": st.Function,
+	f.vars = vars{"step": st.Written(), "recipe": st.SLS, "name": st.Name, "fullcmd": st.Name, "cmd": command(st.Name), "module": st.Module, "function": st.Function,
 		"app": s.app.Name, "asked": s.branch, "applog": s.appLog, "stderr": s.stderr}
 	if f.vars["app"] == "" {
 		f.vars["app"] = "APP"
@@ -383,7 +379,7 @@ func (s *saltRun) failure(st salt.State) (*failure, masker) {
 		}
 		f.vars["url"], f.vars["repo"], f.vars["host"] = address, repoOf(address), hostOf(address)
 		if f.vars["repo"] == "" && st.Module != "cmd" {
-			f.vars["repo"] = st.ID
+			f.vars["repo"] = st.Written()
 		}
 	}
 	if st.Module == "npm" || st.Module == "pkg" {

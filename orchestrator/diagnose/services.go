@@ -46,6 +46,9 @@ var serviceRecords = []record{
 			{step: "service.enabled billing-timer", says: "Failed to enable unit: Unit file billing-timer.service does not exist.", names: []string{"billing-timer"}},
 			{step: "service.masked billing-old", says: "Failed to get information on unit 'billing-old'", names: []string{"billing-old"}},
 		}},
+	{code: "service_unknown", who: ops, in: "service", when: unknownInLog, refine: service,
+		sentence: `The service "{svc}" is not installed on the server{masked}.`, next: askOps, subject: "{svc}",
+		samples: []sample{{step: "service.mod_watch billing-api", says: "Failed to start the service", stderr: "[ERROR   ] Command 'service' failed with return code: 1\n[ERROR   ] stdout: billing-api: unrecognized service\n[ERROR   ] retcode: 1\n[ERROR   ] {'billing-api': False}", names: []string{"billing-api", "not installed"}}}},
 	{code: "service_failed", who: ops, in: "service", re: lazyregexp.New(`(?i)failed to (?:die|stop)|is still running|has been disabled, and is running|Failed to kill`), refine: service,
 		sentence: `The service "{svc}" could not be stopped.`, next: askOps, subject: "{svc}",
 		samples: []sample{{step: "service.dead billing-api", says: "Service billing-api failed to die", names: []string{"billing-api"}}}},
@@ -82,6 +85,14 @@ var serviceRecords = []record{
 
 // knownServices come with the system: an app's developer cannot mend them.
 var knownServices = re(`^(?:nginx|apache2?|httpd|caddy|haproxy|traefik|postgres(?:ql)?|pgbouncer|mysqld?|mariadb|mongod?b?|redis|valkey|memcached|rabbitmq|kafka|zookeeper|elasticsearch|opensearch|minio|docker|containerd|podman|sshd?|crond?|ntpd?|chronyd?|rsyslogd?|postfix|exim4?|dovecot|php[\d.]*-fpm|supervisord?|systemd-\w+|ufw|firewalld|fail2ban|varnish|squid|bind9|named|unbound|dnsmasq|keepalived|consul|vault|nomad|telegraf|prometheus|grafana|node_exporter|salt-\w+|tomcat\d*|varnish\w*|logrotate|cups|snapd|NetworkManager|networking)(?:[@.-].*|-server|d)?$`)
+
+// unknownInLog says whether the last that was logged of the service is that
+// there is none. What acts on a change says only that it could not be started.
+func unknownInLog(f *failure) bool {
+	unit := `["'\x60]?` + quoteMeta(strings.TrimSuffix(f.vars["name"], ".service")) + `(?:\.service)?["']?`
+	about := regexp.MustCompile(`\bstd(?:err|out): (?:[^\n]*[^\w.@-])?`+unit+`(?:[^\w.@-][^\n]*)?`).FindAllString(f.vars["stderr"], -1)
+	return len(about) > 0 && regexp.MustCompile(unit+`(?:: unrecognized service| (?:not found|could not be found|does not exist))`).MatchString(about[len(about)-1])
+}
 
 func quoteMeta(s string) string { return regexp.QuoteMeta(s) }
 

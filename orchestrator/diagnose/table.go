@@ -117,7 +117,7 @@ func explainStep(f *failure) (*failure, *finding) {
 		}
 	}
 	x := match(stateRecords, f)
-	if caught != nil && x != nil && x.code == "salt_exception" {
+	if caught != nil && x != nil && x.code == "salt_exception" && f.vars["guard"] == "" { // a guard's exception is not about the step
 		if y := match(stateRecords, caught); y != nil && y.of.re != nil && y.code != "salt_exception" {
 			f, x = caught, y
 		}

@@ -233,13 +233,50 @@ var jargon = []struct {
 	{lazyregexp.New(`(?i)([^a-z]|^)grain(s?)([^a-z]|$)`), "${1}fact${2}${3}"},
 }
 
+// fileName is what is called what it is called: a recipe's or a template's file,
+// and a whole path.
+var fileName = lazyregexp.New(`(?i:[\w./-]*\w\.(?:jinja2?|sls)\b)|(?:^|[^\w.])(/[\w./-]+)`)
+
 func plain(s string) string {
+	var b strings.Builder
+	from := 0
+	for _, m := range fileName.FindAllStringSubmatchIndex(s, -1) {
+		start := m[0]
+		if m[2] >= 0 {
+			start = m[2]
+		}
+		b.WriteString(plainWords(s[from:start]) + s[start:m[1]])
+		from = m[1]
+	}
+	b.WriteString(plainWords(s[from:]))
+	return strings.NewReplacer("_|-", "/", "__run_num__", "order").Replace(b.String())
+}
+
+func plainWords(s string) string {
 	for _, j := range jargon {
 		for range 2 { // neighbours share a border
 			s = j.re.ReplaceAllString(s, j.word)
 		}
 	}
-	return strings.NewReplacer("_|-", "/", "__run_num__", "order").Replace(s)
+	return s
+}
+
+// recipeName is a recipe's name; one that is itself a word of the tools is told
+// as its file.
+func recipeName(sls string) string {
+	if plain(sls) == sls {
+		return sls
+	}
+	return strings.ReplaceAll(sls, ".", "/") + ".sls"
+}
+
+// sourceName is the name of a file among the recipes; one that is itself a word
+// of the tools is told as the end of a path.
+func sourceName(file string) string {
+	if plain(file) == file || strings.Contains(file, "://") || strings.ContainsAny(file, " '\"") {
+		return file
+	}
+	return "…/" + file
 }
 
 // vars are what a sentence is filled with.
@@ -260,6 +297,12 @@ func fill(template string, v vars, m masker, n int) string {
 		return slot.ReplaceAllStringFunc(template, func(key string) string {
 			key = key[1 : len(key)-1]
 			val := oneLine(m.mask(v[key]))
+			switch key {
+			case "sls", "s2", "recipe":
+				val = recipeName(val)
+			case "src":
+				val = sourceName(val)
+			}
 			// Optional fragments bring their own space.
 			if val != "" && strings.HasPrefix(v[key], " ") {
 				val = " " + val

@@ -90,6 +90,21 @@ func (s State) Key() string {
 	return s.SLS + "." + s.ID
 }
 
+// Written is the ID as the recipe has it. What a "listen" does at the end Salt
+// calls "listener_ID" (call_listen in salt/state.py), which nobody has written.
+func (s State) Written() string {
+	if s.Function != "mod_watch" { // of a "watch" the tag keeps the function
+		return s.ID
+	}
+	return strings.TrimPrefix(s.ID, "listener_")
+}
+
+// Place is where the state is among the recipes: sls.id, as its author wrote it.
+func (s State) Place() string {
+	s.ID = s.Written()
+	return s.Key()
+}
+
 // Read reads the standard output of salt-call, the salt command, salt-api or a
 // job's return. It never fails: what cannot be read is Noise.
 func Read(stdout []byte) Result {
