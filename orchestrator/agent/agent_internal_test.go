@@ -12,6 +12,7 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
+	"fmt"
 	"io"
 	"log"
 	"math"
@@ -22,6 +23,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -531,5 +533,48 @@ test "$*" = "show --property=NRestarts --value berth-app" && cat '`+says+`'
 	a.config.Systemd = false
 	if got, _ := a.ends(t.Context(), nil, -1); got != 0 {
 		t.Errorf("nothing supervises it, and it has ended %d times", got)
+	}
+}
+
+// TestListensInstead: on which port an app listens is told where it is not its own.
+func TestListensInstead(t *testing.T) {
+	bin := t.TempDir()
+	executable.Write(t, filepath.Join(bin, "systemctl"), `#!/bin/sh
+test "$*" = "show --property=MainPID --value berth-app" && echo $BERTH_TEST_PID
+`)
+	t.Setenv("PATH", bin+string(os.PathListSeparator)+os.Getenv("PATH"))
+	app := exec.CommandContext(t.Context(), "python3", "-c", `import socket, sys
+s, t = socket.create_server(("127.0.0.1", 0)), socket.create_server(("127.0.0.1", 0))
+print(s.getsockname()[1], t.getsockname()[1], flush=True)
+sys.stdin.read()`)
+	if _, err := app.StdinPipe(); err != nil {
+		t.Fatal(err)
+	}
+	out, err := app.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := app.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = app.Process.Kill(); _ = app.Wait() })
+	var one, other int
+	if _, err := fmt.Fscan(out, &one, &other); err != nil {
+		t.Fatal(err)
+	}
+	a := &agent{config: config{Systemd: true}}
+	says := fmt.Sprintf("; the app listens on port %d, %d instead", min(one, other), max(one, other))
+	for _, c := range []struct {
+		main, port int
+		want       string
+	}{{app.Process.Pid, 1, says}, {app.Process.Pid, one, ""}, {0, 1, ""}} {
+		t.Setenv("BERTH_TEST_PID", strconv.Itoa(c.main))
+		if got := a.instead(t.Context(), c.port, nil); got != c.want {
+			t.Errorf("of process %d and port %d: %q, want %q", c.main, c.port, got, c.want)
+		}
+	}
+	a.config.Systemd = false
+	if got := a.instead(t.Context(), 1, nil); got != "" {
+		t.Errorf("of nobody: %q", got)
 	}
 }

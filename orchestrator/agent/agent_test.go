@@ -648,7 +648,8 @@ func TestFailures(t *testing.T) {
 		{name: "helper for a repository", desired: func(d *orchestrator.Desired) { d.Repository = "ext::sh -c id" }, problem: "not an address"},
 		{name: "nothing to start", exit: 0, detail: "nothing to start"},
 		{name: "ends at once", app: orchestrator.PillarApp{Start: "echo dying >&2; exit 3"}, desired: func(d *orchestrator.Desired) { d.HealthTimeout = 2 }, exit: 0, detail: "ended with exit status 3"},
-		{name: "listens on another port", app: orchestrator.PillarApp{Start: "exec sleep 60"}, desired: func(d *orchestrator.Desired) { d.HealthTimeout, d.Port = 1, s.port }, exit: 0, detail: fmt.Sprintf("nothing took a connection on port %d", s.port)},
+		{name: "listens nowhere", app: orchestrator.PillarApp{Start: "exec sleep 60"}, desired: func(d *orchestrator.Desired) { d.HealthTimeout, d.Port = 1, s.port }, exit: 0, detail: fmt.Sprintf("nothing took a connection on port %d within 1s", s.port)},
+		{name: "listens on another port", app: orchestrator.PillarApp{Start: `exec python3 -c 'import socket, time; s = socket.create_server(("", 0)); time.sleep(60)'`}, desired: func(d *orchestrator.Desired) { d.HealthTimeout, d.Port = 4, s.port }, exit: 0, detail: fmt.Sprintf("nothing took a connection on port %d within 4s; the app listens on port ", s.port)},
 	} {
 		d := good
 		if tt.desired != nil {

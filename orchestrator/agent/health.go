@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"os/exec"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -24,6 +25,8 @@ const (
 	// an app that has ended for it.
 	takenFor   = 5 * time.Second
 	takenEnded = time.Second
+	// nothing begins what is said where nobody has the app's port.
+	nothing = "nothing "
 )
 
 var prober = &http.Client{
@@ -88,7 +91,52 @@ func (a *agent) awaitHealth(ctx context.Context, d *orchestrator.Desired, p *app
 			return false, endedDetail(ends, last, detail)
 		}
 	}
-	return false, fmt.Sprintf("%s within %s", detail, healthLimit(d))
+	detail = fmt.Sprintf("%s within %s", detail, healthLimit(d))
+	if strings.HasPrefix(detail, nothing) {
+		detail += a.instead(context.WithoutCancel(ctx), d.Port, p)
+	}
+	return false, detail
+}
+
+// instead says on which ports the app listens, if not on its own: "; the app
+// listens on port 3000 instead". It is empty where that cannot be seen.
+func (a *agent) instead(ctx context.Context, port int, p *app) string {
+	var own []process
+	switch {
+	case p != nil:
+		p.mu.Lock()
+		session := p.session
+		p.mu.Unlock()
+		own, _ = p.processes(session)
+	case a.config.Systemd:
+		own = inUnit(ctx)
+	}
+	ports := portsOf(own)
+	if len(ports) == 0 || slices.Contains(ports, port) {
+		return ""
+	}
+	text := fmt.Sprintf("; the app listens on port %d", ports[0])
+	for _, more := range ports[1:min(len(ports), 4)] {
+		text += fmt.Sprintf(", %d", more)
+	}
+	return text + " instead"
+}
+
+// inUnit are the processes of the app where systemd runs it.
+func inUnit(ctx context.Context) []process {
+	out, err := exec.CommandContext(ctx, "systemctl", "show", "--property=MainPID", "--value", unitName).Output()
+	if err != nil {
+		return nil
+	}
+	pid, err := strconv.Atoi(strings.TrimSpace(string(out)))
+	if err != nil || pid == 0 {
+		return nil
+	}
+	all, err := processes()
+	if err != nil {
+		return nil
+	}
+	return append(below(pid, all), process{PID: pid})
 }
 
 // look says what is wrong with the app now, if anything. began is since when
@@ -134,7 +182,7 @@ func probe(ctx context.Context, d *orchestrator.Desired) error {
 	if d.Health == "" {
 		conn, err := (&net.Dialer{Timeout: 5 * time.Second}).DialContext(ctx, "tcp", address)
 		if err != nil {
-			return fmt.Errorf("nothing took a connection on port %d", d.Port)
+			return fmt.Errorf(nothing+"took a connection on port %d", d.Port)
 		}
 		return conn.Close()
 	}
@@ -147,7 +195,7 @@ func probe(ctx context.Context, d *orchestrator.Desired) error {
 	resp, err := prober.Do(r)
 	if err != nil {
 		if errors.Is(err, syscall.ECONNREFUSED) {
-			return fmt.Errorf("nothing listened on port %d", d.Port)
+			return fmt.Errorf(nothing+"listened on port %d", d.Port)
 		}
 		return fmt.Errorf("GET %s on port %d gave no answer", path, d.Port)
 	}

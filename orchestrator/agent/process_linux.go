@@ -120,10 +120,13 @@ func below(pid int, all []process) []process {
 	return out
 }
 
-// listeners are the sockets that listen on a TCP port of this machine, with
-// the user of each.
-func listeners(port int) (map[string]int, error) {
-	out := map[string]int{}
+// listener is a socket that takes connections.
+type listener struct{ port, uid int }
+
+// listeners are the sockets of this machine that listen on a TCP port, by their
+// names in /proc. Port 0: on any.
+func listeners(port int) (map[string]listener, error) {
+	out := map[string]listener{}
 	for _, name := range []string{"/proc/self/net/tcp", "/proc/self/net/tcp6"} {
 		raw, err := os.ReadFile(name)
 		if errors.Is(err, fs.ErrNotExist) {
@@ -138,30 +141,58 @@ func listeners(port int) (map[string]int, error) {
 			if len(f) < 10 || f[3] != "0A" {
 				continue
 			}
-			if _, at, _ := strings.Cut(f[1], ":"); at == fmt.Sprintf("%04X", port) {
-				if out["socket:["+f[9]+"]"], err = strconv.Atoi(f[7]); err != nil {
-					return nil, fmt.Errorf("reading %s: %w", name, err)
-				}
+			_, hexadecimal, _ := strings.Cut(f[1], ":")
+			at, err := strconv.ParseUint(hexadecimal, 16, 16)
+			if err != nil {
+				return nil, fmt.Errorf("reading %s: %w", name, err)
 			}
+			if port != 0 && int(at) != port {
+				continue
+			}
+			uid, err := strconv.Atoi(f[7])
+			if err != nil {
+				return nil, fmt.Errorf("reading %s: %w", name, err)
+			}
+			out["socket:["+f[9]+"]"] = listener{int(at), uid}
 		}
 	}
 	return out, nil
 }
 
 // holds reports whether the process has one of the sockets open.
-func (p process) holds(sockets map[string]int) bool {
+func (p process) holds(sockets map[string]listener) bool { return len(p.held(sockets)) > 0 }
+
+// held are those of the sockets that the process has open.
+func (p process) held(sockets map[string]listener) []listener {
 	folder := filepath.Join("/proc", strconv.Itoa(p.PID), "fd")
 	entries, err := os.ReadDir(folder)
 	if err != nil {
-		return false
+		return nil
 	}
+	var out []listener
 	for _, e := range entries {
 		target, err := os.Readlink(filepath.Join(folder, e.Name()))
-		if _, ok := sockets[target]; ok && err == nil {
-			return true
+		if s, ok := sockets[target]; ok && err == nil {
+			out = append(out, s)
 		}
 	}
-	return false
+	return out
+}
+
+// portsOf are the TCP ports on which processes listen, in order.
+func portsOf(all []process) []int {
+	sockets, err := listeners(0)
+	if err != nil {
+		return nil
+	}
+	var ports []int
+	for _, p := range all {
+		for _, s := range p.held(sockets) {
+			ports = append(ports, s.port)
+		}
+	}
+	slices.Sort(ports)
+	return slices.Compact(ports)
 }
 
 // leader is a recorded session: that of a process which the agent started.

@@ -248,8 +248,8 @@ func (p *app) stranger(port int) (name string, ok bool) {
 		name, ok = fmt.Sprintf(" (process %d)", q.PID), true
 	}
 	if !ok { // it lets nobody look; its user is what is known
-		for _, uid := range sockets {
-			ok = ok || uid != os.Getuid()
+		for _, s := range sockets {
+			ok = ok || s.uid != os.Getuid()
 		}
 	}
 	return name, ok

@@ -273,6 +273,12 @@ var healthRecords = []record{
 			{says: "the app was ended by signal 11; nothing listened on port 41001", names: []string{"signal 11"}},
 			{says: "the app ended (4 times); it was started again each time", prints: "RuntimeError: no such table: orders", names: []string{"4 times", "no such table: orders"}},
 		}},
+	{code: "health_failed", who: developer, re: lazyregexp.New(`^nothing (?:listened|took a connection) on port (?P<port>\d+) within \S+; the app listens on (?P<where>port [\d, ]*\d) instead`),
+		sentence: `{app} runs, but listens on {where} instead of port {port}: it has to take its port from PORT.`, next: `Let the app listen on the port that the variable PORT has, push, then "berth env deploy NAME".`,
+		samples: []sample{
+			{says: "nothing listened on port 41001 within 1m0s; the app listens on port 3000 instead", names: []string{"port 3000", "41001"}},
+			{says: "nothing took a connection on port 41001 within 20s; the app listens on port 3000, 9229 instead", prints: "Debugger listening on ws://127.0.0.1:9229/x", names: []string{"port 3000, 9229", "41001"}},
+		}},
 	{code: "health_failed", who: developer, re: lazyregexp.New(`^nothing (?:listened|took a connection) on port (?P<port>\d+)`), when: elsewhere, sentence: `{app} runs, but listens on {where} instead of port {port}: it has to take its port from PORT.`, next: `Let the app listen on the port that the variable PORT has, push, then "berth env deploy NAME".`,
 		samples: []sample{
 			{says: "nothing listened on port 41001 within 1m0s", prints: "Server listening on port 3000", names: []string{"port 3000", "41001"}},
