@@ -392,7 +392,8 @@ func (w *worker) repair(ctx context.Context, tf *tfexec.Terraform) error {
 	return os.Rename(path, path+".restored")
 }
 
-// complete makes sure that Terraform answered for every server.
+// complete makes sure that Terraform answered for every server: without its
+// address nobody reaches it, without the cloud's ID nobody sees that it is gone.
 func (w *worker) complete(ctx context.Context, tf *tfexec.Terraform) error {
 	if w.machines == nil {
 		tf.SetStdout(io.Discard)
@@ -402,22 +403,45 @@ func (w *worker) complete(ctx context.Context, tf *tfexec.Terraform) error {
 		}
 		if servers, ok := outputs["servers"]; ok {
 			if err := json.Unmarshal(servers.Value, &w.machines); err != nil {
-				return fmt.Errorf("reading the output servers: %w", err)
+				w.log(fmt.Sprintf("reading the output servers: %v", err))
+				return badOutput("The target's module says where its servers are in a form that Berth cannot read.")
 			}
 		}
 	}
-	apps := []string{}
+	var silent, short, lacks []string
 	for app, s := range w.settings.Servers {
-		if _, ok := w.machines[s.ID]; !ok {
-			apps = append(apps, app)
+		m, ok := w.machines[s.ID]
+		if !ok {
+			silent = append(silent, app)
+			continue
+		}
+		if m.Address == "" {
+			lacks = append(lacks, "address")
+		}
+		if m.ProviderID == "" {
+			lacks = append(lacks, "provider_id")
+		}
+		if m.Address == "" || m.ProviderID == "" {
+			short = append(short, app)
 		}
 	}
-	if len(apps) == 0 {
-		return nil
+	slices.Sort(silent)
+	slices.Sort(short)
+	slices.Sort(lacks)
+	switch {
+	case len(silent) > 0:
+		return badOutput("The target's module says nothing of the server for %s.", strings.Join(silent, ", "))
+	case len(short) > 0:
+		return badOutput("The target's module gives no %s of the server for %s.", strings.Join(slices.Compact(lacks), " and no "), strings.Join(short, ", "))
 	}
-	slices.Sort(apps)
-	return orchestrator.Errorf(orchestrator.CodeInvalidCatalog, "The target's module says nothing of the server for %s.", strings.Join(apps, ", ")).
-		WithHint("Its output servers must map each server's ID to {address, private_address, provider_id}.")
+	return nil
+}
+
+// badOutput is a module that does not keep the contract of docs/modules.md,
+// where validate could not see it: one from elsewhere.
+func badOutput(format string, args ...any) error {
+	return orchestrator.Errorf(orchestrator.CodeInvalidCatalog, format, args...).
+		WithHint("Ask ops to correct the module: its output servers must map each server's ID to {address, private_address, provider_id}")
 }
 
 // lockGone is what Terraform 1.5 and OpenTofu say then, each in its words.

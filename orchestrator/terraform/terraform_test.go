@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -619,6 +620,16 @@ variable "tags" {}
 	var e *orchestrator.Error
 	if !errors.As(err, &e) || !strings.Contains(e.Message, "says nothing of the server for api") {
 		t.Errorf("without addresses: %v", err)
+	}
+	for i, tt := range []struct{ value, says string }{
+		{`{ for k, s in var.servers : s.id => { address = "10.0.0.1", private_address = "10.0.0.1" } }`, "gives no provider_id of the server for api"},
+		{`{ for k, s in var.servers : s.id => { address = null, private_address = "10.0.0.1", provider_id = "" } }`, "gives no address and no provider_id of the server for api"},
+		{`{ for k, s in var.servers : s.id => { address = "10.0.0.1", private_address = null, provider_id = 7 } }`, "in a form that Berth cannot read"},
+	} {
+		module(inputs + `output "servers" { value = ` + tt.value + ` }`)
+		if _, err := h.p.Apply(t.Context(), w, "r1-"+strconv.Itoa(i), h.progress); !errors.As(err, &e) || e.Code != orchestrator.CodeInvalidCatalog || !strings.Contains(e.Message, tt.says) || !strings.Contains(e.Hint, "provider_id") {
+			t.Errorf("%s: %v", tt.value, err)
+		}
 	}
 	var p *orchestrator.ProvisionError
 	module(inputs + `output "servers" { value = nothing.here }`)
