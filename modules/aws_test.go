@@ -448,6 +448,7 @@ func (w *workspace) refused(r refusal) {
 func TestAWSRefuses(t *testing.T) {
 	t.Parallel()
 	cloud := awsfake.Start(t)
+	cloud.InstanceProfile(t, "pilot")
 	w := newWorkspace(t, cloud, nil)
 	w.model.Servers = w.model.Servers[:1]
 	good, variables := w.env, w.model.Target.Variables
@@ -470,7 +471,7 @@ func TestAWSRefuses(t *testing.T) {
 		{"AWS cannot be reached", set("endpoints", map[string]any{"ec2": "http://127.0.0.1:9", "sts": "http://127.0.0.1:9", "iam": "http://127.0.0.1:9"}), "cloud_unreachable", "retry", ""},
 		{"no image of the name", set("image_name", "debian-99-*"), "image_not_found", "ops", "debian-99-*"},
 		{"no such subnet", set("subnet", "subnet-0badc0de0badc0de0"), "network_missing", "ops", "subnet-0badc0de0badc0de0"},
-		{"user-data that AWS does not take", func() { w.model.Servers[0].UserData = "#" + strings.Repeat("secret", 3000) }, "variable_missing", "ops", "16384 bytes"},
+		{"user-data that AWS does not take", func() { w.model.Servers[0].UserData = userData(16385) }, "variable_missing", "ops", "16384 bytes"},
 		{"no right to look", func() {
 			cloud.Enforce(awsfake.Policy{Statement: []awsfake.Statement{{Effect: "Allow", Action: []string{"sts:GetCallerIdentity", "ec2:DescribeAccountAttributes"}, Resource: []string{"*"}}}})
 		}, "permission_missing", "ops", "ec2:DescribeImages"},
@@ -480,6 +481,10 @@ func TestAWSRefuses(t *testing.T) {
 		{"no such image", set("image", "ami-0badc0de0badc0de0"), "image_not_found", "ops", "ami-0badc0de0badc0de0"},
 		{"no such type", refuse("RunInstances", awsfake.Error{Code: "InvalidParameterValue", Message: "Invalid value 't3.huge' for InstanceType."}), "size_unknown", "ops", "t3.huge"},
 		{"no right to make", refuse("RunInstances", awsfake.Denied), "permission_missing", "ops", ""},
+		{"no right to hand over the profile", func() {
+			cloud.Enforce(documentedPolicy(t))
+			set("instance_profile", "pilot")()
+		}, "permission_missing", "ops", ""},
 		{"quota", refuse("RunInstances", awsfake.Quota), "quota_exceeded", "ops", "5"},
 		{"capacity", refuse("RunInstances", awsfake.Capacity), "capacity", "retry", "t3.small"},
 		{"throttling", refuse("RunInstances", awsfake.Throttled), "rate_limited", "retry", ""},
@@ -494,12 +499,40 @@ func TestAWSRefuses(t *testing.T) {
 			cloud.Ask(t, nil, "DeleteSecurityGroup", "GroupName", "berth-s1")
 		}
 	}
-	// And then it goes well.
-	w.model.Target.Variables = variables
-	w.must("apply", "-auto-approve")
-	if got := machines(t, cloud); len(got) != 1 {
-		t.Errorf("machines: %+v", got)
+	// And then it goes well, with all that is optional and as much user-data as
+	// AWS takes.
+	policy := documentedPolicy(t)
+	for _, block := range documented(t, "json") {
+		if strings.Contains(block, `"iam:PassRole"`) {
+			var more awsfake.Statement
+			if err := json.Unmarshal([]byte(strings.ReplaceAll(block, "THE-ROLE-OF-THE-PROFILE", "pilot")), &more); err != nil {
+				t.Fatal(err)
+			}
+			policy.Statement = append(policy.Statement, more)
+		}
 	}
+	cloud.Enforce(policy)
+	key := "arn:aws:kms:" + awsfake.Region + ":" + cloud.Account + ":key/0f0f0f0f-0000-4000-8000-0f0f0f0f0f0f"
+	w.model.Target.Variables = maps.Clone(variables)
+	maps.Copy(w.model.Target.Variables, map[string]any{"instance_profile": "pilot", "kms_key": key, "public_ip": true})
+	w.model.Servers[0].UserData = userData(16384)
+	w.must("apply", "-auto-approve")
+	got := machines(t, cloud)["s1"]
+	if got.Public == "" || !strings.HasSuffix(got.Profile, ":instance-profile/pilot") || len(got.Volumes) != 1 {
+		t.Fatalf("machine: %+v", got)
+	}
+	var volumes struct {
+		Key string `xml:"volumeSet>item>kmsKeyId"`
+	}
+	cloud.Ask(t, &volumes, "DescribeVolumes", "VolumeId.1", got.Volumes[0].ID)
+	if volumes.Key != key {
+		t.Errorf("the volume's key is %q, not %q", volumes.Key, key)
+	}
+}
+
+// userData is so many bytes of it, with a secret in them.
+func userData(length int) string {
+	return "#" + strings.Repeat("secret", length/6) + strings.Repeat("x", (length-1)-length/6*6)
 }
 
 // TestAWSSpot: the module aws-spot makes spot instances that are as those of

@@ -206,6 +206,21 @@ func (c *Cloud) Ask(t testing.TB, out any, action string, args ...string) {
 	}
 }
 
+// InstanceProfile makes an instance profile with a role of the same name.
+func (c *Cloud) InstanceProfile(t testing.TB, name string) {
+	t.Helper()
+	for _, form := range []url.Values{
+		{"Action": {"CreateRole"}, "RoleName": {name}, "AssumeRolePolicyDocument": {`{"Version":"2012-10-17","Statement":[]}`}},
+		{"Action": {"CreateInstanceProfile"}, "InstanceProfileName": {name}},
+		{"Action": {"AddRoleToInstanceProfile"}, "InstanceProfileName": {name}, "RoleName": {name}},
+	} {
+		form.Set("Version", "2010-05-08")
+		if _, err := c.post("iam", form); err != nil {
+			t.Fatalf("%s: %v", form.Get("Action"), err)
+		}
+	}
+}
+
 func (c *Cloud) post(service string, form url.Values) ([]byte, error) {
 	target, err := moto()
 	if err != nil {

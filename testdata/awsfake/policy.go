@@ -148,8 +148,9 @@ func (c *Cloud) wants(call Call) []want {
 	for kind := range tags {
 		out = append(out, want{"ec2:CreateTags", arn(kind, "new"), map[string]string{"ec2:CreateAction": call.Action}})
 	}
-	if first(call.Form, "IamInstanceProfile.Name", "IamInstanceProfile.Arn") != "" {
-		out = append(out, want{action: "iam:PassRole", resource: "arn:aws:iam::" + c.Account + ":role/app"})
+	// The role of a profile is called as the profile is: see InstanceProfile.
+	if name := first(call.Form, "IamInstanceProfile.Name", "IamInstanceProfile.Arn"); name != "" {
+		out = append(out, want{action: "iam:PassRole", resource: "arn:aws:iam::" + c.Account + ":role/" + path.Base(name)})
 	}
 	return out
 }
