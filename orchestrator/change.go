@@ -193,7 +193,12 @@ func (s *Service) repair(ctx context.Context, actor Actor, cmd Command) (Answer,
 }
 
 // stopping answers a cancel of what runs.
-const stopping = "Berth is stopping it; what has been made so far stays, and can be retried or destroyed."
+func stopping(op Operation) string {
+	if op.Kind == KindDestroy {
+		return "Berth is stopping it; what has not been removed yet stays, and can be deployed again or destroyed."
+	}
+	return "Berth is stopping it; what has been made so far stays, and can be retried or destroyed."
+}
 
 func (s *Service) cancel(ctx context.Context, actor Actor, cmd Command) (Answer, error) {
 	e, err := s.changeable(ctx, actor, cmd.Environment, VerbCancel)
@@ -221,7 +226,7 @@ func (s *Service) cancel(ctx context.Context, actor Actor, cmd Command) (Answer,
 		if err := s.Submitter.RequestCancel(ctx, c); err != nil {
 			return Answer{}, err
 		}
-		return Answer{Operation: &op, Environment: &e, Note: stopping}, nil
+		return Answer{Operation: &op, Environment: &e, Note: stopping(op)}, nil
 	}
 	if cmd.Operation != "" {
 		return Answer{}, Errorf(CodeState, "That has ended already: there is nothing to cancel.").WithHint("berth env show %s", e.Name)

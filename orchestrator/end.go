@@ -19,7 +19,11 @@ func (r *run) end(ctx context.Context, status Status, err error) error {
 	case canceled:
 		r.halt(ctx)
 		ending.Status = OperationCanceled
-		ending.Diagnosis = &Diagnosis{Outcome: OutcomeFailed, Total: 1, Causes: []Cause{ownCanceled.of("", "")}}
+		cause := ownCanceled
+		if r.op.Kind == KindDestroy {
+			cause = ownDestroyCanceled
+		}
+		ending.Diagnosis = &Diagnosis{Outcome: OutcomeFailed, Total: 1, Causes: []Cause{cause.of("", "")}}
 	case errors.Is(context.Cause(ctx), ErrOverdue):
 		r.halt(ctx)
 		ending.Status = OperationFailed

@@ -464,6 +464,27 @@ func TestSurprise(t *testing.T) {
 	}
 }
 
+// Who cancels a destroy is not sent to a retry, which would destroy the rest.
+func TestDestroyThatIsCanceled(t *testing.T) {
+	w := newWorks(t)
+	w.made()
+	ctx, cancel := context.WithCancelCause(t.Context())
+	w.apply = func(context.Context) error {
+		cancel(orchestrator.ErrCanceled)
+		return &orchestrator.ProvisionError{Err: orchestrator.ErrCanceled}
+	}
+	w.submit(storetest.Change("e-qa", "o1", orchestrator.KindDestroy))
+	w.ended(w.begin(ctx, "o1"))
+	w.is("o1", orchestrator.OperationCanceled, orchestrator.StatusFailed, "interrupted")
+	op, err := w.Operation(t.Context(), "o1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if next := op.Diagnosis.Causes[0].Next; strings.Contains(next, "retry") || !strings.Contains(next, "berth env deploy") {
+		t.Errorf("next: %s", next)
+	}
+}
+
 // Machines that a destroy has taken are made again before a deploy waits for
 // them; a deploy by itself makes none.
 func TestDeployAfterDestroyThatFailed(t *testing.T) {

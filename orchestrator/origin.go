@@ -61,7 +61,7 @@ func (s *Service) repeated(ctx context.Context, actor Actor, cmd Command) (Answe
 	case op.Kind.Label():
 		return Answer{Environment: &e}, err == nil, err
 	case cmd.Verb == VerbCancel:
-		return Answer{Operation: &op, Environment: &e, Note: stopping}, err == nil, err
+		return Answer{Operation: &op, Environment: &e, Note: stopping(op)}, err == nil, err
 	}
 	return Answer{Operation: &op, Environment: &e}, err == nil, err
 }

@@ -14,6 +14,9 @@ type ownCause struct{ code, who, sentence, next string }
 var (
 	ownCanceled = ownCause{"interrupted", "developer", "This was canceled before it was done.",
 		"go on with berth env retry NAME, or remove it with berth env destroy NAME"}
+	// A retry of a destroy destroys, which who has canceled one may not want.
+	ownDestroyCanceled = ownCause{"interrupted", "developer", "The destroy was canceled before it was done: some of it may be gone.",
+		"berth env deploy NAME keeps it and makes anew what is gone; berth env destroy NAME removes the rest"}
 	ownOverdue = ownCause{"timeout", "retry", "This was not done after {value}, the longest that an operation may take, and was stopped.",
 		"berth env retry NAME, or berth env destroy NAME"}
 	ownSurprise = ownCause{"unknown", "ops", "Something went wrong on Berth's side (operation {value}).",
@@ -72,7 +75,7 @@ func (o ownCause) awaited(v Server, value string, since time.Time) Cause {
 // of all causes.
 func OwnCauses() []Cause {
 	var out []Cause
-	for _, o := range []ownCause{ownCanceled, ownOverdue, ownSurprise, ownLost, ownUnknown, ownLeft, ownKept, ownGone, ownStopped, ownNeverHeard, ownSilent, ownSlow, ownNoReport, ownNoReason} {
+	for _, o := range []ownCause{ownCanceled, ownDestroyCanceled, ownOverdue, ownSurprise, ownLost, ownUnknown, ownLeft, ownKept, ownGone, ownStopped, ownNeverHeard, ownSilent, ownSlow, ownNoReport, ownNoReason} {
 		c := o.of("NAME/APP", "…")
 		c.Next = named(c.Next, "NAME")
 		out = append(out, c)

@@ -191,6 +191,10 @@ func cardActions(op o.Operation, e o.Environment) []Action {
 	}
 	if op.Status != o.OperationSucceeded {
 		out := []Action{{Label: "Retry", Style: StylePrimary, Command: "env retry " + e.Name, About: a}}
+		if op.Kind == o.KindDestroy && op.Status == o.OperationCanceled {
+			// A retry would destroy what was to be kept, without asking.
+			out = []Action{{Label: "Deploy…", Form: FormDeploy, Command: "env deploy " + e.Name, About: a}}
+		}
 		if len(op.Diagnosis.Asks()) > 0 {
 			out = append(out, Action{Label: "Message to ops", Command: "env why " + e.Name, About: a})
 		}

@@ -325,6 +325,10 @@ func TestCanceled(t *testing.T) {
 	if all := actions(v); len(all) == 0 || all[0].Label != "Retry" {
 		t.Errorf("offers %+v", all)
 	}
+	op.Kind = o.KindDestroy
+	if all := actions(CardView(op, qa(o.StatusFailed), nil, now)); len(all) == 0 || all[0].Label != "Deploy…" {
+		t.Errorf("after a canceled destroy: %+v", all)
+	}
 }
 
 func TestPlainWords(t *testing.T) {
