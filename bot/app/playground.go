@@ -72,7 +72,7 @@ func playground(ctx context.Context, o playgroundOptions) error {
 	fake, err := slackfake.New(sampleWorkspace(c.Current(), o.Listen))
 	if err != nil {
 		if strings.Contains(err.Error(), "listen") {
-			return orchestrator.Errorf(orchestrator.CodeState, "The playground's page cannot be at %s (%v).", o.Listen, reason(err)).WithHint("stop what uses that port, or choose another with --listen")
+			return orchestrator.Errorf(orchestrator.CodeState, "The playground's page cannot be at %s (%v).", o.Listen, reason(err)).WithHint("%s", otherPort(err))
 		}
 		return err
 	}

@@ -261,6 +261,17 @@ func reason(err error) error {
 	return err
 }
 
+// otherPort is what to do about an address that cannot be listened on.
+func otherPort(err error) string {
+	switch {
+	case errors.Is(err, syscall.EACCES):
+		return "choose a port from 1024 on with --listen, or let who runs Berth take lower ones (CAP_NET_BIND_SERVICE)"
+	case errors.Is(err, syscall.EADDRNOTAVAIL):
+		return "choose an address that this machine has with --listen; 0.0.0.0 is all of them"
+	}
+	return "stop what uses that port, or choose another with --listen"
+}
+
 // serve runs until it is told to stop.
 func serve(ctx context.Context, o serveOptions) error {
 	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
@@ -292,7 +303,7 @@ func serve(ctx context.Context, o serveOptions) error {
 	log := slog.New(slog.NewTextHandler(o.Err, nil))
 	listener, err := net.Listen("tcp", o.Listen)
 	if err != nil {
-		return orchestrator.Errorf(orchestrator.CodeState, "Berth cannot listen on %s (%v).", o.Listen, reason(err)).WithHint("stop what uses that port, or choose another with --listen")
+		return orchestrator.Errorf(orchestrator.CodeState, "Berth cannot listen on %s (%v).", o.Listen, reason(err)).WithHint("%s", otherPort(err))
 	}
 	defer listener.Close()
 	scheme := "http"
