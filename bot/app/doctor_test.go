@@ -21,9 +21,7 @@ func TestDoctorTriesClouds(t *testing.T) {
 		name, value, _ := strings.Cut(pair, "=")
 		t.Setenv(name, value)
 	}
-	if path := os.Getenv("BERTH_TERRAFORM"); path == "" {
-		t.Skip("BERTH_TERRAFORM does not name a Terraform.")
-	}
+	needTerraform(t)
 	t.Setenv("TMPDIR", t.TempDir()) // others may run a doctor, too
 	catalogs := t.TempDir()
 	if err := os.MkdirAll(filepath.Join(catalogs, "ours"), 0o700); err != nil {
@@ -74,9 +72,7 @@ output "servers" { value = {} }
 // anything is made, with what to do about it, and no secret.
 func TestDoctorTriesAWS(t *testing.T) {
 	cloud := awsfake.Start(t)
-	if os.Getenv("BERTH_TERRAFORM") == "" {
-		t.Skip("BERTH_TERRAFORM does not name a Terraform.")
-	}
+	needTerraform(t)
 	t.Setenv("TMPDIR", t.TempDir())
 	t.Setenv("HOME", t.TempDir()) // nor credentials of this machine's
 	data := t.TempDir()

@@ -92,11 +92,22 @@ func TestMain(m *testing.M) {
 // needSalt skips where there is no Salt, except where CI says there must be.
 func needSalt(t *testing.T) {
 	t.Helper()
-	if os.Getenv("BERTH_SALT_CALL") == "" {
+	need(t, "BERTH_SALT_CALL", "Salt")
+}
+
+// needTerraform is needSalt for Terraform: make test sets both at once.
+func needTerraform(t *testing.T) {
+	t.Helper()
+	need(t, "BERTH_TERRAFORM", "Terraform")
+}
+
+func need(t *testing.T, variable, what string) {
+	t.Helper()
+	if os.Getenv(variable) == "" {
 		if os.Getenv("BERTH_REQUIRE_SALT") != "" {
-			t.Fatal("BERTH_SALT_CALL is not set: run make test")
+			t.Fatalf("%s is not set: run make test", variable)
 		}
-		t.Skip("BERTH_SALT_CALL is not set: make test installs Salt and sets it")
+		t.Skipf("%s is not set: make test installs %s and sets it", variable, what)
 	}
 }
 
